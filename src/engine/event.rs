@@ -1,0 +1,218 @@
+//! The whole contract between the pure half and the shell, on one page.
+//!
+//! The shell turns everything that happens into an [`Input`] and calls
+//! [`Engine::handle`](super::Engine::handle); the engine answers with [`Action`]s, which the
+//! shell carries out in their order. What came of an action returns as another input only
+//! where it failed. Both serialize: a recording is a list of inputs with their times.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::story::Event;
+use crate::model::{Family, InterfaceName, Mac, VirtualAddress, Vrid};
+use crate::time::Mono;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// The state of an interface that the configuration names: at start for each of them, then
+    /// at each change. `None`: there is no interface of that name.
+    Link {
+        /// Its name in the configuration.
+        interface: InterfaceName,
+        /// What it is like now.
+        link: Option<Link>,
+    },
+    /// A VRRP packet arrived.
+    Received {
+        /// On which interface.
+        interface: InterfaceName,
+        /// When the kernel received it (earlier than the input's time if the loop was late).
+        arrived: Mono,
+        /// The packet.
+        packet: Packet,
+    },
+    /// An address is no longer on an interface, and not because an action removed it. Reported
+    /// for every address of the monitored interfaces; the engine knows which are its own.
+    AddressGone {
+        /// Which interface it was on.
+        interface: InterfaceName,
+        /// The address.
+        address: IpAddr,
+    },
+    /// An action could not be carried out.
+    Failed {
+        /// The action.
+        action: Box<Action>,
+        /// What the system said.
+        error: SystemError,
+    },
+    /// [`Engine::next_deadline`](super::Engine::next_deadline) has come, and every packet that
+    /// had arrived before it has been handed in (invariant 1, hear before you act).
+    Deadline,
+    /// Stop in an orderly way: the answer ends, at once or later, with [`Action::Exit`].
+    Stop,
+}
+
+/// An interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The kernel's number; a re-created interface has another one.
+    pub index: u32,
+    /// Its Ethernet address; `None` where it has none of six bytes.
+    pub mac: Option<Mac>,
+    /// Whether it is administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Whether it has carrier and is operational (`IFF_LOWER_UP` and `IFF_RUNNING`).
+    pub carrier: bool,
+    /// The largest packet in bytes.
+    pub mtu: u32,
+    /// Every usable address on it in the kernel's order, ours included; tentative and
+    /// duplicate IPv6 ones excluded.
+    pub addresses: Vec<LinkAddress>,
+}
+
+/// An address on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Its prefix length.
+    pub prefix: u8,
+    /// Whether the kernel counts it as secondary (`IFA_F_SECONDARY`), that is, never chosen as
+    /// source by itself.
+    pub secondary: bool,
+}
+
+/// A packet as the socket gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packet {
+    /// IPv4, from its header on: a raw IPv4 socket passes it along.
+    V4 {
+        /// The bytes.
+        #[serde(with = "hex")]
+        bytes: Vec<u8>,
+    },
+    /// IPv6, from the VRRP message on: header fields come as ancillary data.
+    V6 {
+        /// The sender.
+        source: IpAddr,
+        /// Where it was sent to.
+        destination: IpAddr,
+        /// Its hop limit.
+        hop_limit: u8,
+        /// The bytes.
+        #[serde(with = "hex")]
+        bytes: Vec<u8>,
+    },
+}
+
+/// Something that the engine wants done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[must_use = "an action that is not carried out leaves the system other than the engine thinks"]
+pub enum Action {
+    /// Open a VRRP socket there and hand in what arrives. Replaces one that is already open for
+    /// the same interface and family.
+    Listen {
+        /// The interface.
+        interface: InterfaceName,
+        /// Its index now.
+        index: u32,
+        /// The family.
+        family: Family,
+        /// The virtual routers that are ours there: others need not be handed in.
+        virtual_router_ids: Vec<Vrid>,
+    },
+    /// Close that socket. Not having one is no failure.
+    StopListening {
+        /// The interface.
+        interface: InterfaceName,
+        /// The family.
+        family: Family,
+    },
+    /// Send a VRRP message: TTL or hop limit 255, DSCP CS6, the kernel writes the IP header.
+    Send {
+        /// Through which interface.
+        interface: InterfaceName,
+        /// The source address.
+        source: IpAddr,
+        /// The destination.
+        destination: IpAddr,
+        /// The VRRP message, with its checksum.
+        #[serde(with = "hex")]
+        message: Vec<u8>,
+    },
+    /// Put an address on an interface. That it is there already is success.
+    AddAddress {
+        /// The interface.
+        interface: InterfaceName,
+        /// The address.
+        address: VirtualAddress,
+    },
+    /// Take an address off an interface. That it (or the interface) is not there is success.
+    RemoveAddress {
+        /// The interface.
+        interface: InterfaceName,
+        /// The address.
+        address: VirtualAddress,
+    },
+    /// Send a whole Ethernet frame (gratuitous ARP, neighbour advertisement).
+    Announce {
+        /// Through which interface.
+        interface: InterfaceName,
+        /// The frame from the destination's Ethernet address on.
+        #[serde(with = "hex")]
+        frame: Vec<u8>,
+    },
+    /// Tell people: log it, count it.
+    Report(Event),
+    /// Everything that belongs to a stop has been asked for: carry out what stands before this,
+    /// then end.
+    Exit,
+}
+
+/// What the system said to an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemError {
+    /// The number (`errno(3)`), zero where there is none.
+    pub errno: i32,
+    /// The text.
+    pub text: String,
+}
+
+/// Bytes as one hexadecimal string: a trace stays readable and greppable.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{}", Digits(bytes)))
+    }
+
+    struct Digits<'a>(&'a [u8]);
+
+    impl std::fmt::Display for Digits<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
+        let digit = |c: u8| char::from(c).to_digit(16).ok_or_else(|| D::Error::custom("not hex"));
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(D::Error::custom("an odd number of hexadecimal digits"));
+        }
+        pairs
+            .iter()
+            .map(|&[high, low]| {
+                let byte = digit(high)? * 16 + digit(low)?;
+                u8::try_from(byte).map_err(D::Error::custom)
+            })
+            .collect()
+    }
+}

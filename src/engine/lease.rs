@@ -1,0 +1,186 @@
+//! What an instance holds: the addresses that it has put on interfaces, and what the system
+//! still owes it.
+
+use std::net::IpAddr;
+
+use super::event::Action;
+use crate::model::{InterfaceName, VirtualAddress};
+use crate::time::{Mono, Span};
+
+/// How far apart an address is put back at the least, where another program fights for it.
+const PUT_BACK_DISTANCE: Span = Span::from_millis(50);
+/// When a failed action is tried again.
+const RETRY: Span = Span::from_millis(100);
+/// How many attempts to install an address are made before the instance gives up.
+const ATTEMPTS: u32 = 3;
+
+/// The addresses that an instance holds, or is to let go of.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    held: Vec<Held>,
+    unremoved: Vec<Unremoved>,
+}
+
+#[derive(Debug)]
+struct Held {
+    interface: InterfaceName,
+    address: VirtualAddress,
+    /// When to put it (back) on the interface; `None` while it should be there.
+    install_at: Option<Mono>,
+    /// When another program's removal was last made good.
+    put_back: Option<Mono>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Unremoved {
+    interface: InterfaceName,
+    address: VirtualAddress,
+    /// `None`: it was asked for again, and no failure came back.
+    retry_at: Option<Mono>,
+    attempts: u32,
+}
+
+/// What to tell about a failed installation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum InstallFailure {
+    /// Not an address that is held (any more).
+    NotOurs,
+    /// It is tried again.
+    Again,
+    /// It was tried often enough.
+    Hopeless,
+}
+
+impl Holding {
+    /// Holds these addresses from now on.
+    pub(super) fn claim<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = (&'a InterfaceName, &'a VirtualAddress)>,
+        out: &mut Vec<Action>,
+    ) {
+        for (interface, address) in addresses {
+            self.unremoved.retain(|u| !(u.interface == *interface && u.address == *address));
+            self.held.push(Held {
+                interface: interface.clone(),
+                address: address.clone(),
+                install_at: None,
+                put_back: None,
+                failures: 0,
+            });
+            out.push(add(interface, address));
+        }
+    }
+
+    /// Lets go of everything.
+    pub(super) fn release(&mut self, out: &mut Vec<Action>) {
+        for held in self.held.drain(..) {
+            out.push(remove(&held.interface, &held.address));
+        }
+    }
+
+    /// Forgets what was on an interface that does not exist any more.
+    pub(super) fn interface_vanished(&mut self, interface: &InterfaceName) {
+        self.held.retain(|held| held.interface != *interface);
+        self.unremoved.retain(|unremoved| unremoved.interface != *interface);
+    }
+
+    /// Another program took an address off. Returns it when it is one of ours and is put back
+    /// at once; where that happens all the time it is put back a little later.
+    pub(super) fn gone(
+        &mut self,
+        now: Mono,
+        interface: &InterfaceName,
+        address: IpAddr,
+        out: &mut Vec<Action>,
+    ) -> Option<VirtualAddress> {
+        let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
+        let held = self.held.iter_mut().find(is_it)?;
+        match held.put_back {
+            Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
+                held.install_at = Some(last + PUT_BACK_DISTANCE);
+                None
+            }
+            _ => {
+                held.put_back = Some(now);
+                held.install_at = None;
+                out.push(add(interface, &held.address));
+                Some(held.address.clone())
+            }
+        }
+    }
+
+    /// An address could not be installed.
+    pub(super) fn install_failed(
+        &mut self,
+        now: Mono,
+        interface: &InterfaceName,
+        address: &VirtualAddress,
+    ) -> InstallFailure {
+        let is_it = |h: &&mut Held| h.interface == *interface && h.address == *address;
+        let Some(held) = self.held.iter_mut().find(is_it) else { return InstallFailure::NotOurs };
+        held.failures += 1;
+        if held.failures >= ATTEMPTS {
+            return InstallFailure::Hopeless;
+        }
+        held.install_at = Some(now + RETRY);
+        InstallFailure::Again
+    }
+
+    /// An address could not be removed: it is tried again until it is gone or held again.
+    /// Returns whether that is worth telling (again).
+    pub(super) fn remove_failed(
+        &mut self,
+        now: Mono,
+        interface: &InterfaceName,
+        address: &VirtualAddress,
+    ) -> bool {
+        let retry_at = Some(now + RETRY.times(10));
+        let is_it = |u: &&mut Unremoved| u.interface == *interface && u.address == *address;
+        if let Some(known) = self.unremoved.iter_mut().find(is_it) {
+            known.retry_at = retry_at;
+            known.attempts = known.attempts.saturating_add(1);
+            return known.attempts.is_power_of_two();
+        }
+        let (interface, address) = (interface.clone(), address.clone());
+        self.unremoved.push(Unremoved { interface, address, retry_at, attempts: 1 });
+        true
+    }
+
+    /// When [`Holding::fire`] is due.
+    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        let installs = self.held.iter().filter_map(|h| h.install_at.map(|at| (at, "install")));
+        let removals = self.unremoved.iter().filter_map(|u| u.retry_at.map(|at| (at, "removal")));
+        installs.chain(removals).min_by_key(|(at, _)| *at)
+    }
+
+    /// Does what is due; returns the addresses that were put on again.
+    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> Vec<VirtualAddress> {
+        let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
+        for unremoved in self.unremoved.iter_mut().filter(|u| due(u.retry_at)) {
+            unremoved.retry_at = None;
+            out.push(remove(&unremoved.interface, &unremoved.address));
+        }
+        let mut installed = Vec::new();
+        for held in self.held.iter_mut().filter(|h| due(h.install_at)) {
+            held.install_at = None;
+            held.put_back = Some(now);
+            out.push(add(&held.interface, &held.address));
+            installed.push(held.address.clone());
+        }
+        installed
+    }
+
+    /// The addresses with their interfaces.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&InterfaceName, &VirtualAddress)> {
+        self.held.iter().map(|held| (&held.interface, &held.address))
+    }
+}
+
+fn add(interface: &InterfaceName, address: &VirtualAddress) -> Action {
+    Action::AddAddress { interface: interface.clone(), address: address.clone() }
+}
+
+fn remove(interface: &InterfaceName, address: &VirtualAddress) -> Action {
+    Action::RemoveAddress { interface: interface.clone(), address: address.clone() }
+}

@@ -1,0 +1,99 @@
+//! What the engine knows of the interfaces that the configuration names.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::event::{Link, LinkAddress};
+use super::story::Fault;
+use crate::model::{Config, Family, InstanceConfig, InterfaceName};
+use crate::time::{Mono, Now, Span};
+
+/// A daemon that starts within this time after the kernel is taken to start with the machine:
+/// its switch port may still be learning, so the hold-down counts. Later it is a restart.
+const JUST_BOOTED: Span = Span::from_secs(120);
+
+/// The interfaces by name. One that was never reported is unknown, which is not the same as
+/// missing.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    known: BTreeMap<InterfaceName, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    link: Option<Link>,
+    /// Since when it has had carrier, as far as the hold-down cares.
+    carrier_since: Mono,
+}
+
+impl Links {
+    /// Takes in the state of an interface and returns the one before.
+    pub(super) fn update(&mut self, now: Now, name: InterfaceName, link: Option<Link>) {
+        let usable = |link: &Option<Link>| link.as_ref().is_some_and(|l| l.up && l.carrier);
+        let since = match self.known.get(&name) {
+            Some(known) if usable(&known.link) => known.carrier_since,
+            None if usable(&link) && now.mono.since(Mono(0)) > JUST_BOOTED => Mono(0),
+            _ => now.mono,
+        };
+        self.known.insert(name, Known { link, carrier_since: since });
+    }
+
+    /// Whether this interface was ever reported.
+    pub(super) fn is_known(&self, name: &InterfaceName) -> bool {
+        self.known.contains_key(name)
+    }
+
+    /// The interface, if it exists.
+    pub(super) fn get(&self, name: &InterfaceName) -> Option<&Link> {
+        self.known.get(name)?.link.as_ref()
+    }
+
+    /// Since when it has had carrier; zero where that was long before the daemon's start.
+    pub(super) fn carrier_since(&self, name: &InterfaceName) -> Mono {
+        self.known.get(name).map_or(Mono(0), |known| known.carrier_since)
+    }
+
+    /// What keeps an instance from using this interface.
+    pub(super) fn fault(&self, name: &InterfaceName) -> Option<Fault> {
+        match self.get(name) {
+            None => Some(Fault::InterfaceMissing(name.clone())),
+            Some(link) if !link.up => Some(Fault::InterfaceDown(name.clone())),
+            Some(link) if !link.carrier => Some(Fault::NoCarrier(name.clone())),
+            Some(link) if link.mac.is_none() => Some(Fault::NotEthernet(name.clone())),
+            Some(_) => None,
+        }
+    }
+
+    /// The address that an instance's advertisements come from: this node's own one where it is
+    /// on that interface, else the interface's primary one (IPv4) or its link-local one (IPv6).
+    /// Never a virtual address: it would move away under the peers' eyes.
+    pub(super) fn source(&self, config: &Config, instance: &InstanceConfig) -> Option<IpAddr> {
+        let link = self.get(&instance.interface)?;
+        let family = instance.family();
+        let is_virtual = |address: IpAddr| {
+            let moves = |i: &InstanceConfig| i.addresses.iter().any(|v| v.address == address);
+            !instance.priority.is_owner() && config.instances.iter().any(moves)
+        };
+        let candidates = || {
+            let own = |a: &&LinkAddress| Family::of(a.address) == family && !is_virtual(a.address);
+            link.addresses.iter().filter(own)
+        };
+        let this_node = config.this_node.as_ref();
+        let listed = |a: &&LinkAddress| {
+            this_node.is_some() && config.node_at(a.address).is_some_and(|n| Some(n) == this_node)
+        };
+        let preferred = |a: &&LinkAddress| match a.address {
+            IpAddr::V4(_) => !a.secondary,
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        let fallback = || match family {
+            Family::V4 => candidates().next(),
+            Family::V6 => None,
+        };
+        let chosen = match family {
+            Family::V4 => candidates().find(listed),
+            Family::V6 => None,
+        };
+        chosen.or_else(|| candidates().find(preferred)).or_else(fallback).map(|a| a.address)
+    }
+}

@@ -1,0 +1,124 @@
+//! The snapshot: states, reasons, deadlines, counters.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Discard;
+use super::story::{Peer, StateName, Why};
+use crate::model::{InstanceName, InterfaceName, NodeName, Priority, VirtualAddress, Vrid};
+use crate::time::{Span, Wall};
+
+/// What there is to know about this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Which of the configured nodes this is.
+    pub node: Option<NodeName>,
+    /// The instances in the order of the configuration.
+    pub instances: Vec<InstanceStatus>,
+    /// Frames that belong to no instance, by interface and reason.
+    pub stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
+}
+
+/// What there is to know about one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: InstanceName,
+    /// Its interface.
+    pub interface: InterfaceName,
+    /// Its virtual router ID.
+    pub virtual_router_id: Vrid,
+    /// What it is.
+    pub state: StateName,
+    /// Since when.
+    pub since: Wall,
+    /// Why.
+    pub why: Why,
+    /// The priority that it advertises or would advertise.
+    pub priority: Priority,
+    /// The addresses that move.
+    pub addresses: Vec<VirtualAddress>,
+    /// Those that this node holds now.
+    pub held: Vec<VirtualAddress>,
+    /// The active router that a backup hears.
+    pub active: Option<Peer>,
+    /// How long until its next deadline, and which one that is.
+    pub next: Option<(Span, String)>,
+    /// What was counted since the daemon started.
+    pub counters: Counters,
+}
+
+/// What an instance counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Advertisements sent, priority 0 included.
+    pub advertisements_sent: u64,
+    /// Of those, with priority 0.
+    pub priority_zero_sent: u64,
+    /// Advertisements accepted, priority 0 included.
+    pub advertisements_received: u64,
+    /// Of those, with priority 0.
+    pub priority_zero_received: u64,
+    /// Advertisements accepted although their addresses differ from ours.
+    pub address_drift: u64,
+    /// Accepted VRRPv3/IPv4 advertisements whose checksum had no pseudo-header.
+    pub checksum_without_pseudo_header: u64,
+    /// Frames refused, by reason.
+    pub discards: BTreeMap<Discard, u64>,
+    /// How often it became active.
+    pub became_active: u64,
+    /// Addresses put back after another program had removed them.
+    pub put_back: u64,
+    /// Actions that the system refused.
+    pub failures: u64,
+    /// Times that the active-down timer was restarted because the loop had been late.
+    pub distrusted_pauses: u64,
+}
+
+/// One line for `systemctl status`.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.instances.is_empty() {
+            return f.write_str("idle: no instances are configured");
+        }
+        for (place, instance) in self.instances.iter().enumerate() {
+            if place > 0 {
+                f.write_str("; ")?;
+            }
+            instance.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// `web: active (priority 200) with 10.0.0.100/24 on eth0 since 14:03:07 UTC: nobody heard for 3.2 s`
+impl fmt::Display for InstanceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} (priority {})", self.name, self.state, self.priority)?;
+        if !self.held.is_empty() {
+            f.write_str(" with ")?;
+            for (place, address) in self.held.iter().enumerate() {
+                write!(f, "{}{address}", if place > 0 { ", " } else { "" })?;
+            }
+        }
+        write!(f, " on {} since {}", self.interface, TimeOfDay(self.since))?;
+        match (&self.active, self.state) {
+            (Some(active), StateName::Backup) => write!(f, ", {active} is active")?,
+            (None, StateName::Backup) => f.write_str(", no active router heard")?,
+            _ => {}
+        }
+        write!(f, ": {}", self.why)
+    }
+}
+
+/// The time of day in UTC: the day is in the log.
+struct TimeOfDay(Wall);
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = self.0.0 / 1_000_000_000 % 86_400;
+        write!(f, "{:02}:{:02}:{:02} UTC", second / 3_600, second / 60 % 60, second % 60)
+    }
+}

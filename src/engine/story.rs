@@ -1,0 +1,290 @@
+//! What people are told: one line for each change, with its reason.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::SystemError;
+use crate::model::{Config, InstanceName, InterfaceName, Interval, NodeName, VirtualAddress};
+use crate::time::Span;
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Which instance it is about; `None`: the node as a whole.
+    pub instance: Option<InstanceName>,
+    /// What happened.
+    pub what: What,
+}
+
+/// How loudly an event is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A decision, for whoever looks closely.
+    Debug,
+    /// A change of state.
+    Info,
+    /// Worth waking someone.
+    Warning,
+}
+
+/// The states of an instance as people see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    /// Not started yet, or stopped.
+    Stopped,
+    /// Cannot take part.
+    Fault,
+    /// Watching the active router.
+    Backup,
+    /// Holding the addresses.
+    Active,
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Stopped => "stopped",
+            Self::Fault => "fault",
+            Self::Backup => "backup",
+            Self::Active => "active",
+        })
+    }
+}
+
+/// Another router, with its name where the configuration lists its address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Peer {
+    /// The address that its advertisements come from.
+    pub address: IpAddr,
+    /// Its name under `nodes`.
+    pub name: Option<NodeName>,
+}
+
+impl Peer {
+    /// The router with this address.
+    pub fn new(config: &Config, address: IpAddr) -> Self {
+        Self { address, name: config.node_at(address).cloned() }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name} ({})", self.address),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+/// What keeps an instance from taking part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// There is no interface of that name.
+    InterfaceMissing(InterfaceName),
+    /// It is administratively down.
+    InterfaceDown(InterfaceName),
+    /// It has no carrier.
+    NoCarrier(InterfaceName),
+    /// No address on it to advertise from.
+    NoSourceAddress(InterfaceName),
+    /// It has no Ethernet address to announce.
+    NotEthernet(InterfaceName),
+    /// The VRRP socket could not be opened.
+    CannotListen(InterfaceName, SystemError),
+    /// An address could not be put on its interface.
+    CannotInstall(VirtualAddress, InterfaceName, SystemError),
+    /// Advertisements could not be sent, several times running.
+    CannotSend(InterfaceName, SystemError),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InterfaceMissing(name) => write!(f, "there is no interface {name}"),
+            Self::InterfaceDown(name) => write!(f, "link {name} is down"),
+            Self::NoCarrier(name) => write!(f, "link {name} has no carrier"),
+            Self::NoSourceAddress(name) => {
+                write!(f, "{name} has no address of its own to advertise from")
+            }
+            Self::NotEthernet(name) => write!(f, "{name} is not an Ethernet interface"),
+            Self::CannotListen(name, error) => {
+                write!(f, "no VRRP socket on {name}: {}", error.text)
+            }
+            Self::CannotInstall(address, name, error) => {
+                write!(f, "{address} cannot be put on {name}: {}", error.text)
+            }
+            Self::CannotSend(name, error) => {
+                write!(f, "advertisements cannot be sent on {name}: {}", error.text)
+            }
+        }
+    }
+}
+
+/// Why an instance is in the state that it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The daemon has started.
+    Started,
+    /// It can take part (again): what kept it from it is over.
+    Recovered,
+    /// It owns the addresses (priority 255).
+    AddressOwner,
+    /// Nobody was heard since it began to listen, this long ago.
+    NobodyHeard(Span),
+    /// The active router has not been heard for this long.
+    Silence(Peer, Span),
+    /// The active router said that it stops.
+    PeerStopped(Peer),
+    /// The active router has this lower priority, and we preempt.
+    Preempting(Peer, u8),
+    /// Another active router has this higher priority.
+    HigherPriority(Peer, u8),
+    /// Another active router has the same priority and the higher address.
+    HigherAddress(Peer),
+    /// Something keeps it from taking part.
+    Fault(Fault),
+    /// The daemon stops.
+    Stopping,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("started"),
+            Self::Recovered => f.write_str("able to take part again"),
+            Self::AddressOwner => f.write_str("owner of the addresses"),
+            Self::NobodyHeard(span) => write!(f, "nobody heard for {span}"),
+            Self::Silence(peer, span) => write!(f, "silence of {peer} for {span}"),
+            Self::PeerStopped(peer) => write!(f, "{peer} stops being active"),
+            Self::Preempting(peer, priority) => {
+                write!(f, "preempting {peer}, which has the lower priority {priority}")
+            }
+            Self::HigherPriority(peer, priority) => {
+                write!(f, "higher priority {priority} from {peer}")
+            }
+            Self::HigherAddress(peer) => {
+                write!(f, "same priority from {peer}, which has the higher address")
+            }
+            Self::Fault(fault) => fault.fmt(f),
+            Self::Stopping => f.write_str("the daemon stops"),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// The state changed.
+    Changed {
+        /// What it was.
+        from: StateName,
+        /// What it is now.
+        to: StateName,
+        /// The reason.
+        why: Why,
+    },
+    /// The fault goes on with another reason.
+    FaultChanged(Fault),
+    /// A backup hears another active router than before.
+    Following(Peer, u8),
+    /// The daemon's own loop was late; the active-down timer was restarted.
+    Distrusted(Span),
+    /// An address of ours had been taken off and was put back.
+    PutBack(VirtualAddress, InterfaceName),
+    /// An address could not be put on its interface; it is tried again.
+    InstallFailed(VirtualAddress, InterfaceName, SystemError),
+    /// An address could not be taken off its interface; it is tried again.
+    RemoveFailed(VirtualAddress, InterfaceName, SystemError),
+    /// An advertisement could not be sent.
+    SendFailed(InterfaceName, SystemError),
+    /// The segment could not be told about our addresses.
+    AnnounceFailed(InterfaceName, SystemError),
+    /// A router advertises other addresses than ours under our virtual router ID.
+    AddressDrift {
+        /// Which router.
+        peer: Peer,
+        /// What it advertises and we don't have.
+        extra: Vec<IpAddr>,
+        /// What we have and it doesn't advertise.
+        missing: Vec<IpAddr>,
+    },
+    /// A router advertises another interval than ours (v3).
+    IntervalDrift(Peer, Interval),
+    /// A router's advertisements are refused for a reason that somebody must mend.
+    Refused(Peer, super::Discard),
+}
+
+impl Event {
+    /// How loudly to tell it.
+    pub fn severity(&self) -> Severity {
+        match &self.what {
+            What::Changed { to: StateName::Fault, .. } | What::FaultChanged(_) => Severity::Warning,
+            What::Changed { .. } | What::Following(..) => Severity::Info,
+            _ => Severity::Warning,
+        }
+    }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The line, without the instance's name.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Changed { from, to, why } => write!(f, "{from} -> {to}: {why}"),
+            What::FaultChanged(fault) => write!(f, "still fault: {fault}"),
+            What::Following(peer, priority) => {
+                write!(f, "{peer} is active with priority {priority}")
+            }
+            What::Distrusted(late) => write!(
+                f,
+                "this daemon was held up for {late} and may have missed advertisements: listening \
+                 again before taking over (is the machine overloaded, or was it suspended?)"
+            ),
+            What::PutBack(address, interface) => {
+                write!(f, "another program took {address} off {interface}: put back")
+            }
+            What::InstallFailed(address, interface, error) => {
+                write!(f, "cannot put {address} on {interface}: {}; trying again", error.text)
+            }
+            What::RemoveFailed(address, interface, error) => write!(
+                f,
+                "cannot take {address} off {interface}: {}; trying again (by hand: ip address del \
+                 {address} dev {interface})",
+                error.text
+            ),
+            What::SendFailed(interface, error) => {
+                write!(f, "an advertisement could not be sent on {interface}: {}", error.text)
+            }
+            What::AnnounceFailed(interface, error) => {
+                write!(f, "the addresses could not be announced on {interface}: {}", error.text)
+            }
+            What::AddressDrift { peer, extra, missing } => {
+                write!(f, "{peer} advertises other addresses than this node's configuration has:")?;
+                if !extra.is_empty() {
+                    write!(f, " only there: {};", list(extra))?;
+                }
+                if !missing.is_empty() {
+                    write!(f, " only here: {};", list(missing))?;
+                }
+                f.write_str(" make the configurations the same")
+            }
+            What::IntervalDrift(peer, interval) => write!(
+                f,
+                "{peer} advertises every {interval}, not at this node's interval: make the \
+                 configurations the same"
+            ),
+            What::Refused(peer, discard) => {
+                write!(f, "advertisements of {peer} are refused: {discard}")
+            }
+        }
+    }
+}

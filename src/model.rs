@@ -1,0 +1,477 @@
+//! The vocabulary: what the rest of the crate talks about, checked on construction.
+//!
+//! A value of one of these types is valid; [`crate::config`] turns text into them or says what
+//! is wrong. They serialize, because a recorded trace starts with the configuration.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// A number is outside the range of its type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be from {low} to {high}, not {found}")]
+pub struct OutOfRange {
+    /// Which quantity it is, in words.
+    pub what: &'static str,
+    /// The smallest valid number.
+    pub low: u64,
+    /// The largest valid number.
+    pub high: u64,
+    /// What was given.
+    pub found: u64,
+}
+
+fn in_range(what: &'static str, low: u64, high: u64, found: u64) -> Result<u64, OutOfRange> {
+    if (low..=high).contains(&found) {
+        Ok(found)
+    } else {
+        Err(OutOfRange { what, low, high, found })
+    }
+}
+
+/// A virtual router identifier, 1 to 255 (RFC 9568 section 5.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Vrid(u8);
+
+impl Vrid {
+    /// The number as it is on the wire.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<u8> for Vrid {
+    type Error = OutOfRange;
+
+    fn try_from(number: u8) -> Result<Self, OutOfRange> {
+        in_range("a virtual router ID", 1, 255, number.into()).map(|_| Self(number))
+    }
+}
+
+impl From<Vrid> for u8 {
+    fn from(vrid: Vrid) -> Self {
+        vrid.0
+    }
+}
+
+impl fmt::Display for Vrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A router's own priority, 1 to 255; higher is preferred (RFC 9568 section 5.2.4). On the wire
+/// there is also 0, "I stop being active", which no router is configured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub struct Priority(u8);
+
+impl Priority {
+    /// The address owner's priority: the virtual addresses are its real ones.
+    pub const OWNER: Self = Self(255);
+
+    /// The number as it is on the wire.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+
+    /// Whether this is the address owner's priority, 255.
+    pub const fn is_owner(self) -> bool {
+        self.0 == Self::OWNER.0
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = OutOfRange;
+
+    fn try_from(number: u8) -> Result<Self, OutOfRange> {
+        in_range("a priority", 1, 255, number.into()).map(|_| Self(number))
+    }
+}
+
+impl From<Priority> for u8 {
+    fn from(priority: Priority) -> Self {
+        priority.0
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The VRRP version that an instance speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Version {
+    /// RFC 3768: IPv4 only, whole seconds.
+    #[serde(rename = "2")]
+    V2,
+    /// RFC 9568 (and 5798): IPv4 and IPv6, centiseconds.
+    #[serde(rename = "3")]
+    V3,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V2 => "2",
+            Self::V3 => "3",
+        })
+    }
+}
+
+/// An advertisement interval in centiseconds, 1 to 25,500: what either version can carry.
+/// [`Interval::fits`] says whether one of them can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+pub struct Interval(u16);
+
+impl Interval {
+    /// The default of every VRRP version: one second.
+    pub const ONE_SECOND: Self = Self(100);
+
+    /// The longest that a v3 advertisement can carry: 40.95 s (12 bits of centiseconds, RFC 9568
+    /// section 5.2.7).
+    pub const LONGEST_V3: Self = Self(0x0fff);
+
+    /// The number of centiseconds (v3's unit).
+    pub const fn centiseconds(self) -> u16 {
+        self.0
+    }
+
+    /// The number of whole seconds (v2's unit), or `None` where it is not whole or over 255.
+    pub fn whole_seconds(self) -> Option<u8> {
+        (self.0.is_multiple_of(100)).then_some(self.0 / 100).and_then(|s| u8::try_from(s).ok())
+    }
+
+    /// An interval of `seconds`, 1 to 255, as v2 carries it; `None` for zero.
+    pub fn from_seconds(seconds: u8) -> Option<Self> {
+        Self::try_from(u16::from(seconds) * 100).ok()
+    }
+
+    /// The same as a length of time.
+    pub const fn span(self) -> Span {
+        Span::from_millis(self.0 as u64 * 10)
+    }
+
+    /// Whether an advertisement of this version can carry it: v2 whole seconds up to 255 s
+    /// (RFC 3768 section 5.3.7), v3 centiseconds up to 40.95 s.
+    pub fn fits(self, version: Version) -> bool {
+        match version {
+            Version::V2 => self.whole_seconds().is_some(),
+            Version::V3 => self <= Self::LONGEST_V3,
+        }
+    }
+}
+
+impl TryFrom<u16> for Interval {
+    type Error = OutOfRange;
+
+    fn try_from(centiseconds: u16) -> Result<Self, OutOfRange> {
+        in_range("an advertisement interval in centiseconds", 1, 25_500, centiseconds.into())
+            .map(|_| Self(centiseconds))
+    }
+}
+
+impl From<Interval> for u16 {
+    fn from(interval: Interval) -> Self {
+        interval.0
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.span().fmt(f)
+    }
+}
+
+/// IPv4 or IPv6: a virtual router belongs to one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "Arc<str>", into = "Arc<str>")]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<Arc<str>> for $type {
+            type Error = BadName;
+
+            fn try_from(name: Arc<str>) -> Result<Self, BadName> {
+                let valid: fn(&str) -> Result<(), &'static str> = $valid;
+                match valid(&name) {
+                    Ok(()) => Ok(Self(name)),
+                    Err(why) => Err(BadName { what: $what, name: name.to_string(), why }),
+                }
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = BadName;
+
+            fn try_from(name: &str) -> Result<Self, BadName> {
+                Self::try_from(Arc::<str>::from(name))
+            }
+        }
+
+        impl From<$type> for Arc<str> {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+/// A name cannot be what it is meant for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{name}' cannot be {what}: {why}")]
+pub struct BadName {
+    /// What it should have named, with its article.
+    pub what: &'static str,
+    /// The name.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// What our own names may look like: they stand in log lines, metrics labels and file names.
+fn plain_word(name: &str) -> Result<(), &'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match name {
+        "" => Err("it is empty"),
+        _ if name.len() > 64 => Err("it is longer than 64 characters"),
+        _ if !name.chars().all(plain) => {
+            Err("only letters, digits, '-', '_' and '.' may stand in it")
+        }
+        _ if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+            Err("it must start with a letter or a digit")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the kernel takes as the name of a network interface (`dev_valid_name` in Linux'
+/// `net/core/dev.c`).
+fn kernel_interface_name(name: &str) -> Result<(), &'static str> {
+    match name {
+        "" => Err("it is empty"),
+        "." | ".." => Err("the kernel refuses this name"),
+        _ if name.len() > 15 => Err("the kernel takes at most 15 bytes"),
+        _ if name.contains(|c: char| c == '/' || c == ':' || c.is_ascii_whitespace()) => {
+            Err("the kernel refuses '/', ':' and white space in it")
+        }
+        _ if name.contains(char::is_control) => Err("a control character stands in it"),
+        _ => Ok(()),
+    }
+}
+
+name!(
+    /// The name of an instance: the operator's word for one virtual router.
+    InstanceName,
+    "the name of an instance",
+    plain_word
+);
+name!(
+    /// The name of a node of the group.
+    NodeName,
+    "the name of a node",
+    plain_word
+);
+name!(
+    /// The name of a network interface: at most 15 bytes.
+    InterfaceName,
+    "the name of an interface",
+    kernel_interface_name
+);
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Every station of the segment.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, byte) in self.0.iter().enumerate() {
+            let colon = if place == 0 { "" } else { ":" };
+            write!(f, "{colon}{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// When a backup takes the addresses from a live active router of lower priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preempt {
+    /// Never: whoever is active stays so for as long as it lives (RFC 9568 `Preempt_Mode` false).
+    Never,
+    /// As soon as it can (RFC 9568 `Preempt_Mode` true).
+    Always,
+    /// After having heard a lower-priority active router for this long without interruption.
+    After(Span),
+}
+
+/// How the checksum of VRRPv3 over IPv4 is computed when sending; both are accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecksumStyle {
+    /// With an IPv4 pseudo-header until a router of the group is heard that sends without.
+    Auto,
+    /// With an IPv4 pseudo-header, as keepalived and FRR read RFC 5798.
+    Rfc5798,
+    /// The VRRP message alone (RFC 9568 section 5.2.8).
+    Rfc9568,
+}
+
+/// The scope of an address (`rtnetlink(7)`, `ifa_scope`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Valid everywhere: the default.
+    #[default]
+    Global,
+    /// Valid inside this site.
+    Site,
+    /// Valid on this link.
+    Link,
+    /// Valid on this host.
+    Host,
+}
+
+/// One address that moves, as it is put on an interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VirtualAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The prefix length: 0 to 32 or 0 to 128. /32 and /128 where the operator wrote none.
+    pub prefix: u8,
+    /// The interface that gets it, where that is not the instance's own.
+    pub dev: Option<InterfaceName>,
+    /// The label (`ip addr ... label`), IPv4 only: the interface's name, ':' and more.
+    pub label: Option<String>,
+    /// The scope.
+    pub scope: Scope,
+}
+
+impl fmt::Display for VirtualAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// One instance: a virtual router that this node takes part in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceConfig {
+    /// Its name.
+    pub name: InstanceName,
+    /// Where its advertisements go, and its addresses unless they say otherwise.
+    pub interface: InterfaceName,
+    /// Its number on the wire.
+    pub virtual_router_id: Vrid,
+    /// The version that it speaks.
+    pub version: Version,
+    /// This node's priority.
+    pub priority: Priority,
+    /// How often it advertises while active.
+    pub advertisement_interval: Interval,
+    /// The longest interval that it learns from an active router (v3).
+    pub maximum_interval: Interval,
+    /// What moves; never empty, all of one family.
+    pub addresses: Vec<VirtualAddress>,
+    /// Whether it takes over from a live active router of lower priority.
+    pub preempt: Preempt,
+    /// How long the interface must have had carrier, after boot and after link-up, before this
+    /// node may claim the addresses.
+    pub hold_down: Span,
+    /// How v3 advertisements over IPv4 are summed.
+    pub checksum: ChecksumStyle,
+}
+
+impl InstanceConfig {
+    /// The family of its addresses.
+    pub fn family(&self) -> Family {
+        self.addresses.first().map_or(Family::V4, |first| Family::of(first.address))
+    }
+
+    /// The interface that `address` is put on.
+    pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a InterfaceName {
+        address.dev.as_ref().unwrap_or(&self.interface)
+    }
+}
+
+/// A node of the group, as listed under `nodes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its own address on the segment.
+    pub address: IpAddr,
+}
+
+/// A whole valid configuration, as this node sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Which of `nodes` this one is; `None` where there is no list.
+    pub this_node: Option<NodeName>,
+    /// The group in order of preference; empty where priorities are given by hand.
+    pub nodes: Vec<Node>,
+    /// The instances in the order of the file.
+    pub instances: Vec<InstanceConfig>,
+}
+
+impl Config {
+    /// The name of the node with this address, for logs and status.
+    pub fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
+        self.nodes.iter().find(|node| node.address == address).map(|node| &node.name)
+    }
+}

@@ -1,0 +1,118 @@
+//! The frames that tell a segment where a virtual address now lives.
+//!
+//! Whole Ethernet frames without their check sequence, for an `AF_PACKET` socket (`packet(7)`).
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
+use pnet_packet::ethernet::{EtherType, EtherTypes, MutableEthernetPacket};
+use pnet_packet::icmpv6::ndp::{
+    Icmpv6Codes, MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvertFlags,
+};
+use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
+use pnet_packet::ip::IpNextHeaderProtocols;
+use pnet_packet::ipv6::MutableIpv6Packet;
+
+use crate::model::Mac;
+
+/// The size of an ARP packet for IPv4 on Ethernet (RFC 826).
+const ARP_SIZE: usize = 28;
+
+/// The size of a neighbour advertisement with its one option (RFC 4861 sections 4.4 and 4.6.1).
+const NEIGHBOUR_ADVERTISEMENT_SIZE: u16 = 32;
+
+/// What an Ethernet frame has at least before its check sequence (IEEE 802.3 clause 3.2.8).
+const SHORTEST_FRAME: usize = 60;
+
+/// Every node of a segment (RFC 4291 section 2.7.1), and its Ethernet address (RFC 2464 section 7).
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
+
+/// The two forms of a gratuitous ARP: equipment differs in which one it learns from (RFC 5944
+/// section 4.6 has both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArpForm {
+    /// Operation 1, the target's hardware address all ones, as keepalived and FRR send it.
+    Request,
+    /// Operation 2, the target's hardware address the same as the sender's.
+    Reply,
+}
+
+/// A gratuitous ARP: to everyone, "`address` is at `mac`".
+pub fn gratuitous_arp(mac: Mac, address: Ipv4Addr, form: ArpForm) -> Vec<u8> {
+    let (operation, target) = match form {
+        ArpForm::Request => (ArpOperations::Request, Mac::BROADCAST),
+        ArpForm::Reply => (ArpOperations::Reply, mac),
+    };
+    let mut bytes = [0; ARP_SIZE];
+    let mut arp = sized(MutableArpPacket::new(&mut bytes));
+    arp.set_hardware_type(ArpHardwareTypes::Ethernet);
+    arp.set_protocol_type(EtherTypes::Ipv4);
+    arp.set_hw_addr_len(6);
+    arp.set_proto_addr_len(4);
+    arp.set_operation(operation);
+    arp.set_sender_hw_addr(mac.0.into());
+    arp.set_sender_proto_addr(address);
+    arp.set_target_hw_addr(target.0.into());
+    arp.set_target_proto_addr(address);
+    ethernet(Mac::BROADCAST, mac, EtherTypes::Arp, &bytes)
+}
+
+/// An unsolicited neighbour advertisement: to all nodes, "`address` is at `mac`", overriding what
+/// they had cached (RFC 4861 section 7.2.6).
+///
+/// `router` is the Router flag: a receiver takes a cleared one as a sign that this node routes no
+/// more, and drops it from its default routers (RFC 4861 section 7.2.5).
+pub fn unsolicited_neighbour_advertisement(mac: Mac, address: Ipv6Addr, router: bool) -> Vec<u8> {
+    let mut bytes =
+        [0; MutableIpv6Packet::minimum_packet_size() + NEIGHBOUR_ADVERTISEMENT_SIZE as usize];
+    let mut ip = sized(MutableIpv6Packet::new(&mut bytes));
+    ip.set_version(6);
+    ip.set_payload_length(NEIGHBOUR_ADVERTISEMENT_SIZE);
+    ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
+    ip.set_hop_limit(255);
+    ip.set_source(address);
+    ip.set_destination(ALL_NODES);
+    ip.set_payload(&neighbour_advertisement(mac, address, router));
+    ethernet(ALL_NODES_MAC, mac, EtherTypes::Ipv6, &bytes)
+}
+
+fn neighbour_advertisement(
+    mac: Mac,
+    address: Ipv6Addr,
+    router: bool,
+) -> [u8; NEIGHBOUR_ADVERTISEMENT_SIZE as usize] {
+    let router_flag = if router { NeighborAdvertFlags::Router } else { 0 };
+    let mut bytes = [0; NEIGHBOUR_ADVERTISEMENT_SIZE as usize];
+    let mut advertisement = sized(MutableNeighborAdvertPacket::new(&mut bytes));
+    advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
+    advertisement.set_icmpv6_code(Icmpv6Codes::NoCode);
+    advertisement.set_flags(NeighborAdvertFlags::Override | router_flag);
+    advertisement.set_target_addr(address);
+    advertisement.set_options(&[NdpOption {
+        option_type: NdpOptionTypes::TargetLLAddr,
+        length: 1,
+        data: mac.0.to_vec(),
+    }]);
+    let sum = checksum(&sized(Icmpv6Packet::new(&bytes)), &address, &ALL_NODES);
+    sized(MutableNeighborAdvertPacket::new(&mut bytes)).set_checksum(sum);
+    bytes
+}
+
+fn ethernet(destination: Mac, source: Mac, kind: EtherType, payload: &[u8]) -> Vec<u8> {
+    let size = MutableEthernetPacket::minimum_packet_size() + payload.len();
+    let mut bytes = vec![0; size.max(SHORTEST_FRAME)];
+    let mut frame = sized(MutableEthernetPacket::new(&mut bytes));
+    frame.set_destination(destination.0.into());
+    frame.set_source(source.0.into());
+    frame.set_ethertype(kind);
+    frame.set_payload(payload);
+    bytes
+}
+
+/// A packet over a buffer: `None`, says pnet, if the buffer is smaller than the packet's fixed
+/// part.
+#[expect(clippy::expect_used, reason = "every buffer here has a constant and sufficient size")]
+fn sized<P>(packet: Option<P>) -> P {
+    packet.expect("the buffer is as large as the packet")
+}

@@ -1,0 +1,6 @@
+//! One virtual router's protocol (RFC 9568, RFC 3768).
+
+pub mod frame;
+pub mod packet;
+pub mod router;
+pub mod timing;

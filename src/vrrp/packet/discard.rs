@@ -1,0 +1,121 @@
+//! Why a received packet is dropped: one variant for each rule.
+
+use serde::{Deserialize, Serialize};
+
+/// Writes the enum, its list and its names from one table, so that none can be forgotten.
+macro_rules! discards {
+    ($($(#[doc = $doc:literal])+ $variant:ident, $name:literal, $text:literal;)+) => {
+        /// The rule that a received packet broke.
+        ///
+        /// A dropped packet changes nothing but the counter of its rule. The order is that in
+        /// which the rules are applied: a packet that breaks several counts for the first.
+        /// [`Datagram`](super::Datagram) applies those of the header, [`decode`](super::decode)
+        /// those that a message can break by itself, and the engine those that need the
+        /// configuration or this node's addresses. [`Discard::Length`] comes twice: for the
+        /// fixed part first, for the rest once the version says how long it has to be.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+            thiserror::Error,
+        )]
+        pub enum Discard {
+            $(
+                $(#[doc = $doc])+
+                #[serde(rename = $name)]
+                #[error($text)]
+                $variant,
+            )+
+        }
+
+        impl Discard {
+            /// Every rule, in the order in which they are applied.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The rule's name for metrics: `snake_case`, the same in every release, and what
+            /// the variant serializes as.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+discards! {
+    /// The IPv4 header is malformed: too short, another version, or a total length that is not
+    /// the number of bytes received (RFC 791 section 3.1).
+    IpHeader, "ip_header",
+        "the IP header is malformed or does not agree with the packet's size";
+    /// It is a fragment. The kernel reassembles before it hands over, and an advertisement never
+    /// needs more than one packet.
+    Fragment, "fragment", "it is a fragment of an IP packet";
+    /// The IP protocol is not 112 (RFC 9568 section 5.1.1.4).
+    Protocol, "protocol", "its IP protocol is not 112 (VRRP)";
+    /// The TTL or hop limit is not 255: it did not start on this segment (RFC 9568 sections
+    /// 5.1.1.3 and 7.1).
+    Ttl, "ttl", "its TTL or hop limit is not 255, so it did not come from this segment";
+    /// It was not sent to the multicast group of VRRP (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
+    Destination, "destination", "it was not sent to the multicast group of VRRP";
+    /// The message is not exactly as long as its fixed part, its count of addresses and, in
+    /// version 2, its authentication data need (RFC 9568 section 7.1).
+    Length, "length", "its length is not what its version and its count of addresses need";
+    /// The version is neither 2 nor 3, or it is 2 over IPv6, which that version does not know
+    /// (RFC 9568 section 7.1).
+    Version, "version", "it is of a VRRP version that does not exist for its address family";
+    /// The type is not 1, ADVERTISEMENT (RFC 9568 sections 5.2.2 and 7.1).
+    MessageType, "message_type", "it is a VRRP message of an unknown type";
+    /// No virtual router of this ID is configured on the interface (RFC 9568 section 7.1). Zero
+    /// is no ID.
+    VirtualRouter, "virtual_router", "no virtual router with its ID is configured here";
+    /// It speaks the other version than the one configured.
+    VersionMismatch, "version_mismatch",
+        "it speaks another VRRP version than the one configured here";
+    /// Its source address is one of our own: our packet came back, or someone uses our address.
+    OwnPacket, "own_packet", "it came from one of our own addresses";
+    /// The checksum does not fit in any form that the version and family allow (RFC 9568
+    /// section 5.2.8).
+    Checksum, "checksum", "its checksum is wrong";
+    /// A version 2 authentication type other than none and simple password. Type 2, IP AH, was
+    /// withdrawn with RFC 3768 (section 5.3.6.3).
+    AuthenticationType, "authentication_type",
+        "its authentication type is neither none nor simple password";
+    /// It names no address (RFC 9568 section 5.2.5: the minimum is 1).
+    NoAddresses, "no_addresses", "it names no address";
+    /// The interval is zero, with which every backup would take over at once (RFC 9568 erratum
+    /// 8301).
+    ZeroInterval, "zero_interval", "its advertisement interval is zero";
+    /// Its authentication type is valid, but not the one configured (RFC 3768 section 7.1).
+    AuthenticationMismatch, "authentication_mismatch",
+        "its authentication type is not the one configured here";
+    /// The simple password is not ours (RFC 3768 section 7.1).
+    Password, "password", "its password is not the one configured here";
+    /// Version 2: the interval is not ours (RFC 3768 section 7.1). Version 3 learns it instead.
+    IntervalMismatch, "interval_mismatch",
+        "its advertisement interval is not the one configured here, as version 2 requires";
+    /// We own the addresses, and an owner listens to nobody (RFC 9568 section 7.1).
+    AddressOwner, "address_owner", "this node owns the virtual addresses and yields to nobody";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a counter has one name, in metrics and in recordings alike, and names are distinct.
+    #[test]
+    fn names_are_stable_and_distinct() {
+        let names: std::collections::BTreeSet<_> = Discard::ALL.iter().map(|d| d.name()).collect();
+        assert_eq!(names.len(), Discard::ALL.len());
+        for &discard in Discard::ALL {
+            let written = serde_json::to_value(discard).unwrap();
+            assert_eq!(written, discard.name());
+            assert_eq!(serde_json::from_value::<Discard>(written).unwrap(), discard);
+            assert!(discard.name().chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        }
+    }
+
+    /// Rule: the list is in the order of the rules, so a report reads like the reception does.
+    #[test]
+    fn the_list_is_in_order() {
+        assert!(Discard::ALL.is_sorted());
+    }
+}

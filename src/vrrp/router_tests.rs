@@ -1,0 +1,255 @@
+//! Every row of RFC 9568 section 6.4, and what we do beyond it.
+
+use super::*;
+
+const INTERVAL: Interval = Interval::ONE_SECOND;
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+const fn at(millis: u64) -> Mono {
+    Mono(millis * 1_000_000)
+}
+
+fn settings(priority: u8, preempt: Preempt) -> Settings {
+    Settings {
+        version: Version::V3,
+        priority: Priority::try_from(priority).unwrap(),
+        interval: INTERVAL,
+        maximum_interval: Interval::try_from(1_000).unwrap(),
+        preempt,
+    }
+}
+
+/// A backup of priority 100 at 10.0.0.10 since time 0.
+fn backup(preempt: Preempt) -> Router {
+    let mut router = Router::new(settings(100, preempt));
+    assert_eq!(router.start(at(0), at(0)), Outcome::Nothing);
+    router
+}
+
+/// An active router of priority 100 at 10.0.0.10, which took over at 3609.375 ms.
+fn active() -> Router {
+    let mut router = backup(Preempt::Always);
+    assert!(matches!(router.fire(at(3_610)), Outcome::TakeOver(Takeover::Silence(None, _))));
+    router
+}
+
+fn heard(last: u8, priority: u8) -> Heard {
+    Heard { source: address(last), priority, interval: INTERVAL }
+}
+
+fn hear(router: &mut Router, millis: u64, from: Heard) -> Outcome {
+    router.hear(at(millis), from, address(10))
+}
+
+fn due(router: &Router) -> u64 {
+    router.deadline().unwrap().0.0 / 1_000
+}
+
+/// 6.4.1 (100) to (130): an address owner is active from the start, hold-down or not.
+#[test]
+fn startup_of_an_owner() {
+    let mut router = Router::new(settings(255, Preempt::Always));
+    assert_eq!(router.start(at(0), at(9_000)), Outcome::TakeOver(Takeover::Owner));
+    assert_eq!(due(&router), 1_000_000);
+}
+
+/// 6.4.1 (140) to (160): anybody else is backup for an active-down interval of its own interval.
+#[test]
+fn startup_of_a_backup() {
+    let router = backup(Preempt::Always);
+    assert!(matches!(router.state(), State::Backup(_)));
+    assert_eq!(due(&router), 3_609_375);
+}
+
+/// 6.4.2 (310): silence for an active-down interval makes it active; not a moment earlier.
+#[test]
+fn backup_takes_over_after_silence() {
+    let mut router = backup(Preempt::Never);
+    assert_eq!(hear(&mut router, 500, heard(11, 200)), Outcome::Nothing);
+    assert_eq!(due(&router), 500_000 + 3_609_375);
+    assert_eq!(router.fire(at(4_109)), Outcome::Nothing);
+    let silence = Span::from_millis(3_610);
+    let why = Takeover::Silence(Some(address(11)), silence);
+    assert_eq!(router.fire(at(4_110)), Outcome::TakeOver(why));
+    assert_eq!(due(&router), 5_110_000);
+}
+
+/// 6.4.2 (360): priority 0 leaves the backup a skew time.
+#[test]
+fn backup_waits_a_skew_time_after_priority_zero() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 100, heard(11, 200)), Outcome::Nothing);
+    assert_eq!(hear(&mut router, 200, heard(11, 0)), Outcome::Nothing);
+    assert_eq!(due(&router), 200_000 + 609_375);
+    assert_eq!(router.fire(at(810)), Outcome::TakeOver(Takeover::Stopped(address(11))));
+}
+
+/// Bug of others: priority 0 from a router that is not the active one must not shorten the wait.
+/// A loser of a fight that leaves would otherwise make every backup claim beside the winner.
+#[test]
+fn priority_zero_of_a_third_router_changes_nothing() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 50, heard(12, 0)), Outcome::Nothing);
+    assert_eq!(due(&router), 3_609_375);
+    assert_eq!(hear(&mut router, 100, heard(11, 200)), Outcome::Nothing);
+    assert_eq!(hear(&mut router, 150, heard(12, 150)), Outcome::Nothing);
+    assert_eq!(hear(&mut router, 200, heard(12, 0)), Outcome::Nothing);
+    assert_eq!(due(&router), 150_000 + 3_609_375);
+}
+
+/// 6.4.2 (420): equal priority keeps a backup waiting, whoever has the higher address.
+#[test]
+fn backup_respects_equal_priority() {
+    for last in [9, 11] {
+        let mut router = backup(Preempt::Always);
+        assert_eq!(hear(&mut router, 1_000, heard(last, 100)), Outcome::Nothing);
+        assert_eq!(due(&router), 4_609_375);
+    }
+}
+
+/// 6.4.2 (430): the active router's interval is learnt, for the skew time too.
+#[test]
+fn backup_learns_the_interval() {
+    let mut router = backup(Preempt::Always);
+    let slow = Heard { interval: Interval::try_from(200).unwrap(), ..heard(11, 200) };
+    assert_eq!(hear(&mut router, 0, slow), Outcome::Nothing);
+    assert_eq!(due(&router), 7_218_750);
+}
+
+/// Bug of others: one frame with the longest interval makes a backup wait for minutes.
+#[test]
+fn what_is_learnt_is_bounded() {
+    let mut router = backup(Preempt::Always);
+    let endless = Heard { interval: Interval::LONGEST_V3, ..heard(11, 200) };
+    assert_eq!(hear(&mut router, 0, endless), Outcome::Nothing);
+    assert_eq!(due(&router), 36_093_750);
+}
+
+/// 6.4.2 (450): a lower priority is ignored where we preempt: the timer runs on, and the other
+/// router is preempted alive.
+#[test]
+fn backup_preempts() {
+    let mut router = backup(Preempt::Always);
+    for millis in [500, 1_500, 2_500, 3_500] {
+        assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
+    }
+    assert_eq!(due(&router), 3_609_375);
+    assert_eq!(router.fire(at(3_610)), Outcome::TakeOver(Takeover::Preempt(heard(11, 50))));
+}
+
+/// 6.4.2 (420): without preemption a live active router of lower priority stays active.
+#[test]
+fn backup_that_never_preempts_waits_for_silence() {
+    let mut router = backup(Preempt::Never);
+    for millis in (0..20_000).step_by(1_000) {
+        assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
+        assert_eq!(router.fire(at(millis + 900)), Outcome::Nothing);
+    }
+    assert_eq!(due(&router), 19_000_000 + 3_609_375);
+}
+
+/// Rule: preemption after a delay counts from the first lower-priority advertisement, and a
+/// higher one starts the count anew.
+#[test]
+fn preemption_delay_is_counted_without_interruption() {
+    let mut router = backup(Preempt::After(Span::from_secs(5)));
+    for millis in [0, 1_000, 2_000, 3_000] {
+        assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
+    }
+    assert_eq!(due(&router), 5_000_000);
+    assert_eq!(hear(&mut router, 3_500, heard(12, 200)), Outcome::Nothing);
+    for millis in [4_000, 5_000, 6_000, 7_000, 8_000] {
+        assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
+        assert_eq!(router.fire(at(millis)), Outcome::Nothing);
+    }
+    assert_eq!(due(&router), 9_000_000);
+    assert_eq!(router.fire(at(9_000)), Outcome::TakeOver(Takeover::Preempt(heard(11, 50))));
+}
+
+/// Rule: the delay is for a live router; a lower-priority one that dies is replaced at once.
+#[test]
+fn silence_ends_the_preemption_delay() {
+    let mut router = backup(Preempt::After(Span::from_secs(60)));
+    assert_eq!(hear(&mut router, 0, heard(11, 50)), Outcome::Nothing);
+    assert_eq!(due(&router), 3_609_375);
+}
+
+/// Rule: nothing is claimed during hold-down, though the timers run on.
+#[test]
+fn hold_down_defers_the_claim() {
+    let mut router = Router::new(settings(100, Preempt::Always));
+    assert_eq!(router.start(at(0), at(10_000)), Outcome::Nothing);
+    assert_eq!(router.fire(at(5_000)), Outcome::Nothing);
+    assert_eq!(due(&router), 10_000_000);
+    assert!(matches!(router.fire(at(10_000)), Outcome::TakeOver(_)));
+}
+
+/// Invariant 2: a backup whose loop was late by more than an interval may have missed
+/// advertisements; it listens again instead of claiming.
+#[test]
+fn a_late_loop_is_distrusted() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 0, heard(11, 200)), Outcome::Nothing);
+    let late = Span::from_micros(1_390_625);
+    assert_eq!(router.fire(at(5_000)), Outcome::Distrusted(late));
+    assert_eq!(due(&router), 5_000_000 + 3_609_375);
+    assert!(matches!(router.fire(at(8_700)), Outcome::TakeOver(_)));
+}
+
+/// 6.4.3 (620): an active router advertises at its interval and keeps the beat; after a pause it
+/// does not catch up with a burst.
+#[test]
+fn active_keeps_the_beat() {
+    let mut router = active();
+    assert_eq!(router.fire(at(4_612)), Outcome::Advertise);
+    assert_eq!(due(&router), 5_610_000);
+    assert_eq!(router.fire(at(9_000)), Outcome::Advertise);
+    assert_eq!(due(&router), 10_000_000);
+}
+
+/// 6.4.3 (700): another one's priority 0 is answered at once, and the timer set anew.
+#[test]
+fn active_answers_priority_zero() {
+    let mut router = active();
+    assert_eq!(hear(&mut router, 4_000, heard(11, 0)), Outcome::Advertise);
+    assert_eq!(due(&router), 5_000_000);
+}
+
+/// 6.4.3 (720): higher priority, or equal priority and a higher address, wins; the loser learns
+/// the winner's interval.
+#[test]
+fn active_yields_to_the_better() {
+    for better in [heard(9, 101), heard(11, 100)] {
+        let mut router = active();
+        let slow = Heard { interval: Interval::try_from(200).unwrap(), ..better };
+        assert_eq!(hear(&mut router, 4_000, slow), Outcome::GiveUp(slow));
+        assert_eq!(due(&router), 4_000_000 + 7_218_750);
+    }
+}
+
+/// 6.4.3 (770): the worse is told off at once, but only twice an interval: answering each frame
+/// would let one forged frame cost an advertisement and an announcement.
+#[test]
+fn active_asserts_itself_against_the_worse() {
+    for worse in [heard(11, 99), heard(9, 100)] {
+        let mut router = active();
+        let before = due(&router);
+        assert_eq!(hear(&mut router, 4_000, worse), Outcome::Reassert);
+        assert_eq!(hear(&mut router, 4_001, worse), Outcome::Nothing);
+        assert_eq!(hear(&mut router, 4_500, worse), Outcome::Reassert);
+        assert_eq!(due(&router), before, "the advertisement timer is nobody else's");
+    }
+}
+
+/// 6.4.2 (320), 6.4.3 (640): a router that was shut down hears nothing and wants nothing.
+#[test]
+fn shutdown_ends_everything() {
+    let mut router = active();
+    router.shut_down();
+    assert_eq!(router.deadline(), None);
+    assert_eq!(hear(&mut router, 5_000, heard(11, 200)), Outcome::Nothing);
+    assert_eq!(router.fire(at(99_000)), Outcome::Nothing);
+}
