@@ -1,0 +1,319 @@
+//! The single values: what each is written as, and what it takes.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_yaml::Value;
+
+use super::duration;
+use super::problem::{Wrong, quoted};
+use super::source::{Content, Node, Scalar};
+use crate::model::{
+    ChecksumStyle, Family, InterfaceName, Interval, Preempt, Priority, Scope, Version, Vrid,
+};
+use crate::time::Span;
+
+/// A value that stands in one scalar.
+pub(super) trait Field: Sized {
+    /// What serde reads.
+    type Written: DeserializeOwned;
+
+    /// What is valid, to follow "expected".
+    const TAKES: &'static str;
+
+    /// The value, or what is wrong with it.
+    fn check(written: Self::Written) -> Result<Self, Wrong>;
+
+    /// What to write instead of something that is not a `Written` at all.
+    fn hint(_found: &Scalar) -> Option<String> {
+        None
+    }
+}
+
+/// Reads one value.
+pub(super) fn read<T: Field>(node: &Node) -> Result<T, Wrong> {
+    let Content::Scalar(scalar) = &node.content else {
+        return Err(Wrong::expected(T::TAKES, &node.shown()));
+    };
+    let Ok(written) = serde_yaml::from_value(scalar.value.clone()) else {
+        let wrong = Wrong::expected(T::TAKES, &scalar.shown());
+        return Err(Wrong { hint: T::hint(scalar), ..wrong });
+    };
+    T::check(written)
+}
+
+/// The hint for text that would be a number without its quotes or leading zeros.
+fn number_in_text(found: &Scalar) -> Option<String> {
+    let Value::String(text) = &found.value else { return None };
+    text.trim().parse::<u64>().ok().map(|number| format!("write {number}"))
+}
+
+/// The hint for a value that YAML does not take for text.
+fn text_in_quotes(found: &Scalar) -> Option<String> {
+    (!matches!(found.value, Value::Null)).then(|| format!("put it in quotes: \"{}\"", found.text))
+}
+
+macro_rules! read_by_serde {
+    ($type:ty, $takes:literal, $hint:expr) => {
+        impl Field for $type {
+            type Written = Self;
+            const TAKES: &'static str = $takes;
+
+            fn check(written: Self) -> Result<Self, Wrong> {
+                Ok(written)
+            }
+
+            fn hint(found: &Scalar) -> Option<String> {
+                let hint: fn(&Scalar) -> Option<String> = $hint;
+                hint(found)
+            }
+        }
+    };
+}
+
+read_by_serde!(Vrid, "a number from 1 to 255", number_in_text);
+read_by_serde!(Priority, "a number from 1 to 255", number_in_text);
+read_by_serde!(ChecksumStyle, "auto, rfc5798 or rfc9568", |_| None);
+read_by_serde!(Scope, "global, site, link or host", |_| None);
+read_by_serde!(Transport, "multicast", |_| None);
+
+/// How advertisements travel. `unicast` is a word already, so that it gets an answer of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Transport {
+    Multicast,
+    Unicast,
+}
+
+impl Field for Version {
+    type Written = u64;
+    const TAKES: &'static str = "2 or 3";
+
+    fn check(written: u64) -> Result<Self, Wrong> {
+        match written {
+            2 => Ok(Self::V2),
+            3 => Ok(Self::V3),
+            other => Err(Wrong::expected(Self::TAKES, &other.to_string())),
+        }
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        number_in_text(found)
+    }
+}
+
+impl Field for InterfaceName {
+    type Written = String;
+    const TAKES: &'static str = "the name of an interface, like eth0";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        Self::try_from(written.as_str())
+            .map_err(|bad| Wrong::expected(Self::TAKES, &quoted(&written)).hint(bad.why))
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        text_in_quotes(found)
+    }
+}
+
+/// The label of an address, not yet compared with its interface.
+#[derive(Clone, Debug)]
+pub(super) struct Label(pub(super) String);
+
+impl Field for Label {
+    type Written = String;
+    const TAKES: &'static str = "a label like eth0:web";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        Ok(Self(written))
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        text_in_quotes(found)
+    }
+}
+
+impl Field for Span {
+    type Written = String;
+    const TAKES: &'static str = "a duration like 1s or 100ms";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        duration::parse(&written)
+            .map_err(|bad| Wrong::expected(Self::TAKES, &quoted(&written)).hint(bad.to_string()))
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        let number = &found.text;
+        found.value.is_number().then(|| format!("name the unit: {number}s or {number}ms"))
+    }
+}
+
+/// How often something is advertised, not yet compared with the version.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    span: Span,
+    written: String,
+}
+
+impl Pace {
+    /// The interval, if an advertisement of this version can carry it.
+    pub(super) fn interval(&self, version: Version) -> Result<Interval, Wrong> {
+        const CENTISECOND: u64 = 10_000_000;
+        let nanos = self.span.nanos();
+        let centiseconds = nanos.is_multiple_of(CENTISECOND).then_some(nanos / CENTISECOND);
+        centiseconds
+            .and_then(|count| u16::try_from(count).ok())
+            .and_then(|count| Interval::try_from(count).ok())
+            .filter(|interval| interval.fits(version))
+            .ok_or_else(|| {
+                let takes = match version {
+                    Version::V2 => "whole seconds from 1s to 255s, as version 2 can carry them",
+                    Version::V3 => "10ms to 40.95s in steps of 10ms, as version 3 can carry them",
+                };
+                Wrong::expected(takes, &quoted(&self.written))
+            })
+    }
+}
+
+impl Field for Pace {
+    type Written = String;
+    const TAKES: &'static str = Span::TAKES;
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        Ok(Self { span: Span::check(written.clone())?, written })
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        Span::hint(found)
+    }
+}
+
+impl Field for Preempt {
+    type Written = String;
+    const TAKES: &'static str = "never, always or a delay like 'after 60s'";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
+        match written.as_str() {
+            "never" => Ok(Self::Never),
+            "always" => Ok(Self::Always),
+            "no" | "off" => Err(wrong().hint("write never")),
+            "yes" | "on" => Err(wrong().hint("write always")),
+            other => {
+                let delay = other.strip_prefix("after ").ok_or_else(wrong)?;
+                match duration::parse(delay.trim_start()) {
+                    Ok(Span::ZERO) => Err(wrong().hint("without a delay it is always")),
+                    Ok(delay) => Ok(Self::After(delay)),
+                    Err(bad) => Err(wrong().hint(bad.to_string())),
+                }
+            }
+        }
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        match &found.value {
+            Value::Bool(preempt) => {
+                Some(if *preempt { "write always" } else { "write never" }.to_owned())
+            }
+            Value::Number(number) => Some(format!("write 'after {number}s'")),
+            _ => None,
+        }
+    }
+}
+
+/// An address of a node: without a prefix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NodeAddress(pub(super) IpAddr);
+
+impl Field for NodeAddress {
+    type Written = String;
+    const TAKES: &'static str = "an address like 10.0.0.11";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
+        match (written.parse(), written.split_once('/')) {
+            (Ok(address), _) => of_a_host(address).map(Self),
+            (_, Some((address, _))) if address.parse::<IpAddr>().is_ok() => {
+                Err(wrong().hint(format!("write {address}, without a prefix length")))
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// A virtual address with the length of its prefix.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cidr {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+}
+
+impl Field for Cidr {
+    type Written = String;
+    const TAKES: &'static str = "an address like 10.0.0.100/24";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        let (address, prefix) = match written.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (written.as_str(), None),
+        };
+        let Ok(address) = address.parse() else {
+            return Err(Wrong::expected(Self::TAKES, &quoted(&written)));
+        };
+        let address = of_a_host(address)?;
+        let longest = match Family::of(address) {
+            Family::V4 => 32,
+            Family::V6 => 128,
+        };
+        let prefix = match prefix {
+            None => longest,
+            Some(prefix) => prefix_length(prefix, longest)?,
+        };
+        not_of_its_network(address, prefix)?;
+        Ok(Self { address, prefix })
+    }
+}
+
+/// A length of 0 is refused, too: the kernel would send all traffic to that interface.
+fn prefix_length(text: &str, longest: u8) -> Result<u8, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(length) if digits && (1..=longest).contains(&length) => Ok(length),
+        _ => {
+            let expected = format!("a prefix length from 1 to {longest} after the '/'");
+            Err(Wrong::expected(&expected, &quoted(text)))
+        }
+    }
+}
+
+/// Refuses what cannot be the address of one host.
+fn of_a_host(address: IpAddr) -> Result<IpAddr, Wrong> {
+    let kind = match address {
+        // IPv6 is on the wire, in the types and in the state machine later than here.
+        IpAddr::V6(_) => {
+            let wrong = Wrong::new("IPv6 addresses are not supported by this version of vipd yet");
+            return Err(wrong.hint("leave it out"));
+        }
+        IpAddr::V4(v4) if v4.is_unspecified() => "stands for no address at all",
+        IpAddr::V4(v4) if v4.is_loopback() => "is a loopback address: it never leaves its machine",
+        IpAddr::V4(v4) if v4.is_multicast() => "is a multicast address",
+        IpAddr::V4(v4) if v4.is_broadcast() => "is the broadcast address",
+        IpAddr::V4(_) => return Ok(address),
+    };
+    Err(Wrong::new(format!("{address} {kind}")).hint("use the address of a host"))
+}
+
+/// Refuses the two addresses of an IPv4 network that no host has. A network of one or two
+/// addresses has none such (RFC 3021).
+fn not_of_its_network(address: IpAddr, prefix: u8) -> Result<(), Wrong> {
+    let (IpAddr::V4(v4), 1..=30) = (address, prefix) else { return Ok(()) };
+    let host_part = u32::MAX >> prefix;
+    let what = match v4.to_bits() & host_part {
+        0 => "the address of the network itself",
+        bits if bits == host_part => "the broadcast address of its network",
+        _ => return Ok(()),
+    };
+    let wrong = Wrong::new(format!("{address}/{prefix} is {what}"));
+    Err(wrong.hint("use the address of a host, or another prefix length"))
+}

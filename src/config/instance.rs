@@ -1,0 +1,205 @@
+//! One instance.
+
+use super::address;
+use super::fields::{Pace, Transport};
+use super::keys::INSTANCE;
+use super::nodes::Nodes;
+use super::problem::{Marked, Problems, Spot, Wrong};
+use super::section::{Given, Section};
+use super::source::Entry;
+use crate::model::{
+    ChecksumStyle, InstanceConfig, InstanceName, InterfaceName, Interval, Preempt, Priority,
+    Version, VirtualAddress, Vrid,
+};
+use crate::time::Span;
+
+/// How long an interface must have had carrier: a switch drops frames while it still learns
+/// that the port is up.
+const HOLD_DOWN: Span = Span::from_secs(3);
+
+/// By how much another router's interval may exceed ours.
+const MAXIMUM_INTERVAL_FACTOR: u16 = 10;
+
+/// An instance as far as it could be read: what is compared with the others, and the whole of it
+/// where nothing in it is wrong.
+pub(super) struct Draft {
+    pub(super) interface: Option<InterfaceName>,
+    pub(super) virtual_router_id: Option<Marked<Vrid>>,
+    pub(super) addresses: Vec<Marked<VirtualAddress>>,
+    pub(super) priority: Given<Priority>,
+    pub(super) config: Option<InstanceConfig>,
+}
+
+/// Reads the instance that stands under `instances`, whose spot is `within`.
+pub(super) fn read(
+    entry: &Entry,
+    within: &Spot,
+    nodes: &Nodes,
+    problems: &mut Problems<'_>,
+) -> Option<Draft> {
+    let spot = within.key(&entry.key, entry.place);
+    let name =
+        InstanceName::try_from(entry.key.as_str()).map_err(|bad| problems.add(&spot, bad.into()));
+    let section = Section::open(&entry.node, spot, &INSTANCE, problems)?;
+    let interface = section.require::<InterfaceName>("interface", problems).map(|m| m.value);
+    let mut draft = Draft {
+        virtual_router_id: section.require("virtual_router_id", problems),
+        addresses: address::read(&section, interface.as_ref(), problems),
+        priority: section.take("priority", problems),
+        interface,
+        config: None,
+    };
+    draft.config = rest(&section, &draft, name.ok(), nodes, problems);
+    Some(draft)
+}
+
+/// Reads the keys that are nobody else's business, and puts all together.
+fn rest(
+    section: &Section<'_>,
+    draft: &Draft,
+    name: Option<InstanceName>,
+    nodes: &Nodes,
+    problems: &mut Problems<'_>,
+) -> Option<InstanceConfig> {
+    let version = section.take("version", problems).or(Version::V3);
+    let priority = own_priority(section, &draft.priority, nodes, problems);
+    let intervals = Intervals::read(section, version, problems);
+    let preempt = preempt(section, &draft.priority, problems);
+    let hold_down = section.take("hold_down", problems).or(HOLD_DOWN);
+    let checksum = checksum(section, version, problems);
+    transport(section, problems);
+    let intervals = intervals?;
+    Some(InstanceConfig {
+        name: name?,
+        interface: draft.interface.clone()?,
+        virtual_router_id: draft.virtual_router_id.as_ref()?.value,
+        version: version?,
+        priority: priority?,
+        advertisement_interval: intervals.advertisement,
+        maximum_interval: intervals.maximum,
+        addresses: draft.addresses.iter().map(|address| address.value.clone()).collect(),
+        preempt: preempt?,
+        hold_down: hold_down?,
+        checksum: checksum?,
+    })
+}
+
+/// The priority that is written, or else that of this node's place in the order.
+fn own_priority(
+    section: &Section<'_>,
+    given: &Given<Priority>,
+    nodes: &Nodes,
+    problems: &mut Problems<'_>,
+) -> Option<Priority> {
+    match given {
+        Given::Right(priority) => Some(priority.value),
+        Given::Wrong => None,
+        Given::Absent => {
+            if !nodes.given {
+                let hint = "list the group under 'nodes' in order of preference, or write it here";
+                section.missing("priority", hint, problems);
+            }
+            nodes.priority()
+        }
+    }
+}
+
+struct Intervals {
+    advertisement: Interval,
+    maximum: Interval,
+}
+
+impl Intervals {
+    /// `version` is `None` where it is wrong: then no interval can be judged.
+    fn read(
+        section: &Section<'_>,
+        version: Option<Version>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Self> {
+        let advertisement = section.take::<Pace>("advertisement_interval", problems);
+        let maximum = section.take::<Pace>("maximum_interval", problems);
+        let version = version?;
+        let advertisement = fitting(advertisement, version, problems);
+        if let (Version::V2, Given::Right(maximum)) = (version, &maximum) {
+            let wrong = Wrong::new("has no meaning in version 2, which learns no interval");
+            problems.add(&maximum.spot, wrong.hint("leave it out"));
+            return None;
+        }
+        let maximum = fitting(maximum, version, problems);
+        let advertisement = advertisement.or(Interval::ONE_SECOND)?;
+        if let Given::Right(maximum) = &maximum
+            && maximum.value < advertisement
+        {
+            let what = format!("is shorter than the advertisement interval, {advertisement}");
+            let hint = "leave it out, or write a longer one";
+            problems.add(&maximum.spot, Wrong::new(what).hint(hint));
+        }
+        let maximum = maximum.or(match version {
+            Version::V2 => advertisement,
+            Version::V3 => longest_learnt(advertisement),
+        })?;
+        Some(Self { advertisement, maximum })
+    }
+}
+
+/// Ten times our own: as much as routers of one group that were set up by hand are likely to
+/// differ, and little enough that one wrong frame cannot stop takeovers for minutes.
+fn longest_learnt(own: Interval) -> Interval {
+    Interval::try_from(own.centiseconds().saturating_mul(MAXIMUM_INTERVAL_FACTOR))
+        .map_or(Interval::LONGEST_V3, |interval| interval.min(Interval::LONGEST_V3))
+}
+
+/// The interval, if an advertisement of this version can carry it.
+fn fitting(given: Given<Pace>, version: Version, problems: &mut Problems<'_>) -> Given<Interval> {
+    match given {
+        Given::Absent => Given::Absent,
+        Given::Wrong => Given::Wrong,
+        Given::Right(Marked { value, spot }) => match value.interval(version) {
+            Ok(value) => Given::Right(Marked { value, spot }),
+            Err(wrong) => {
+                problems.add(&spot, wrong);
+                Given::Wrong
+            }
+        },
+    }
+}
+
+/// RFC 9568 section 6.1 preempts unless it is told not to.
+fn preempt(
+    section: &Section<'_>,
+    priority: &Given<Priority>,
+    problems: &mut Problems<'_>,
+) -> Option<Preempt> {
+    let preempt = section.take("preempt", problems);
+    if let (Given::Right(preempt), Given::Right(priority)) = (&preempt, priority)
+        && priority.value.is_owner()
+        && preempt.value != Preempt::Always
+    {
+        let wrong =
+            Wrong::new("has no effect at priority 255: the address owner always takes over");
+        problems.add(&preempt.spot, wrong.hint("leave it out"));
+    }
+    preempt.or(Preempt::Always)
+}
+
+fn checksum(
+    section: &Section<'_>,
+    version: Option<Version>,
+    problems: &mut Problems<'_>,
+) -> Option<ChecksumStyle> {
+    let checksum = section.take("checksum", problems);
+    if let (Given::Right(checksum), Some(Version::V2)) = (&checksum, version) {
+        let wrong = Wrong::new("has no meaning in version 2, which has one kind of checksum");
+        problems.add(&checksum.spot, wrong.hint("leave it out"));
+    }
+    checksum.or(ChecksumStyle::Auto)
+}
+
+fn transport(section: &Section<'_>, problems: &mut Problems<'_>) {
+    if let Given::Right(transport) = section.take::<Transport>("transport", problems)
+        && transport.value == Transport::Unicast
+    {
+        let wrong = Wrong::new("unicast is not supported by this version of vipd yet");
+        problems.add(&transport.spot, wrong.hint("use multicast, which is the default"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Which keys there are, which are to come, and what other programs' words mean here.
+
+/// The keys that one kind of mapping may have.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// Where such a mapping stands, in words.
+    pub(super) place: &'static str,
+    /// What such a mapping looks like, to follow "expected".
+    pub(super) example: &'static str,
+    /// The keys that are read.
+    pub(super) known: &'static [&'static str],
+    /// The keys that a later version reads.
+    pub(super) reserved: &'static [&'static str],
+}
+
+/// The top of the file.
+pub(super) static TOP: Keys = Keys {
+    place: "at the top of the file",
+    example: "a mapping with 'nodes' and 'instances'",
+    known: &["nodes", "instances"],
+    reserved: &["tracks"],
+};
+
+/// An instance.
+pub(super) static INSTANCE: Keys = Keys {
+    place: "in an instance",
+    example: "a mapping of keys like 'interface: eth0'",
+    known: &[
+        "interface",
+        "virtual_router_id",
+        "addresses",
+        "version",
+        "priority",
+        "advertisement_interval",
+        "maximum_interval",
+        "preempt",
+        "hold_down",
+        "checksum",
+        "transport",
+    ],
+    reserved: &[
+        "track",
+        "notify",
+        "if_all_fail",
+        "authentication",
+        "virtual_mac",
+        "extra_addresses",
+        "routes",
+        "rules",
+        "paths",
+        "lease",
+    ],
+};
+
+/// An address that is written as a mapping.
+pub(super) static ADDRESS: Keys = Keys {
+    place: "in an address",
+    example: "a mapping of keys like 'address: 10.0.0.100/24'",
+    known: &["address", "dev", "label", "scope"],
+    reserved: &[],
+};
+
+static ALL: [&Keys; 3] = [&TOP, &INSTANCE, &ADDRESS];
+
+/// Every key that a configuration may have, reserved ones too, in the order of the reference
+/// documentation.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    ALL.iter().flat_map(|keys| keys.known.iter().chain(keys.reserved)).copied()
+}
+
+/// What to say about a key that does not belong where it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Advice {
+    pub(super) hint: String,
+    /// The key that was probably meant: it is then not reported as missing, too.
+    pub(super) meant: Option<&'static str>,
+}
+
+impl Keys {
+    /// What `unknown` probably means.
+    pub(super) fn advice(&self, unknown: &str) -> Advice {
+        if let Some(word) = FOREIGN.iter().find(|word| word.is(unknown) && word.fits(self)) {
+            return Advice { hint: word.hint.to_owned(), meant: word.meant };
+        }
+        let elsewhere =
+            |keys: &&&Keys| keys.known.contains(&unknown) || keys.reserved.contains(&unknown);
+        if let Some(keys) = ALL.iter().find(elsewhere) {
+            let hint = format!("it belongs {}: is the indentation right?", keys.place);
+            return Advice { hint, meant: None };
+        }
+        let meant = self.nearest(unknown);
+        let hint = match meant {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => format!("the keys {} are {}", self.place, self.known.join(", ")),
+        };
+        Advice { hint, meant }
+    }
+
+    /// The key that differs from `unknown` by a slip of the fingers: by at most a third.
+    fn nearest(&self, unknown: &str) -> Option<&'static str> {
+        let written = unknown.to_ascii_lowercase().replace('-', "_");
+        let distance = |key: &str| strsim::damerau_levenshtein(key, &written);
+        self.known
+            .iter()
+            .chain(self.reserved)
+            .copied()
+            .map(|key| (distance(key), key))
+            .filter(|(distance, key)| distance * 3 <= key.len())
+            .min()
+            .map(|(_, key)| key)
+    }
+}
+
+/// A word that keepalived's users know, or that is easily taken for one of ours.
+struct Foreign {
+    /// The word; with `*` at the end, every word that starts so.
+    word: &'static str,
+    /// What to write instead.
+    hint: &'static str,
+    /// The key that does it.
+    meant: Option<&'static str>,
+}
+
+impl Foreign {
+    fn is(&self, unknown: &str) -> bool {
+        match self.word.strip_suffix('*') {
+            Some(start) => unknown.starts_with(start),
+            None => unknown == self.word,
+        }
+    }
+
+    /// Whether what was meant is a key of this mapping, or nothing in particular.
+    fn fits(&self, keys: &Keys) -> bool {
+        self.meant.is_none_or(|meant| keys.known.contains(&meant) || keys.reserved.contains(&meant))
+    }
+}
+
+const fn foreign(word: &'static str, meant: &'static str, hint: &'static str) -> Foreign {
+    Foreign { word, hint, meant: Some(meant) }
+}
+
+const fn without_equal(word: &'static str, hint: &'static str) -> Foreign {
+    Foreign { word, hint, meant: None }
+}
+
+const MULTICAST_ONLY: &str = "this version of vipd advertises by multicast only: leave it out";
+const NO_TRACKS: &str = "checks ('tracks') are not supported by this version of vipd yet";
+const NO_NOTIFY: &str = "scripts ('notify') are not supported by this version of vipd yet";
+const NO_AUTHENTICATION: &str = "authentication is not supported by this version of vipd yet";
+const ADDRESSES: &str = "the virtual addresses are 'addresses: [10.0.0.100/24]'";
+const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
+const INTERVAL: &str = "the key is 'advertisement_interval', with a unit: 1s or 100ms";
+const INSTANCES: &str = "write the instances by name under 'instances'";
+
+static FOREIGN: [Foreign; 33] = [
+    without_equal(
+        "state",
+        "vipd has no state: the start is always backup, then the highest priority wins; the order \
+         of 'nodes' gives the priorities",
+    ),
+    foreign("vrid", "virtual_router_id", VIRTUAL_ROUTER_ID),
+    foreign("router_id", "virtual_router_id", VIRTUAL_ROUTER_ID),
+    foreign("advert_int", "advertisement_interval", INTERVAL),
+    foreign("interval", "advertisement_interval", INTERVAL),
+    foreign("virtual_ipaddress", "addresses", ADDRESSES),
+    foreign("virtual_addresses", "addresses", ADDRESSES),
+    foreign("virtual_ips", "addresses", ADDRESSES),
+    foreign("address", "addresses", ADDRESSES),
+    foreign("vips", "addresses", ADDRESSES),
+    foreign("vip", "addresses", ADDRESSES),
+    foreign("nopreempt", "preempt", "write 'preempt: never'"),
+    foreign("preempt_delay", "preempt", "write 'preempt: after 60s'"),
+    foreign("vrrp_version", "version", "the key is 'version', in the instance"),
+    without_equal("garp_*", "vipd announces its addresses by itself: leave it out"),
+    foreign("auth_*", "authentication", NO_AUTHENTICATION),
+    without_equal("track_*", NO_TRACKS),
+    foreign("notify_*", "notify", NO_NOTIFY),
+    foreign("unicast_*", "transport", MULTICAST_ONLY),
+    foreign(
+        "use_vmac*",
+        "virtual_mac",
+        "'virtual_mac' is not supported by this version of vipd yet",
+    ),
+    foreign(
+        "virtual_ipaddress_excluded",
+        "extra_addresses",
+        "'extra_addresses' is not supported by this version of vipd yet",
+    ),
+    foreign("virtual_routes", "routes", "'routes' is not supported by this version of vipd yet"),
+    foreign("virtual_rules", "rules", "'rules' is not supported by this version of vipd yet"),
+    without_equal("accept", "the active router always accepts traffic to its addresses"),
+    without_equal("strict_mode", "vipd keeps to the standard and writes no firewall rules"),
+    without_equal("vrrp_strict", "vipd keeps to the standard and writes no firewall rules"),
+    without_equal("global_defs", "vipd has no global settings: leave it out"),
+    without_equal("vrrp_script", NO_TRACKS),
+    foreign("vrrp_instance", "instances", INSTANCES),
+    foreign("instance", "instances", INSTANCES),
+    foreign("peers", "nodes", "list all nodes of the group, this one too, under 'nodes'"),
+    foreign("device", "dev", "the key is 'dev'"),
+    foreign("ip", "address", "the key is 'address'"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a slip of the fingers gets the key that was meant, and a word from elsewhere the
+    /// list of keys: a wrong guess sends the reader astray.
+    #[test]
+    fn the_nearest_key_is_near() {
+        assert_eq!(INSTANCE.nearest("adresses"), Some("addresses"));
+        assert_eq!(INSTANCE.nearest("virtual-router-id"), Some("virtual_router_id"));
+        assert_eq!(INSTANCE.nearest("Interface"), Some("interface"));
+        assert_eq!(INSTANCE.nearest("prioirty"), Some("priority"));
+        assert_eq!(INSTANCE.nearest("colour"), None);
+        assert_eq!(INSTANCE.nearest(""), None);
+    }
+
+    /// Rule: what an advice says was meant is a key.
+    #[test]
+    fn advice_names_keys_that_exist() {
+        for word in &FOREIGN {
+            assert!(word.meant.is_none_or(|meant| keys().any(|key| key == meant)), "{}", word.word);
+        }
+    }
+}

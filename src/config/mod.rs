@@ -1,0 +1,85 @@
+//! Configuration text into the model, or every mistake at once.
+//!
+//! ```text
+//! text -> source (a tree of values and their places) -> section + fields (each key by itself)
+//!      -> nodes, instance, address -> check (what must hold between them) -> Config
+//! ```
+//!
+//! Whatever is wrong is noted with its place and left out; reading goes on, and what is left out
+//! is not missed again. The file's format is described in `docs/configuration.md`.
+
+mod address;
+mod check;
+mod duration;
+mod fields;
+mod instance;
+mod keys;
+mod nodes;
+mod problem;
+mod section;
+mod source;
+
+use std::net::IpAddr;
+
+pub use keys::keys;
+pub use problem::Problem;
+
+use crate::model::{Config, InterfaceName, NodeName};
+use instance::Draft;
+use nodes::Nodes;
+use problem::{Problems, Spot};
+use section::{Section, named};
+
+/// Where the configuration is to be valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// On this machine: one of the nodes has one of its addresses, and an address owner has the
+    /// virtual ones.
+    Machine {
+        /// The addresses of each of its interfaces.
+        addresses: Vec<(InterfaceName, IpAddr)>,
+    },
+    /// On the node of this name, whatever addresses this machine has.
+    Node(NodeName),
+}
+
+/// Reads a configuration as the node `here` sees it. `file_name` is only for the problems.
+///
+/// An empty text is valid: no nodes and no instances.
+///
+/// # Errors
+///
+/// All that is wrong, in the order of the file; never empty. Only after an error in the YAML
+/// syntax is the rest of the file not looked at.
+pub fn load(file_name: &str, text: &str, here: &Here) -> Result<Config, Vec<Problem>> {
+    let mut problems = Problems::of(file_name);
+    match read(text, here, &mut problems) {
+        Some(config) if problems.none() => Ok(config),
+        _ => Err(problems.sorted()),
+    }
+}
+
+fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> {
+    let document = source::parse(text, problems)?;
+    let spot = Spot { place: document.place, path: String::new() };
+    let top = Section::open(&document, spot, &keys::TOP, problems)?;
+    let nodes = Nodes::read(&top, here, problems);
+    let drafts = instances(&top, &nodes, problems);
+    check::all(&drafts, &nodes, here, problems);
+    Some(Config {
+        this_node: nodes.this().map(|node| node.name.clone()),
+        nodes: nodes.list.into_iter().map(|node| node.value).collect(),
+        instances: drafts.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
+    })
+}
+
+/// The instances that could be read at least in part.
+fn instances(top: &Section<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Vec<Draft> {
+    let Some((node, spot)) = top.node("instances") else { return Vec::new() };
+    let expected = "a mapping of names to instances";
+    named(node, &spot, expected, problems)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|entry| instance::read(entry, &spot, nodes, problems))
+        .collect()
+}
