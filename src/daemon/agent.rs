@@ -1,0 +1,178 @@
+//! The protocol loop: hear, act, sleep once.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::apply::{Hands, Happened};
+use super::clock::{self, Alarm};
+use super::netlink::News;
+use super::record::Recorder;
+use super::report::Teller;
+use super::systemd::Systemd;
+use crate::engine::story::Severity;
+use crate::engine::{Action, Engine, Input};
+use crate::model::Config;
+use crate::time::Now;
+use crate::trace::Step;
+
+/// How many news of interfaces are taken in before packets are heard again.
+const NEWS_AT_ONCE: usize = 256;
+
+/// The engine and what connects it to the system.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    engine: Engine,
+    hands: Hands,
+    teller: Teller,
+    recorder: Option<Recorder>,
+    systemd: Systemd,
+    alarm: Alarm,
+    signals: Signals,
+}
+
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// Why the loop woke up.
+enum Wake {
+    Happened(Happened),
+    Stop,
+    Reload,
+    Look,
+}
+
+impl Agent {
+    /// An agent that has not heard of anything; within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the system refuses a timer or signals.
+    pub(crate) fn new(
+        config: Config,
+        now: Now,
+        hands: Hands,
+        teller: Teller,
+        recorder: Option<Recorder>,
+        systemd: Systemd,
+    ) -> io::Result<Self> {
+        let signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        };
+        let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
+        Ok(Self { engine, hands, teller, recorder, systemd, alarm, signals })
+    }
+
+    /// Serves until the engine says that this is the end. `state` is what the interfaces are like
+    /// at the start.
+    ///
+    /// # Errors
+    /// When something fails without which there is no going on.
+    pub(crate) async fn serve(&mut self, state: Vec<Input>) -> io::Result<()> {
+        let now = clock::now();
+        for input in state {
+            self.hand_in(now, input);
+        }
+        loop {
+            // Everything in a turn happens at one time. What has arrived by then is heard, and
+            // only then is it the deadlines' turn (invariant 1, hear before you act).
+            let now = clock::now();
+            self.hear(now)?;
+            if self.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.mono) {
+                self.hand_in(now, Input::Deadline);
+            }
+            if self.hands.exits() {
+                return Ok(());
+            }
+            let ready = self.hands.listens();
+            self.systemd.tell(now.mono, ready, || self.engine.status(now).to_string());
+            match self.sleep().await? {
+                Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
+                Wake::Happened(Happened::Settled(outcomes)) => {
+                    self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
+                }
+                Wake::Happened(Happened::Readable) | Wake::Look => {}
+                Wake::Stop => {
+                    self.systemd.stopping();
+                    self.hand_in(clock::now(), Input::Stop);
+                }
+                Wake::Reload => {
+                    let text = "SIGHUP: reloading is not possible yet; restart to apply changes";
+                    self.teller.notice(Severity::Warning, text);
+                }
+            }
+        }
+    }
+
+    /// Waits for the last lines of the log and of the recording.
+    pub(crate) fn finish(self) {
+        if let Some(recorder) = self.recorder {
+            recorder.finish();
+        }
+        self.teller.finish();
+    }
+
+    /// Hands in everything that has happened by now, except that time has passed.
+    fn hear(&mut self, now: Now) -> io::Result<()> {
+        while let Some(failure) = self.hands.next_failure() {
+            self.hand_in(now, failure);
+        }
+        for _ in 0..NEWS_AT_ONCE {
+            match self.hands.netlink.try_next()? {
+                Some(news) => self.take(news, now),
+                None => break,
+            }
+        }
+        let (inputs, trouble) = self.hands.sockets.hear(now);
+        for input in inputs {
+            self.hand_in(now, input);
+        }
+        for text in trouble {
+            self.teller.notice(Severity::Warning, text);
+        }
+        Ok(())
+    }
+
+    /// Sleeps until something happens or is due: the only sleep.
+    async fn sleep(&mut self) -> io::Result<Wake> {
+        if self.hands.has_failures() {
+            return Ok(Wake::Look);
+        }
+        let deadline = self.engine.next_deadline().map(|deadline| deadline.at);
+        self.alarm.set(deadline.into_iter().chain(self.systemd.due()).min())?;
+        let Signals { terminate, interrupt, hang_up } = &mut self.signals;
+        let wake = tokio::select! {
+            happened = self.hands.happens() => Wake::Happened(happened?),
+            () = self.alarm.rings() => Wake::Look,
+            _ = terminate.recv() => Wake::Stop,
+            _ = interrupt.recv() => Wake::Stop,
+            _ = hang_up.recv() => Wake::Reload,
+        };
+        Ok(wake)
+    }
+
+    fn take(&mut self, news: News, now: Now) {
+        match news {
+            News::Input(input) => self.hand_in(now, input),
+            News::Trouble(text) => self.teller.notice(Severity::Warning, text),
+        }
+    }
+
+    /// Hands one input to the engine, and carries out its answer as far as that goes at once.
+    fn hand_in(&mut self, now: Now, input: Input) {
+        self.hands.learn(&input);
+        let recorded = self.recorder.is_some().then(|| input.clone());
+        let actions = self.engine.handle(now, input);
+        if let (Some(recorder), Some(input)) = (&mut self.recorder, recorded) {
+            recorder.step(Step { at: now, input, actions: actions.clone() });
+        }
+        let state_changed = actions.iter().any(|action| matches!(action, Action::Report(_)));
+        self.systemd.status_may_differ(now.mono, state_changed);
+        self.hands.carry_out(actions, now.mono, &mut self.teller);
+    }
+}

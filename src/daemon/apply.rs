@@ -1,0 +1,248 @@
+//! Carrying out what the engine wants: on sockets, by netlink, into the log. What could not be
+//! done goes back to the engine as an input.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+use tokio::sync::oneshot;
+
+use super::netlink::{AddressChange, Netlink, News, Outcomes, system_error};
+use super::outbox::{Outbox, Work};
+use super::report::Teller;
+use super::socket::Outgoing;
+use super::sockets::Sockets;
+use crate::engine::{Action, Input, SystemError};
+use crate::model::{Family, InterfaceName};
+use crate::time::Mono;
+
+/// What carries out the actions.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    pub(crate) sockets: Sockets,
+    pub(crate) netlink: Netlink,
+    outbox: Outbox,
+    /// The address changes that the kernel is carrying out.
+    changing: Option<Changing>,
+    failures: VecDeque<Input>,
+    indices: BTreeMap<InterfaceName, u32>,
+    /// Where a socket should be open and could not be opened.
+    unopened: BTreeSet<(InterfaceName, Family)>,
+    exit: bool,
+}
+
+#[derive(Debug)]
+struct Changing {
+    actions: Vec<Action>,
+    outcomes: oneshot::Receiver<Outcomes>,
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// Packets may have arrived.
+    Readable,
+    News(News),
+    /// What the kernel says to address changes; `None` where nobody is left to say it.
+    Settled(Option<Outcomes>),
+}
+
+impl Hands {
+    pub(crate) fn new(sockets: Sockets, netlink: Netlink) -> Self {
+        Self {
+            sockets,
+            netlink,
+            outbox: Outbox::default(),
+            changing: None,
+            failures: VecDeque::new(),
+            indices: BTreeMap::new(),
+            unopened: BTreeSet::new(),
+            exit: false,
+        }
+    }
+
+    /// Learns from an input what actions need to know.
+    pub(crate) fn learn(&mut self, input: &Input) {
+        let Input::Link { interface, link } = input else { return };
+        if let Some(link) = link {
+            self.indices.insert(interface.clone(), link.index);
+        } else {
+            self.indices.remove(interface);
+            self.unopened.retain(|(missing, _)| missing != interface);
+        }
+    }
+
+    /// Takes one answer of the engine and does what can be done now.
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>, now: Mono, teller: &mut Teller) {
+        self.outbox.push(actions);
+        self.go_on(now, teller);
+    }
+
+    fn go_on(&mut self, now: Mono, teller: &mut Teller) {
+        while let Some(work) = self.outbox.next() {
+            match work {
+                Work::Addresses(actions) => self.change(actions),
+                Work::Messages(interface, actions) => self.send(&interface, actions),
+                Work::One(action) => self.one(action, now, teller),
+            }
+        }
+    }
+
+    /// Takes in what the kernel says to address changes, once it does, and goes on with what
+    /// waited for them.
+    pub(crate) fn settle(&mut self, outcomes: Option<Outcomes>, now: Mono, teller: &mut Teller) {
+        let Some(changing) = self.changing.take() else { return };
+        self.outbox.addresses_done();
+        let mut outcomes = outcomes.unwrap_or_default().into_iter();
+        for action in changing.actions {
+            let lost = || Err(system_error(Errno::ECONNABORTED as i32));
+            if let Err(error) = outcomes.next().unwrap_or_else(lost) {
+                self.failed(action, error);
+            }
+        }
+        self.go_on(now, teller);
+    }
+
+    /// Waits until something happens outside.
+    ///
+    /// # Errors
+    /// When the thread that talks to the kernel has ended.
+    pub(crate) async fn happens(&mut self) -> io::Result<Happened> {
+        let Self { sockets, netlink, changing, .. } = self;
+        let settled = async {
+            match changing {
+                Some(changing) => (&mut changing.outcomes).await.ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
+            news = netlink.next() => news.map(Happened::News),
+            outcomes = settled => Ok(Happened::Settled(outcomes)),
+        }
+    }
+
+    /// What could not be carried out, the oldest first.
+    pub(crate) fn next_failure(&mut self) -> Option<Input> {
+        self.failures.pop_front()
+    }
+
+    /// Whether there are failures that the engine does not know of.
+    pub(crate) fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Whether every socket that should be open is.
+    pub(crate) fn listens(&self) -> bool {
+        self.unopened.is_empty()
+    }
+
+    /// Whether everything is done and the end has come.
+    pub(crate) fn exits(&self) -> bool {
+        self.exit
+    }
+
+    fn failed(&mut self, action: Action, error: SystemError) {
+        self.failures.push_back(Input::Failed { action: Box::new(action), error });
+    }
+
+    fn change(&mut self, actions: Vec<Action>) {
+        let changes = actions.iter().filter_map(|action| match action {
+            Action::AddAddress { interface, address } => Some(AddressChange {
+                add: true,
+                interface: interface.clone(),
+                address: address.clone(),
+            }),
+            Action::RemoveAddress { interface, address } => Some(AddressChange {
+                add: false,
+                interface: interface.clone(),
+                address: address.clone(),
+            }),
+            _ => None,
+        });
+        let outcomes = self.netlink.request(changes.collect());
+        self.changing = Some(Changing { actions, outcomes });
+    }
+
+    fn send(&mut self, interface: &InterfaceName, actions: Vec<Action>) {
+        let mut rest = actions.as_slice();
+        let mut results = Vec::with_capacity(actions.len());
+        while let Some(source) = rest.first().and_then(source) {
+            let same =
+                rest.iter().take_while(|action| self::source(action) == Some(source)).count();
+            let (batch, later) = rest.split_at(same);
+            let messages: Vec<Outgoing<'_>> = batch.iter().filter_map(outgoing).collect();
+            results.extend(self.sockets.send(interface, source, &messages));
+            rest = later;
+        }
+        for (action, result) in actions.into_iter().zip(results) {
+            if let Err(error) = result {
+                self.failed(action, said(&error));
+            }
+        }
+    }
+
+    fn one(&mut self, action: Action, now: Mono, teller: &mut Teller) {
+        let result = match &action {
+            Action::Listen { interface, index, family, virtual_router_ids } => {
+                let opened =
+                    self.sockets.listen(interface, *index, *family, virtual_router_ids, now);
+                let place = (interface.clone(), *family);
+                match opened {
+                    Ok(()) => self.unopened.remove(&place),
+                    Err(_) => self.unopened.insert(place),
+                };
+                opened
+            }
+            Action::StopListening { interface, family } => {
+                self.sockets.close(interface, *family);
+                self.unopened.remove(&(interface.clone(), *family));
+                Ok(())
+            }
+            Action::Announce { interface, frame } => match self.indices.get(interface) {
+                Some(index) => self.sockets.announce(*index, frame),
+                None => Err(Errno::ENODEV.into()),
+            },
+            Action::Report(event) => {
+                teller.event(event.clone());
+                Ok(())
+            }
+            Action::Exit => {
+                self.exit = true;
+                Ok(())
+            }
+            Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
+                // The outbox hands these out as batches.
+                Err(Errno::EINVAL.into())
+            }
+        };
+        if let Err(error) = result {
+            self.failed(action, said(&error));
+        }
+    }
+}
+
+fn source(action: &Action) -> Option<IpAddr> {
+    match action {
+        Action::Send { source, .. } => Some(*source),
+        _ => None,
+    }
+}
+
+fn outgoing(action: &Action) -> Option<Outgoing<'_>> {
+    match action {
+        Action::Send { destination, message, .. } => {
+            Some(Outgoing { destination: *destination, message })
+        }
+        _ => None,
+    }
+}
+
+fn said(error: &io::Error) -> SystemError {
+    match error.raw_os_error() {
+        Some(errno) => system_error(errno),
+        None => SystemError { errno: 0, text: error.to_string() },
+    }
+}

@@ -1,0 +1,52 @@
+//! `vipd check`: is this configuration valid, and what does it mean here?
+
+use std::io::{self, Write};
+
+use super::cli::CheckOptions;
+use super::exit::Exit;
+use super::load::{self, LoadError, Verdict};
+use crate::model::{Config, InstanceConfig};
+
+/// Checks and says so on standard output.
+pub(crate) fn main(options: &CheckOptions) -> Exit {
+    let result = load::file(&options.file, options.node.clone());
+    let exit = if result.is_ok() { Exit::Ok } else { Exit::Config };
+    let text = match (&result, options.json) {
+        (_, true) => serde_json::to_string(&Verdict::of(&options.file, &result))
+            .unwrap_or_else(|error| error.to_string()),
+        (Ok(config), false) => describe(options, config),
+        (Err(error), false) => {
+            let count = match error {
+                LoadError::Invalid(problems) => problems.len(),
+                _ => 1,
+            };
+            let mistakes = if count == 1 { "mistake" } else { "mistakes" };
+            format!("{error}\n{}: invalid: {count} {mistakes}", options.file.display())
+        }
+    };
+    // Nobody is left to hear of an output that is closed.
+    let _ = writeln!(io::stdout(), "{text}");
+    exit
+}
+
+fn describe(options: &CheckOptions, config: &Config) -> String {
+    let node = config.this_node.as_ref().map(|name| format!(" on node {name}"));
+    let mut text = format!("{}: valid{}", options.file.display(), node.unwrap_or_default());
+    for instance in &config.instances {
+        text.push_str("\n  ");
+        text.push_str(&line(instance));
+    }
+    text
+}
+
+fn line(instance: &InstanceConfig) -> String {
+    let InstanceConfig { name, interface, virtual_router_id, version, priority, .. } = instance;
+    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "{name}: VRID {virtual_router_id} on {interface} (VRRPv{version}, {}), priority {priority}, \
+         every {}: {}",
+        instance.family(),
+        instance.advertisement_interval,
+        addresses.join(", ")
+    )
+}

@@ -1,0 +1,104 @@
+//! The command line of `vipd`. Man pages and shell completions are made from it too.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::demo;
+use crate::model::NodeName;
+
+/// Where the package puts the configuration.
+const CONFIG: &str = "/etc/vipd/vipd.yaml";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  replay: an answer differs from the recorded one
+  64  the command line is wrong
+  65  replay: the recording cannot be read
+  71  the system refused something without which there is no start
+  77  CAP_NET_ADMIN or CAP_NET_RAW is missing
+  78  the configuration cannot be read or is invalid; nothing was touched";
+
+/// Keeps a floating IP address on exactly one live node (VRRP v2 and v3)
+#[derive(Debug, Parser)]
+#[command(name = "vipd", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the agent in the foreground until SIGTERM or SIGINT
+    Run(RunOptions),
+    /// Say whether a configuration is valid, or everything that is wrong with it
+    Check(CheckOptions),
+    /// Hand a recording's inputs to a fresh engine and compare its answers
+    Replay(ReplayOptions),
+    /// Show a failover on this machine: two nodes and a client in network namespaces
+    Demo(demo::Options),
+    /// A process inside the demo's namespaces
+    #[command(hide = true)]
+    DemoHost(demo::HostOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Write every input and the engine's answers to FILE as JSON lines, for `vipd replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// The configuration
+    #[arg(value_name = "FILE", default_value = CONFIG)]
+    pub(crate) file: PathBuf,
+    /// Check it as this node of its list would see it, not as this machine does
+    #[arg(long, value_name = "NAME", value_parser = node_name)]
+    pub(crate) node: Option<NodeName>,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayOptions {
+    /// What `vipd run --record` wrote
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+fn node_name(text: &str) -> Result<NodeName, String> {
+    NodeName::try_from(text).map_err(|error| error.to_string())
+}
+
+/// The whole command line, for man pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: clap's own consistency checks hold (they otherwise panic at the first use).
+    #[test]
+    fn the_definition_is_consistent() {
+        command().debug_assert();
+    }
+
+    /// Rule: without options the agent reads the packaged file.
+    #[test]
+    fn the_default_configuration_is_the_packaged_one() {
+        let cli = Cli::try_parse_from(["vipd", "run"]).unwrap();
+        let Command::Run(options) = cli.command else { panic!("{cli:?}") };
+        assert_eq!(options.config, PathBuf::from("/etc/vipd/vipd.yaml"));
+        assert_eq!(options.record, None);
+    }
+}

@@ -1,0 +1,29 @@
+//! What the program's exit codes mean: stable, for scripts and for systemd (`sysexits.h`).
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// `replay`: this engine answers other than the recorded one.
+    Differs = 1,
+    /// `EX_USAGE`: the command line is wrong.
+    Usage = 64,
+    /// `EX_DATAERR`: `replay`: the recording cannot be read.
+    Data = 65,
+    /// `EX_OSERR`: the system refused something without which there is no start.
+    System = 71,
+    /// `EX_NOPERM`: a capability is missing.
+    Permission = 77,
+    /// `EX_CONFIG`: the configuration cannot be read or is invalid.
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

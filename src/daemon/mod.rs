@@ -1,0 +1,56 @@
+//! The shell: everything that touches the system.
+//!
+//! ```text
+//! run ── agent (the loop) ── apply ── outbox (order)
+//!          │                   ├───── sockets ── socket (VRRP, frames)
+//!          │                   └───── netlink (a thread of its own)
+//!          └── report, record (threads that may block), systemd
+//! ```
+
+mod agent;
+mod apply;
+mod background;
+mod check;
+mod cli;
+mod clock;
+mod demo;
+mod exit;
+mod filter;
+mod load;
+mod log;
+mod netlink;
+mod outbox;
+mod permission;
+mod record;
+mod replay;
+mod report;
+mod run;
+mod socket;
+mod sockets;
+mod systemd;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+pub use cli::command;
+use cli::{Cli, Command};
+use exit::Exit;
+
+/// The program `vipd`.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version are answers too. Nobody is left to hear of a closed output.
+            let _ = answer.print();
+            return if answer.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
+        }
+    };
+    match cli.command {
+        Command::Run(options) => run::main(&options).into(),
+        Command::Check(options) => check::main(&options).into(),
+        Command::Replay(options) => replay::main(&options.file).into(),
+        Command::Demo(options) => demo::main(&options),
+        Command::DemoHost(options) => demo::host_main(&options),
+    }
+}

@@ -1,0 +1,214 @@
+//! Between the kernel's messages (`rtnetlink(7)`) and our words.
+
+use std::net::IpAddr;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
+};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::AddressMessageBuilder;
+
+use super::table::{AddressKey, Change, KernelAddress, LinkState};
+use crate::model::{Scope, VirtualAddress};
+
+/// A message to or from the kernel.
+pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
+
+/// What a message says, if it says something that we keep.
+pub(super) fn change(message: RouteNetlinkMessage) -> Option<Change> {
+    match message {
+        RouteNetlinkMessage::NewLink(link) if of_an_interface(&link) => {
+            Some(Change::Link(link_state(link)))
+        }
+        RouteNetlinkMessage::DelLink(link) if of_an_interface(&link) => {
+            Some(Change::LinkGone(link.header.index))
+        }
+        RouteNetlinkMessage::NewAddress(message) => {
+            let address = kernel_address(&message)?;
+            Some(Change::Address(message.header.index, address))
+        }
+        RouteNetlinkMessage::DelAddress(message) => {
+            let address = kernel_address(&message)?;
+            Some(Change::AddressGone(message.header.index, address.key))
+        }
+        _ => None,
+    }
+}
+
+/// Bridges tell of their ports with the same messages: a port that leaves its bridge is not an
+/// interface that is gone.
+fn of_an_interface(link: &LinkMessage) -> bool {
+    link.header.interface_family == AddressFamily::Unspec
+}
+
+fn link_state(link: LinkMessage) -> LinkState {
+    let flags = link.header.flags;
+    let mut state = LinkState {
+        index: link.header.index,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+        ..LinkState::default()
+    };
+    for attribute in link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => state.name = Some(name),
+            LinkAttribute::Address(bytes) => state.mac = Some(bytes),
+            LinkAttribute::Mtu(bytes) => state.mtu = Some(bytes),
+            _ => {}
+        }
+    }
+    state
+}
+
+fn kernel_address(message: &AddressMessage) -> Option<KernelAddress> {
+    let (mut local, mut peer, mut wide_flags) = (None, None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => peer = Some(*address),
+            AddressAttribute::Flags(flags) => wide_flags = Some(*flags),
+            _ => {}
+        }
+    }
+    let flags = wide_flags
+        .unwrap_or_else(|| AddressFlags::from_bits_retain(message.header.flags.bits().into()));
+    Some(KernelAddress {
+        // On a point-to-point link IFA_ADDRESS is the other end's.
+        key: AddressKey { address: local.or(peer)?, prefix: message.header.prefix_len },
+        // The same bit marks temporary addresses in IPv6, which are as good as others.
+        secondary: flags.contains(AddressFlags::Secondary)
+            && message.header.family == AddressFamily::Inet,
+        scope: message.header.scope.into(),
+        usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+    })
+}
+
+/// Asks for all interfaces, and for all addresses.
+pub(super) fn dumps() -> [Message; 2] {
+    let dump = |message| {
+        let mut message = Message::from(message);
+        message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        message
+    };
+    [
+        dump(RouteNetlinkMessage::GetLink(LinkMessage::default())),
+        dump(RouteNetlinkMessage::GetAddress(AddressMessage::default())),
+    ]
+}
+
+/// Asks to add an address. That it is there already is no error to the kernel either.
+pub(super) fn add(index: u32, address: &VirtualAddress) -> Message {
+    let mut body = describe(index, address);
+    if let Some(label) = &address.label {
+        body.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    body.header.scope = match address.scope {
+        Scope::Global => AddressScope::Universe,
+        Scope::Site => AddressScope::Site,
+        Scope::Link => AddressScope::Link,
+        Scope::Host => AddressScope::Host,
+    };
+    if address.address.is_ipv6() {
+        // The former active node may still answer for it; waiting until the kernel has looked
+        // for duplicates would lengthen the gap by a second.
+        body.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    let mut message = Message::from(RouteNetlinkMessage::NewAddress(body));
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    message
+}
+
+/// Asks to remove an address, whatever its label is by now.
+pub(super) fn remove(index: u32, address: &VirtualAddress) -> Message {
+    let body = describe(index, address);
+    let mut message = Message::from(RouteNetlinkMessage::DelAddress(body));
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    message
+}
+
+fn describe(index: u32, address: &VirtualAddress) -> AddressMessage {
+    match address.address {
+        IpAddr::V4(v4) => AddressMessageBuilder::<std::net::Ipv4Addr>::new()
+            .index(index)
+            .address(v4, address.prefix)
+            .build(),
+        IpAddr::V6(v6) => AddressMessageBuilder::<std::net::Ipv6Addr>::new()
+            .index(index)
+            .address(v6, address.prefix)
+            .build(),
+    }
+}
+
+/// The kernel's number for what went wrong with a request (`errno(3)`), zero for nothing; `None`
+/// where the message is no answer.
+pub(super) fn answer(message: &Message) -> Option<i32> {
+    match &message.payload {
+        NetlinkPayload::Error(error) => Some(error.raw_code().saturating_abs()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn link(family: AddressFamily) -> LinkMessage {
+        let mut link = LinkMessage::default();
+        link.header.interface_family = family;
+        link.header.index = 3;
+        link.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+        link.attributes.push(LinkAttribute::IfName("eth0".to_owned()));
+        link
+    }
+
+    /// Bug guarded: a port that is taken out of its bridge makes the kernel send `RTM_DELLINK`
+    /// too, and is still there.
+    #[test]
+    fn a_bridges_messages_about_its_ports_are_not_about_interfaces() {
+        let of = |family| change(RouteNetlinkMessage::DelLink(link(family)));
+        assert_eq!(of(AddressFamily::Bridge), None);
+        assert_eq!(of(AddressFamily::Unspec), Some(Change::LinkGone(3)));
+    }
+
+    /// Rule: carrier is `IFF_LOWER_UP` and `IFF_RUNNING` together; a dormant link has the first
+    /// alone.
+    #[test]
+    fn carrier_needs_both_flags() {
+        let carrier = |flags| {
+            let mut message = link(AddressFamily::Unspec);
+            message.header.flags = flags;
+            match change(RouteNetlinkMessage::NewLink(message)) {
+                Some(Change::Link(state)) => (state.up, state.carrier),
+                other => panic!("{other:?}"),
+            }
+        };
+        let both = LinkFlags::LowerUp | LinkFlags::Running;
+        assert_eq!(carrier(LinkFlags::Up | both), (true, true));
+        assert_eq!(carrier(LinkFlags::Up | LinkFlags::LowerUp), (true, false));
+        assert_eq!(carrier(LinkFlags::empty()), (false, false));
+    }
+
+    /// Rule: the address is the local end's where both ends are told, and the flags that do not
+    /// fit into the header count.
+    #[test]
+    fn addresses_are_the_local_ones() {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet;
+        message.header.index = 3;
+        message.header.prefix_len = 32;
+        let (own, other) = (Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2));
+        message.attributes = vec![
+            AddressAttribute::Address(other.into()),
+            AddressAttribute::Local(own.into()),
+            AddressAttribute::Flags(AddressFlags::Secondary | AddressFlags::Tentative),
+        ];
+        let key = AddressKey { address: own.into(), prefix: 32 };
+        let address = KernelAddress { key, secondary: true, scope: 0, usable: false };
+        let told = change(RouteNetlinkMessage::NewAddress(message));
+        assert_eq!(told, Some(Change::Address(3, address)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Interfaces and addresses: watching the kernel's and changing ours (`rtnetlink(7)`).
+//!
+//! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
+//! that other programs may hold for long, and the protocol must not.
+
+mod message;
+mod requests;
+mod table;
+mod watch;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::thread;
+
+use nix::errno::Errno;
+use tokio::sync::{mpsc, oneshot};
+
+use self::watch::Watcher;
+use crate::engine::{Input, SystemError};
+use crate::model::{InterfaceName, VirtualAddress};
+
+/// How many news may wait for the protocol loop; then the kernel's own buffer fills.
+const BACKLOG: usize = 256;
+
+/// An address to add or to remove.
+#[derive(Clone, Debug)]
+pub(crate) struct AddressChange {
+    pub(crate) add: bool,
+    pub(crate) interface: InterfaceName,
+    pub(crate) address: VirtualAddress,
+}
+
+/// What came of the changes of one request, one by one.
+pub(crate) type Outcomes = Vec<Result<(), SystemError>>;
+
+/// Something that the protocol loop should know.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// For the engine.
+    Input(Input),
+    /// For people.
+    Trouble(String),
+}
+
+#[derive(Debug)]
+struct Request {
+    changes: Vec<AddressChange>,
+    answer: oneshot::Sender<Outcomes>,
+}
+
+/// The protocol loop's end of the thread.
+#[derive(Debug)]
+pub(crate) struct Netlink {
+    requests: mpsc::UnboundedSender<Request>,
+    news: mpsc::Receiver<News>,
+}
+
+impl Netlink {
+    /// Starts the thread and waits until it has read the kernel's state. Returns what that is:
+    /// one input for each interface of these `names`.
+    ///
+    /// # Errors
+    /// When the kernel refuses to tell.
+    pub(crate) async fn start(names: BTreeSet<InterfaceName>) -> io::Result<(Self, Vec<Input>)> {
+        let (requests, incoming) = mpsc::unbounded_channel();
+        let (outgoing, news) = mpsc::channel(BACKLOG);
+        let (started, first) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("netlink".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                match Watcher::start(names).await {
+                    Ok((watcher, state)) => {
+                        let _ = started.send(Ok(state));
+                        watcher.run(incoming, outgoing).await;
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+            });
+        })?;
+        let state = first.await.unwrap_or_else(|_| Err(thread_ended()))?;
+        Ok((Self { requests, news }, state))
+    }
+
+    /// Asks for changes, all at once and in this order. The answer comes even if the kernel's does
+    /// not, after about a second without one.
+    pub(crate) fn request(&self, changes: Vec<AddressChange>) -> oneshot::Receiver<Outcomes> {
+        let (answer, outcomes) = oneshot::channel();
+        // Without the thread `answer` is dropped, which the receiver sees.
+        let _ = self.requests.send(Request { changes, answer });
+        outcomes
+    }
+
+    /// The next news that are there already.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub(crate) fn try_next(&mut self) -> io::Result<Option<News>> {
+        match self.news.try_recv() {
+            Ok(news) => Ok(Some(news)),
+            Err(mpsc::error::TryRecvError::Empty) => Ok(None),
+            Err(mpsc::error::TryRecvError::Disconnected) => Err(thread_ended()),
+        }
+    }
+
+    /// Waits for the next news.
+    ///
+    /// # Errors
+    /// When the thread has ended.
+    pub(crate) async fn next(&mut self) -> io::Result<News> {
+        self.news.recv().await.ok_or_else(thread_ended)
+    }
+}
+
+fn thread_ended() -> io::Error {
+    io::Error::other("the thread that talks to the kernel by netlink has ended")
+}
+
+/// What the system says to an action, from its number.
+pub(crate) fn system_error(errno: i32) -> SystemError {
+    SystemError { errno, text: Errno::from_raw(errno).desc().to_owned() }
+}

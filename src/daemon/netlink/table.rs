@@ -1,0 +1,499 @@
+//! The kernel's interfaces and addresses as its messages tell them, and what of it is news.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::engine::{Input, Link, LinkAddress};
+use crate::model::{InterfaceName, Mac};
+
+/// What a message of the kernel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// There is this interface.
+    Link(LinkState),
+    /// The interface of this index is gone, from this network namespace at least.
+    LinkGone(u32),
+    /// The interface of this index has this address.
+    Address(u32, KernelAddress),
+    /// The interface of this index does not have this address any more.
+    AddressGone(u32, AddressKey),
+}
+
+/// An interface without its addresses. What a message leaves out has not changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LinkState {
+    pub(super) index: u32,
+    pub(super) name: Option<String>,
+    pub(super) mac: Option<Vec<u8>>,
+    pub(super) mtu: Option<u32>,
+    pub(super) up: bool,
+    pub(super) carrier: bool,
+}
+
+/// What tells two addresses of an interface apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AddressKey {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+}
+
+/// An address as the kernel describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KernelAddress {
+    pub(super) key: AddressKey,
+    pub(super) secondary: bool,
+    /// The kernel's number of the scope (`rtnetlink(7)`): larger is narrower.
+    pub(super) scope: u8,
+    /// Neither tentative nor found to be a duplicate.
+    pub(super) usable: bool,
+}
+
+#[derive(Debug, Default)]
+struct Interface {
+    name: String,
+    mac: Option<Mac>,
+    mtu: u32,
+    up: bool,
+    carrier: bool,
+    addresses: Vec<KernelAddress>,
+}
+
+/// What the engine has been told of an interface.
+#[derive(Debug, Default)]
+struct Told {
+    /// Whether it has been told anything.
+    anything: bool,
+    /// What it was like; `None` where there was none of that name.
+    link: Option<Link>,
+    /// All addresses at that time, the unusable ones too.
+    addresses: BTreeSet<AddressKey>,
+    /// Gone since, but not told: the interface is down. Either it is about to vanish, which the
+    /// kernel does address by address, or nothing can be put right before it is up again.
+    withheld: BTreeSet<AddressKey>,
+}
+
+/// The kernel's state as far as its messages have been read, and how much of it the engine knows.
+#[derive(Debug)]
+pub(super) struct Table {
+    interfaces: BTreeMap<u32, Interface>,
+    watched: BTreeMap<InterfaceName, Told>,
+    /// Addresses that we have asked the kernel to remove and that it has not told of yet.
+    removing: BTreeSet<(u32, AddressKey)>,
+}
+
+impl Table {
+    /// An empty one; `watched` are the interfaces whose news are wanted.
+    pub(super) fn new(watched: BTreeSet<InterfaceName>) -> Self {
+        let watched = watched.into_iter().map(|name| (name, Told::default())).collect();
+        Self { interfaces: BTreeMap::new(), watched, removing: BTreeSet::new() }
+    }
+
+    /// Starts over from a dump, in the order in which the kernel lists things.
+    pub(super) fn reload(&mut self, dump: impl IntoIterator<Item = Change>) {
+        self.interfaces.clear();
+        for change in dump {
+            match change {
+                Change::Link(link) => self.link(link),
+                Change::Address(index, address) => {
+                    self.interfaces.entry(index).or_default().addresses.push(address);
+                }
+                Change::LinkGone(_) | Change::AddressGone(..) => {}
+            }
+        }
+        // Of our own removals the message may have been among the lost ones.
+        for (index, key) in std::mem::take(&mut self.removing) {
+            let there = self.interfaces.get(&index).is_some_and(|interface| interface.has(key));
+            if there {
+                self.removing.insert((index, key));
+            } else {
+                self.forget(index, key);
+            }
+        }
+    }
+
+    /// Takes in a message.
+    pub(super) fn apply(&mut self, change: Change) {
+        match change {
+            Change::Link(link) => self.link(link),
+            Change::LinkGone(index) => {
+                self.interfaces.remove(&index);
+                self.removing.retain(|(of, _)| *of != index);
+            }
+            Change::Address(index, address) => {
+                if let Some(interface) = self.interfaces.get_mut(&index) {
+                    interface.put(address);
+                }
+            }
+            Change::AddressGone(index, key) => {
+                if let Some(interface) = self.interfaces.get_mut(&index) {
+                    interface.addresses.retain(|address| address.key != key);
+                }
+                if self.removing.remove(&(index, key)) {
+                    self.forget(index, key);
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, link: LinkState) {
+        let interface = self.interfaces.entry(link.index).or_default();
+        if let Some(name) = link.name {
+            interface.name = name;
+        }
+        if let Some(mac) = link.mac {
+            interface.mac = mac.try_into().ok().map(Mac);
+        }
+        if let Some(mtu) = link.mtu {
+            interface.mtu = mtu;
+        }
+        interface.up = link.up;
+        interface.carrier = link.carrier;
+    }
+
+    /// The index of the interface that has this name now.
+    pub(super) fn index_of(&self, name: &InterfaceName) -> Option<u32> {
+        self.find(name).map(|(index, _)| index)
+    }
+
+    fn find(&self, name: &InterfaceName) -> Option<(u32, &Interface)> {
+        self.interfaces
+            .iter()
+            .find(|(_, interface)| interface.name == name.as_str())
+            .map(|(index, interface)| (*index, interface))
+    }
+
+    /// We are about to remove this address: that it goes will be no news.
+    pub(super) fn expect_removal(&mut self, index: u32, key: AddressKey) {
+        self.removing.insert((index, key));
+        for told in self.watched.values_mut().filter(|told| told.index() == Some(index)) {
+            told.withheld.remove(&key);
+        }
+    }
+
+    /// It was not removed by us after all.
+    pub(super) fn unexpect_removal(&mut self, index: u32, key: AddressKey) {
+        self.removing.remove(&(index, key));
+    }
+
+    /// Makes the absence of this address old news.
+    fn forget(&mut self, index: u32, key: AddressKey) {
+        for told in self.watched.values_mut().filter(|told| told.index() == Some(index)) {
+            told.addresses.remove(&key);
+        }
+    }
+
+    /// What the engine does not know yet. For each interface first its state, then the
+    /// addresses that are gone from it.
+    pub(super) fn news(&mut self) -> Vec<Input> {
+        let mut news = Vec::new();
+        let mut watched = std::mem::take(&mut self.watched);
+        for (name, told) in &mut watched {
+            told.update(name, self.find(name), &mut news);
+        }
+        self.watched = watched;
+        news
+    }
+}
+
+impl Interface {
+    fn has(&self, key: AddressKey) -> bool {
+        self.addresses.iter().any(|address| address.key == key)
+    }
+
+    /// Adds or changes an address. The messages do not tell its place, which matters because the
+    /// first address is the one that others know us by; so this follows the kernel.
+    fn put(&mut self, new: KernelAddress) {
+        let known = self.addresses.iter_mut().find(|address| address.key == new.key);
+        match known {
+            Some(known) if known.secondary == new.secondary => *known = new,
+            _ => {
+                self.addresses.retain(|address| address.key != new.key);
+                let place = match new.key.address {
+                    IpAddr::V4(_) => place_v4(&self.addresses, &new),
+                    IpAddr::V6(_) => place_v6(&self.addresses, &new),
+                };
+                self.addresses.insert(place, new);
+            }
+        }
+    }
+
+    fn describe(&self, index: u32) -> Link {
+        let usable = self.addresses.iter().filter(|address| address.usable);
+        let addresses = usable.map(|&KernelAddress { key, secondary, .. }| LinkAddress {
+            address: key.address,
+            prefix: key.prefix,
+            secondary,
+        });
+        Link {
+            index,
+            mac: self.mac,
+            up: self.up,
+            carrier: self.carrier,
+            mtu: self.mtu,
+            addresses: addresses.collect(),
+        }
+    }
+}
+
+/// Where Linux puts a new IPv4 address (`__inet_insert_ifa` in `net/ipv4/devinet.c`): a secondary
+/// one last, a primary one after the last primary one whose scope is not wider.
+fn place_v4(list: &[KernelAddress], new: &KernelAddress) -> usize {
+    let after = list.iter().rposition(|address| {
+        address.key.address.is_ipv4()
+            && (new.secondary || (!address.secondary && new.scope <= address.scope))
+    });
+    after.map_or(0, |place| place + 1)
+}
+
+/// Where Linux puts a new IPv6 address (`ipv6_link_dev_addr` in `net/ipv6/addrconf.c`): before
+/// the first one whose scope is not wider.
+fn place_v6(list: &[KernelAddress], new: &KernelAddress) -> usize {
+    list.iter()
+        .position(|address| address.key.address.is_ipv6() && new.scope <= address.scope)
+        .unwrap_or(list.len())
+}
+
+impl Told {
+    fn index(&self) -> Option<u32> {
+        self.link.as_ref().map(|link| link.index)
+    }
+
+    fn update(
+        &mut self,
+        name: &InterfaceName,
+        current: Option<(u32, &Interface)>,
+        news: &mut Vec<Input>,
+    ) {
+        let keys = |interface: &Interface| interface.addresses.iter().map(|a| a.key).collect();
+        let addresses: BTreeSet<AddressKey> =
+            current.map(|(_, interface)| keys(interface)).unwrap_or_default();
+        if current.is_some() && self.index() == current.map(|(index, _)| index) {
+            self.withheld.extend(self.addresses.difference(&addresses));
+            self.withheld.retain(|key| !addresses.contains(key));
+        } else {
+            // With an interface, its addresses go unmentioned.
+            self.withheld.clear();
+        }
+        self.addresses = addresses;
+
+        let link = current.map(|(index, interface)| interface.describe(index));
+        if !self.anything || self.link != link {
+            self.anything = true;
+            self.link.clone_from(&link);
+            news.push(Input::Link { interface: name.clone(), link });
+        }
+        if current.is_some_and(|(_, interface)| interface.up) {
+            let gone = std::mem::take(&mut self.withheld);
+            news.extend(
+                gone.into_iter().map(|key| Input::AddressGone {
+                    interface: name.clone(),
+                    address: key.address,
+                }),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> InterfaceName {
+        text.try_into().unwrap()
+    }
+
+    fn table(names: &[&str]) -> Table {
+        Table::new(names.iter().map(|text| name(text)).collect())
+    }
+
+    fn link(index: u32, name: &str, up: bool) -> Change {
+        Change::Link(LinkState {
+            index,
+            name: Some(name.to_owned()),
+            mac: Some(vec![2, 0, 0, 0, 0, 1]),
+            mtu: Some(1500),
+            up,
+            carrier: up,
+        })
+    }
+
+    fn key(address: &str) -> AddressKey {
+        let (address, prefix) = address.split_once('/').unwrap();
+        AddressKey { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() }
+    }
+
+    fn address(text: &str, secondary: bool) -> KernelAddress {
+        KernelAddress { key: key(text), secondary, scope: 0, usable: true }
+    }
+
+    /// eth0 with index 2, its own address and a virtual one, all told.
+    fn ready() -> Table {
+        let mut table = table(&["eth0"]);
+        table.reload([
+            link(2, "eth0", true),
+            Change::Address(2, address("10.0.0.11/24", false)),
+            Change::Address(2, address("10.0.0.100/24", true)),
+        ]);
+        assert_eq!(links(&table.news()), ["eth0 2 up 10.0.0.11 10.0.0.100"]);
+        table
+    }
+
+    /// The news as text: interfaces with what matters here, and addresses that are gone.
+    fn links(news: &[Input]) -> Vec<String> {
+        let line = |input: &Input| match input {
+            Input::Link { interface, link: None } => format!("{interface} missing"),
+            Input::Link { interface, link: Some(link) } => {
+                let state = if link.up { "up" } else { "down" };
+                let addresses = link.addresses.iter().map(|a| format!(" {}", a.address));
+                format!("{interface} {} {state}{}", link.index, addresses.collect::<String>())
+            }
+            Input::AddressGone { address, .. } => format!("gone {address}"),
+            other => panic!("{other:?}"),
+        };
+        news.iter().map(line).collect()
+    }
+
+    /// The news after each of the changes, as if each came alone.
+    fn told(table: &mut Table, changes: impl IntoIterator<Item = Change>) -> Vec<String> {
+        let news = changes.into_iter().flat_map(|change| {
+            table.apply(change);
+            links(&table.news())
+        });
+        news.collect()
+    }
+
+    /// Rule: the engine hears of every configured interface at the start, also of a missing one,
+    /// and then only of changes to what it sees.
+    #[test]
+    fn each_interface_is_told_once() {
+        let mut table = table(&["eth0", "eth1"]);
+        table.reload([link(2, "eth0", true), link(3, "other", true)]);
+        assert_eq!(links(&table.news()), ["eth0 2 up", "eth1 missing"]);
+        assert!(told(&mut table, [link(2, "eth0", true), link(3, "other", false)]).is_empty());
+    }
+
+    /// Rule: an interface is its name. It may leave the name, and another may take it.
+    #[test]
+    fn names_move_between_interfaces() {
+        let mut table = table(&["eth0"]);
+        table.reload([link(2, "eth0", true), link(3, "spare", true)]);
+        table.news();
+        let renamed = [link(2, "old", true), link(3, "eth0", true)];
+        assert_eq!(told(&mut table, renamed), ["eth0 missing", "eth0 3 up"]);
+        let replaced = [Change::LinkGone(3), link(9, "eth0", true)];
+        assert_eq!(told(&mut table, replaced), ["eth0 missing", "eth0 9 up"]);
+    }
+
+    /// Rule: an address that another program removes is news; one that we remove is not.
+    #[test]
+    fn only_foreign_removals_are_told() {
+        let mut table = ready();
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
+
+        let mut table = ready();
+        table.expect_removal(2, key("10.0.0.100/24"));
+        let own = Change::AddressGone(2, key("10.0.0.100/24"));
+        assert_eq!(told(&mut table, [own]), ["eth0 2 up 10.0.0.11"]);
+        // Put back and then removed by another program.
+        let again = Change::Address(2, address("10.0.0.100/24", true));
+        table.apply(again);
+        table.news();
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
+    }
+
+    /// Bug guarded: after a removal that failed, the next one is not taken for ours.
+    #[test]
+    fn a_failed_removal_is_not_expected_any_more() {
+        let mut table = ready();
+        table.expect_removal(2, key("10.0.0.100/24"));
+        table.unexpect_removal(2, key("10.0.0.100/24"));
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
+    }
+
+    /// Rule: with an interface its addresses vanish unmentioned. The kernel takes it down, then
+    /// removes the addresses one by one, then the interface.
+    #[test]
+    fn addresses_of_a_vanishing_interface_are_not_told() {
+        let mut table = ready();
+        let end = [
+            link(2, "eth0", false),
+            Change::AddressGone(2, key("10.0.0.11/24")),
+            Change::AddressGone(2, key("10.0.0.100/24")),
+            Change::LinkGone(2),
+        ];
+        let news = told(&mut table, end);
+        assert!(!news.iter().any(|line| line.starts_with("gone")), "{news:?}");
+        assert_eq!(news.last().map(String::as_str), Some("eth0 missing"));
+        // Nor later, when there is another one of that name.
+        assert_eq!(told(&mut table, [link(7, "eth0", true)]), ["eth0 7 up"]);
+    }
+
+    /// Rule: what an interface loses while it is down (the kernel takes away IPv6 addresses then)
+    /// is told when it is up again, unless it is back by then or we did not want it any more.
+    #[test]
+    fn losses_while_down_are_told_when_up() {
+        let mut table = ready();
+        for text in ["2001:db8::1/64", "2001:db8::2/64", "2001:db8::3/64"] {
+            table.apply(Change::Address(2, address(text, false)));
+        }
+        table.news();
+        let down = [
+            link(2, "eth0", false),
+            Change::AddressGone(2, key("2001:db8::1/64")),
+            Change::AddressGone(2, key("2001:db8::2/64")),
+            Change::AddressGone(2, key("2001:db8::3/64")),
+            Change::Address(2, address("2001:db8::2/64", false)),
+        ];
+        let news = told(&mut table, down);
+        assert!(!news.iter().any(|line| line.starts_with("gone")), "{news:?}");
+        table.expect_removal(2, key("2001:db8::3/64"));
+        let news = told(&mut table, [link(2, "eth0", true)]);
+        assert_eq!(news, ["eth0 2 up 10.0.0.11 10.0.0.100 2001:db8::2", "gone 2001:db8::1"]);
+    }
+
+    /// Rule: after an overrun the difference to what was known is told like the events that were
+    /// lost, and the event of our own removal may have been among them.
+    #[test]
+    fn a_reload_tells_the_difference() {
+        let mut table = ready();
+        table.apply(Change::Address(2, address("10.0.0.101/24", true)));
+        table.news();
+        table.expect_removal(2, key("10.0.0.101/24"));
+        table.reload([link(2, "eth0", true), Change::Address(2, address("10.0.0.11/24", false))]);
+        assert_eq!(links(&table.news()), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
+        // The lost event does not make a later removal look like ours.
+        table.apply(Change::Address(2, address("10.0.0.101/24", true)));
+        table.news();
+        let foreign = Change::AddressGone(2, key("10.0.0.101/24"));
+        assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.101"]);
+    }
+
+    /// Rule: addresses stand in the kernel's order, so that the first primary one is the one that
+    /// the kernel itself uses; unusable ones do not stand there at all.
+    #[test]
+    fn addresses_stand_in_the_kernels_order() {
+        let mut table = ready();
+        let link_local = KernelAddress { scope: 253, ..address("fe80::1/64", false) };
+        let tentative = KernelAddress { usable: false, ..address("2001:db8::9/64", false) };
+        let more = [
+            address("192.0.2.1/24", false),
+            link_local,
+            address("2001:db8::1/64", false),
+            address("2001:db8::2/64", false),
+            tentative,
+        ];
+        let news = told(&mut table, more.map(|address| Change::Address(2, address)));
+        let order = "10.0.0.11 192.0.2.1 10.0.0.100 2001:db8::2 2001:db8::1 fe80::1";
+        assert_eq!(news.last(), Some(&format!("eth0 2 up {order}")));
+        // The primary address goes and the kernel promotes the secondary one.
+        let promoted = [
+            Change::AddressGone(2, key("10.0.0.11/24")),
+            Change::Address(2, address("10.0.0.100/24", false)),
+        ];
+        let order = "192.0.2.1 10.0.0.100 2001:db8::2 2001:db8::1 fe80::1";
+        assert_eq!(told(&mut table, promoted).last(), Some(&format!("eth0 2 up {order}")));
+    }
+}

@@ -1,0 +1,321 @@
+//! The order in which actions are carried out.
+//!
+//! The actions of one answer of the engine go out in their order. Changes of addresses take the
+//! kernel's time; meanwhile only that waits which must not overtake them: the rest of the same
+//! answer, and whatever concerns the same virtual router, socket or address. So an advertisement
+//! is never late because of another virtual router's addresses.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::engine::Action;
+use crate::model::{Family, InterfaceName};
+
+/// Something that may be done now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Add and remove addresses, in this order; then call [`Outbox::addresses_done`].
+    Addresses(Vec<Action>),
+    /// Send messages through one interface, in this order.
+    Messages(InterfaceName, Vec<Action>),
+    /// Anything else.
+    One(Action),
+}
+
+/// Actions that are not carried out yet.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    answers: u64,
+    /// What need not wait.
+    ready: VecDeque<Action>,
+    /// The address changes that the kernel gets next, all at once.
+    batch: Vec<Action>,
+    /// Whether the kernel is carrying out the batch before.
+    under_way: bool,
+    waiting: Vec<Waiting>,
+    held: Held,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// Which of the engine's answers it belongs to.
+    answer: u64,
+    action: Action,
+}
+
+impl Outbox {
+    /// Takes one answer of the engine.
+    pub(crate) fn push(&mut self, actions: Vec<Action>) {
+        self.answers += 1;
+        let answer = self.answers;
+        for action in actions {
+            self.sort_in(Waiting { answer, action });
+        }
+    }
+
+    /// The next thing to do, if there is something that need not wait.
+    pub(crate) fn next(&mut self) -> Option<Work> {
+        let Some(action) = self.ready.pop_front() else {
+            if self.under_way || self.batch.is_empty() {
+                return None;
+            }
+            self.under_way = true;
+            return Some(Work::Addresses(std::mem::take(&mut self.batch)));
+        };
+        let Action::Send { interface, .. } = &action else { return Some(Work::One(action)) };
+        let interface = interface.clone();
+        let mut messages = vec![action];
+        while let Some(Action::Send { interface: next, .. }) = self.ready.front()
+            && *next == interface
+        {
+            messages.extend(self.ready.pop_front());
+        }
+        Some(Work::Messages(interface, messages))
+    }
+
+    /// The kernel has answered for the address changes that were taken last.
+    pub(crate) fn addresses_done(&mut self) {
+        self.under_way = false;
+        self.held = Held::default();
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.sort_in(waiting);
+        }
+    }
+
+    fn sort_in(&mut self, waiting: Waiting) {
+        let kind = kind(&waiting.action);
+        let waits = self.held.keeps(waiting.answer, &kind, self.under_way);
+        let takes_time = matches!(kind, Kind::Address(..));
+        if waits || takes_time {
+            self.held.hold(waiting.answer, kind);
+        }
+        match (waits, takes_time) {
+            (true, _) => self.waiting.push(waiting),
+            (false, true) => self.batch.push(waiting.action),
+            (false, false) => self.ready.push_back(waiting.action),
+        }
+    }
+}
+
+/// An interface and family: where there is a socket.
+type Place = (InterfaceName, Family);
+
+/// What of the system an action concerns.
+enum Kind {
+    Address(InterfaceName, IpAddr),
+    /// A message of a virtual router.
+    Message(Place, Option<u8>),
+    Socket(Place),
+    /// Nothing that others concern too.
+    Free,
+    Exit,
+}
+
+fn kind(action: &Action) -> Kind {
+    match action {
+        Action::AddAddress { interface, address }
+        | Action::RemoveAddress { interface, address } => {
+            Kind::Address(interface.clone(), address.address)
+        }
+        Action::Send { interface, source, message, .. } => {
+            // The second byte is the VRID (RFC 9568 section 5.1).
+            Kind::Message((interface.clone(), Family::of(*source)), message.get(1).copied())
+        }
+        Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
+            Kind::Socket((interface.clone(), *family))
+        }
+        Action::Announce { .. } | Action::Report(_) => Kind::Free,
+        Action::Exit => Kind::Exit,
+    }
+}
+
+/// What those concern that wait or are under way, so that others must not overtake them.
+#[derive(Debug, Default)]
+struct Held {
+    /// Answers of which something is not done.
+    answers: BTreeSet<u64>,
+    /// Answers of which more than address changes is not done: a batch must not take from behind.
+    mixed: BTreeSet<u64>,
+    /// The last of the answers that change this address.
+    addresses: BTreeMap<(InterfaceName, IpAddr), u64>,
+    messages: BTreeSet<(Place, Option<u8>)>,
+    sockets: BTreeSet<Place>,
+}
+
+impl Held {
+    fn keeps(&self, answer: u64, kind: &Kind, under_way: bool) -> bool {
+        if let Kind::Address(interface, address) = kind {
+            let last = self.addresses.get(&(interface.clone(), *address));
+            return under_way
+                || self.mixed.contains(&answer)
+                || last.is_some_and(|last| *last != answer);
+        }
+        self.answers.contains(&answer)
+            || match kind {
+                Kind::Message(place, router) => {
+                    self.sockets.contains(place)
+                        || self.messages.contains(&(place.clone(), *router))
+                }
+                Kind::Socket(place) => {
+                    self.sockets.contains(place)
+                        || self.messages.iter().any(|(other, _)| other == place)
+                }
+                Kind::Exit => !self.answers.is_empty(),
+                Kind::Address(..) | Kind::Free => false,
+            }
+    }
+
+    fn hold(&mut self, answer: u64, kind: Kind) {
+        self.answers.insert(answer);
+        if !matches!(kind, Kind::Address(..)) {
+            self.mixed.insert(answer);
+        }
+        match kind {
+            Kind::Address(interface, address) => {
+                self.addresses.insert((interface, address), answer);
+            }
+            Kind::Message(place, router) => {
+                self.messages.insert((place, router));
+            }
+            Kind::Socket(place) => {
+                self.sockets.insert(place);
+            }
+            Kind::Free | Kind::Exit => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Scope, VirtualAddress};
+
+    fn interface(name: &str) -> InterfaceName {
+        name.try_into().unwrap()
+    }
+
+    fn address(last: u8) -> VirtualAddress {
+        VirtualAddress {
+            address: [10, 0, 0, last].into(),
+            prefix: 32,
+            dev: None,
+            label: None,
+            scope: Scope::Global,
+        }
+    }
+
+    fn add(last: u8) -> Action {
+        Action::AddAddress { interface: interface("eth0"), address: address(last) }
+    }
+
+    fn remove(last: u8) -> Action {
+        Action::RemoveAddress { interface: interface("eth0"), address: address(last) }
+    }
+
+    fn announce(last: u8) -> Action {
+        Action::Announce { interface: interface("eth0"), frame: vec![last] }
+    }
+
+    fn send(router: u8, priority: u8) -> Action {
+        Action::Send {
+            interface: interface("eth0"),
+            source: [10, 0, 0, 11].into(),
+            destination: [224, 0, 0, 18].into(),
+            message: vec![0x31, router, priority],
+        }
+    }
+
+    fn messages(sends: Vec<Action>) -> Work {
+        Work::Messages(interface("eth0"), sends)
+    }
+
+    /// All that can be done now.
+    fn done(outbox: &mut Outbox) -> Vec<Work> {
+        std::iter::from_fn(|| outbox.next()).collect()
+    }
+
+    /// Rule (invariant 5, make before break): a preempting router's first advertisement goes out
+    /// after its addresses are there and announced.
+    #[test]
+    fn an_answer_keeps_its_order() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![add(1), add(2), announce(1), send(51, 200), send(52, 200)]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1), add(2)])]);
+        outbox.addresses_done();
+        let both = messages(vec![send(51, 200), send(52, 200)]);
+        assert_eq!(done(&mut outbox), [Work::One(announce(1)), both]);
+    }
+
+    /// Bug guarded: a kernel that is slow to change an address must not silence the virtual
+    /// routers whose addresses stay.
+    #[test]
+    fn advertisements_do_not_wait_for_the_addresses_of_others() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![send(51, 100), add(1), announce(1)]);
+        let first = [messages(vec![send(51, 100)]), Work::Addresses(vec![add(1)])];
+        assert_eq!(done(&mut outbox), first);
+        outbox.push(vec![add(2), announce(2), send(52, 200)]);
+        outbox.push(vec![send(51, 101)]);
+        outbox.push(vec![send(53, 100), send(52, 201)]);
+        // 52 has a message that waits, which the next one must not overtake.
+        assert_eq!(done(&mut outbox), [messages(vec![send(51, 101), send(53, 100)])]);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::One(announce(1)), Work::Addresses(vec![add(2)])]);
+        outbox.addresses_done();
+        let last = messages(vec![send(52, 200), send(52, 201)]);
+        assert_eq!(done(&mut outbox), [Work::One(announce(2)), last]);
+    }
+
+    /// Rule: one virtual router's messages and one address's changes stay in order, whatever
+    /// answers they belong to; the end comes last.
+    #[test]
+    fn later_answers_do_not_overtake_on_the_same_ground() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![add(1), announce(1), send(51, 200)]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
+        outbox.push(vec![send(51, 0)]);
+        outbox.push(vec![remove(1), Action::Exit]);
+        assert_eq!(done(&mut outbox), []);
+        outbox.addresses_done();
+        let sends = messages(vec![send(51, 200), send(51, 0)]);
+        let rest = [Work::One(announce(1)), sends, Work::Addresses(vec![remove(1)])];
+        assert_eq!(done(&mut outbox), rest);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::One(Action::Exit)]);
+    }
+
+    /// Bug guarded: an address that is added and removed while the kernel is busy must not be
+    /// announced after it has been removed.
+    #[test]
+    fn an_address_is_not_announced_after_its_removal() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![add(9)]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(9)])]);
+        outbox.push(vec![add(1), announce(1)]);
+        outbox.push(vec![remove(1)]);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::One(announce(1)), Work::Addresses(vec![remove(1)])]);
+    }
+
+    /// Bug guarded: with hundreds of virtual routers that take over together, each answer of the
+    /// kernel must be followed by all the changes that wait, not by those of one router.
+    #[test]
+    fn waiting_changes_go_to_the_kernel_together() {
+        let mut outbox = Outbox::default();
+        for router in 1..=200 {
+            outbox.push(vec![send(router, 200), add(router), announce(router)]);
+            done(&mut outbox);
+        }
+        outbox.addresses_done();
+        let batches: Vec<_> = done(&mut outbox)
+            .into_iter()
+            .filter_map(|work| match work {
+                Work::Addresses(batch) => Some(batch.len()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(batches, [199]);
+    }
+}

@@ -1,0 +1,93 @@
+//! `vipd replay`: a recorded incident, step by step, with this version's engine.
+
+use std::fs::File;
+use std::io::{self, BufReader, Write};
+use std::path::Path;
+
+use super::exit::Exit;
+use crate::engine::{Action, Input};
+use crate::time::Mono;
+use crate::trace::{Reader, ReplayError, Step, Unreadable, replay};
+
+/// Replays and says so on standard output.
+pub(crate) fn main(path: &Path) -> Exit {
+    let mut out = io::stdout().lock();
+    let result = File::open(path)
+        .map_err(Unreadable::File)
+        .and_then(|file| Reader::new(BufReader::new(file)))
+        .map_err(ReplayError::from)
+        .and_then(|recording| {
+            let start = recording.header().now.mono;
+            replay(recording, |step| {
+                // Nobody is left to hear of an output that is closed.
+                let _ = writeln!(out, "{}", brief(step, start));
+            })
+        });
+    let (text, exit) = match result {
+        Ok(replayed) => {
+            let end = replayed.cut_short.map(|why| format!(" (incomplete: {why})"));
+            (format!("{} steps, all the same{}", replayed.steps, end.unwrap_or_default()), Exit::Ok)
+        }
+        Err(ReplayError::Differs(difference)) => (difference.to_string(), Exit::Differs),
+        Err(ReplayError::Unreadable(error)) => {
+            (format!("{}: cannot be replayed: {error}", path.display()), Exit::Data)
+        }
+    };
+    let _ = writeln!(out, "{text}");
+    exit
+}
+
+/// One line: when since the start, what happened, what was done.
+fn brief(step: &Step, start: Mono) -> String {
+    let since = step.at.mono.since(start).nanos();
+    let (seconds, micros) = (since / 1_000_000_000, since / 1_000 % 1_000_000);
+    let mut line = format!("{seconds:>6}.{micros:06}  {}", input(&step.input));
+    for (place, action) in step.actions.iter().enumerate() {
+        line.push_str(if place == 0 { "  =>  " } else { "; " });
+        line.push_str(&self::action(action));
+    }
+    line
+}
+
+fn input(input: &Input) -> String {
+    match input {
+        Input::Link { interface, link: None } => format!("{interface} is missing"),
+        Input::Link { interface, link: Some(link) } => {
+            let state = match (link.up, link.carrier) {
+                (false, _) => "down",
+                (true, false) => "without carrier",
+                (true, true) => "up",
+            };
+            format!("{interface} (index {}) is {state}", link.index)
+        }
+        Input::Received { interface, .. } => format!("a packet on {interface}"),
+        Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
+        Input::Failed { action, error } => {
+            format!("failed: {}: {}", self::action(action), error.text)
+        }
+        Input::Deadline => "deadline".to_owned(),
+        Input::Stop => "stop".to_owned(),
+    }
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Listen { interface, family, .. } => format!("listen on {interface} ({family})"),
+        Action::StopListening { interface, family } => {
+            format!("stop listening on {interface} ({family})")
+        }
+        Action::Send { interface, source, destination, .. } => {
+            format!("send {source} -> {destination} on {interface}")
+        }
+        Action::AddAddress { interface, address } => format!("add {address} to {interface}"),
+        Action::RemoveAddress { interface, address } => {
+            format!("remove {address} from {interface}")
+        }
+        Action::Announce { interface, .. } => format!("announce on {interface}"),
+        Action::Report(event) => match &event.instance {
+            Some(instance) => format!("report '{instance}: {event}'"),
+            None => format!("report '{event}'"),
+        },
+        Action::Exit => "exit".to_owned(),
+    }
+}

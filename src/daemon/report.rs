@@ -1,0 +1,91 @@
+//! Telling people: from the protocol loop, which must not wait, to the journal or a terminal.
+
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use super::background::Background;
+use crate::engine::Event;
+use crate::engine::story::Severity;
+use crate::model::InstanceName;
+
+/// How many lines may wait for a slow journal.
+const BACKLOG: usize = 4096;
+
+/// How long the end of the program waits for the last lines.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The protocol loop's end of the log.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    thread: Background<Told>,
+    /// Lines that the thread was too far behind for, not yet told.
+    dropped: u64,
+}
+
+#[derive(Debug)]
+enum Told {
+    Event(Event),
+    Notice(Severity, String),
+    Dropped(u64),
+}
+
+impl Teller {
+    /// Starts the thread that logs.
+    ///
+    /// # Errors
+    /// When the system has no thread left.
+    pub(crate) fn start() -> io::Result<Self> {
+        Ok(Self { thread: Background::start("log", BACKLOG, tell_all)?, dropped: 0 })
+    }
+
+    /// Tells what the engine reports.
+    pub(crate) fn event(&mut self, event: Event) {
+        self.tell(Told::Event(event));
+    }
+
+    /// Tells something of the daemon itself.
+    pub(crate) fn notice(&mut self, severity: Severity, text: impl Into<String>) {
+        self.tell(Told::Notice(severity, text.into()));
+    }
+
+    fn tell(&mut self, told: Told) {
+        if self.dropped > 0 && self.thread.feed(Told::Dropped(self.dropped)) {
+            self.dropped = 0;
+        }
+        if !self.thread.feed(told) {
+            self.dropped += 1;
+        }
+    }
+
+    /// Waits for the last lines, but not for a journal that hangs.
+    pub(crate) fn finish(self) {
+        self.thread.finish(PATIENCE);
+    }
+}
+
+fn tell_all(lines: Receiver<Told>) {
+    for told in lines {
+        match told {
+            Told::Event(event) => {
+                let instance = event.instance.as_ref().map(InstanceName::as_str);
+                // In the text too: journalctl does not show fields.
+                let name = instance.map(|name| format!("{name}: ")).unwrap_or_default();
+                write(event.severity(), instance, &format!("{name}{event}"));
+            }
+            Told::Notice(severity, text) => write(severity, None, &text),
+            Told::Dropped(count) => {
+                let text = format!("{count} log lines were lost: the log could not keep up");
+                write(Severity::Warning, None, &text);
+            }
+        }
+    }
+}
+
+fn write(severity: Severity, instance: Option<&str>, text: &str) {
+    match severity {
+        Severity::Debug => tracing::debug!(INSTANCE = instance, "{text}"),
+        Severity::Info => tracing::info!(INSTANCE = instance, "{text}"),
+        Severity::Warning => tracing::warn!(INSTANCE = instance, "{text}"),
+    }
+}

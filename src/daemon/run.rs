@@ -1,0 +1,108 @@
+//! `vipd run`: from the command line to the end of the agent.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+
+use super::agent::Agent;
+use super::apply::Hands;
+use super::cli::RunOptions;
+use super::clock;
+use super::exit::Exit;
+use super::load::{self, LoadError};
+use super::log;
+use super::netlink::Netlink;
+use super::permission::{self, Missing};
+use super::record::Recorder;
+use super::report::Teller;
+use super::sockets::Sockets;
+use super::systemd::Systemd;
+use crate::model::{Config, InterfaceName};
+use crate::trace::Header;
+
+/// Why the agent did not start, or had to end.
+#[derive(Debug)]
+enum Failure {
+    Config(LoadError),
+    Permission(Missing),
+    System { tried: String, error: io::Error },
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) => Exit::Config,
+            Self::Permission(_) => Exit::Permission,
+            Self::System { .. } => Exit::System,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::Permission(missing) => write!(f, "{missing}"),
+            Self::System { tried, error } => write!(f, "vipd: {tried} failed: {error}"),
+        }
+    }
+}
+
+/// Names what was tried when it fails.
+fn tried<T>(what: &str, result: io::Result<T>) -> Result<T, Failure> {
+    result.map_err(|error| Failure::System { tried: what.to_owned(), error })
+}
+
+/// Runs until the agent is stopped.
+pub(crate) fn main(options: &RunOptions) -> Exit {
+    match run(options) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            // Under systemd this is in the journal too.
+            eprintln!("{failure}");
+            failure.exit()
+        }
+    }
+}
+
+fn run(options: &RunOptions) -> Result<(), Failure> {
+    let config = load::file(&options.config, None).map_err(Failure::Config)?;
+    permission::check().map_err(Failure::Permission)?;
+    log::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    tried("starting the event loop", runtime)?.block_on(serve(options, config))
+}
+
+async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
+    let now = clock::now();
+    let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
+    let sockets = tried("opening a packet socket", Sockets::new())?;
+    let start = Netlink::start(interfaces(&config)).await;
+    let (netlink, state) = tried("reading the interfaces by netlink", start)?;
+    let recorder = match &options.record {
+        Some(path) => {
+            let recorder = Recorder::start(path, &Header::new(now, config.clone()));
+            Some(tried(&format!("recording to {}", path.display()), recorder)?)
+        }
+        None => None,
+    };
+    let teller = tried("starting the log", Teller::start())?;
+    let hands = Hands::new(sockets, netlink);
+    let agent = Agent::new(config, now, hands, teller, recorder, systemd);
+    let mut agent = tried("starting the event loop", agent)?;
+    let result = agent.serve(state).await;
+    agent.finish();
+    tried("the agent had to end because something it cannot do without", result)
+}
+
+/// The interfaces that the configuration names.
+fn interfaces(config: &Config) -> BTreeSet<InterfaceName> {
+    let instances = config.instances.iter();
+    instances
+        .flat_map(|instance| {
+            let addressed = instance.addresses.iter().map(|address| instance.interface_of(address));
+            addressed.chain([&instance.interface])
+        })
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,392 @@
+//! The kernel's sockets: VRRP, raw Ethernet frames, and waiting for them. The only `unsafe`.
+#![expect(unsafe_code, reason = "two calls have no safe form; each says why it is sound")]
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::task::{Context, Poll, Waker};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn6,
+    SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::clock::nanoseconds;
+use super::filter;
+use crate::engine::Packet;
+use crate::model::{Family, Vrid};
+use crate::time::Wall;
+
+/// The number of VRRP in an IP header (RFC 9568 section 5.1.1.4).
+const VRRP: i32 = 112;
+
+/// Where VRRP messages go (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// The TTL and hop limit of what we send (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
+const TTL: u32 = 255;
+
+/// DSCP CS6, network control (RFC 4594 section 3.1), as it stands in the IP header.
+const TRAFFIC_CLASS: u32 = 0xc0;
+
+/// The queueing priority of network control, `TC_PRIO_INTERACTIVE`: the highest one that needs no
+/// further capability (`socket(7)`).
+const PRIORITY: i32 = 6;
+
+/// The receive buffer in bytes: room for more than a thousand packets while the loop is held up.
+const RECEIVE_BUFFER: usize = 512 * 1024;
+
+/// Less than what a waiting packet takes of the receive buffer, in bytes: the kernel counts its
+/// own structures too.
+const LEAST_FOOTPRINT: usize = 512;
+
+/// How many packets one system call reads or sends.
+const AT_ONCE: usize = 16;
+
+/// The longest packet that is read whole: 255 IPv6 addresses and an IPv4 header fit. Of a longer
+/// one the rest is cut off, and its length does not fit its content.
+const LONGEST: usize = 4608;
+
+/// The length of an Ethernet header: two addresses and a type.
+const ETHERNET_HEADER: usize = 14;
+
+/// A descriptor whose readiness the loop can wait for.
+#[derive(Debug)]
+pub(crate) struct Readiness(AsyncFd<OwnedFd>);
+
+impl Readiness {
+    /// Watches `file`, within a tokio runtime.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub(crate) fn of(file: &impl AsFd) -> io::Result<Self> {
+        let own = file.as_fd().try_clone_to_owned()?;
+        // SAFETY: an `OwnedFd` owns an open descriptor, always the same one, until it is dropped,
+        // and only the `AsyncFd` has it.
+        Ok(Self(unsafe { AsyncFd::register_with_interest(own, Interest::READABLE) }?))
+    }
+
+    /// Whether there may be something to read; if not, `context` is woken when there is. Stays
+    /// ready until [`clear`](Self::clear).
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_read_ready(context).map(drop)
+    }
+
+    /// Everything has been read. To be called with nothing awaited since the last read said so:
+    /// readiness that the runtime has not noticed yet is not forgotten.
+    pub(crate) fn clear(&self) {
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok(mut guard)) = self.0.poll_read_ready(&mut context) {
+            guard.clear_ready();
+        }
+    }
+}
+
+/// A packet from a VRRP socket.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// When the kernel received it, if it said so.
+    pub(crate) at: Option<Wall>,
+    pub(crate) packet: Packet,
+}
+
+/// A message to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) destination: IpAddr,
+    pub(crate) message: &'a [u8],
+}
+
+/// Speaks VRRP on one interface, in one address family.
+#[derive(Debug)]
+pub(crate) struct VrrpSocket {
+    socket: Socket,
+    readiness: Readiness,
+    family: Family,
+    index: u32,
+    /// More packets than can wait in its buffer.
+    capacity: usize,
+}
+
+impl VrrpSocket {
+    /// Opens the socket on the interface of this index, for these virtual routers.
+    ///
+    /// # Errors
+    /// What the kernel says, for example that there is no such interface.
+    pub(crate) fn open(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
+        let domain = match family {
+            Family::V4 => Domain::IPV4,
+            Family::V6 => Domain::IPV6,
+        };
+        let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(VRRP)))?;
+        socket.set_nonblocking(true)?;
+        let interface = Some(NonZeroU32::new(index).ok_or(Errno::ENODEV)?);
+        match family {
+            Family::V4 => socket.bind_device_by_index_v4(interface)?,
+            Family::V6 => socket.bind_device_by_index_v6(interface)?,
+        }
+        socket.attach_filter(&filter::program(family, routers))?;
+        discard_waiting(&socket)?;
+        set_common_options(&socket)?;
+        match family {
+            Family::V4 => set_options_v4(&socket, index)?,
+            Family::V6 => set_options_v6(&socket, index)?,
+        }
+        let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
+        let readiness = Readiness::of(&socket)?;
+        Ok(Self { socket, readiness, family, index, capacity })
+    }
+
+    /// Its readiness for reading.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Reads all that waits now, that is, until nothing waits or more has been read than could
+    /// have waited at the beginning: a flood does not keep the loop here.
+    ///
+    /// # Errors
+    /// What the kernel says; the packets that were read before are in `arrivals`.
+    pub(crate) fn drain(
+        &self,
+        buffers: &mut Buffers,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<()> {
+        let end = arrivals.len() + self.capacity;
+        while arrivals.len() < end {
+            let count = match self.receive(buffers, arrivals) {
+                Ok(count) => count,
+                Err(Errno::EAGAIN) => 0,
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if count < AT_ONCE {
+                self.readiness.clear();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffers: &mut Buffers, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
+        let Buffers { bytes, headers } = buffers;
+        let mut chunks = bytes.chunks_exact_mut(LONGEST);
+        let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] =
+            std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
+        // The kernel writes lengths into the headers, so used ones cannot be used again.
+        let mut fresh = headers.take().unwrap_or_else(Buffers::headers);
+        let fd = self.socket.as_raw_fd();
+        let received =
+            match recvmmsg(fd, &mut fresh, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+                Ok(received) => received,
+                Err(error) => {
+                    *headers = Some(fresh);
+                    return Err(error);
+                }
+            };
+        let before = arrivals.len();
+        arrivals.extend(received.map(|message| arrival(self.family, &message)));
+        Ok(arrivals.len() - before)
+    }
+
+    /// Sends messages from one source address. The result says of each what came of it.
+    pub(crate) fn send(&self, source: IpAddr, batch: &[Outgoing<'_>]) -> Vec<io::Result<()>> {
+        let mut results = Vec::with_capacity(batch.len());
+        while let Some(rest) = batch.get(results.len()..).filter(|rest| !rest.is_empty()) {
+            let some = rest.get(..AT_ONCE).unwrap_or(rest);
+            match self.send_some(source, some) {
+                Ok(count) => results.extend((0..count).map(|_| Ok(()))),
+                Err(Errno::EINTR) => {}
+                // The kernel names the error of the first message that it did not send.
+                Err(error) => results.push(Err(error.into())),
+            }
+        }
+        results
+    }
+
+    fn send_some(&self, source: IpAddr, batch: &[Outgoing<'_>]) -> nix::Result<usize> {
+        let slices: Vec<_> = batch.iter().map(|item| [IoSlice::new(item.message)]).collect();
+        let addresses: Vec<_> =
+            batch.iter().map(|item| Some(self.socket_address(item.destination))).collect();
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let (info4, info6);
+        let (space, info) = match source {
+            IpAddr::V4(source) => {
+                info4 = libc::in_pktinfo {
+                    ipi_ifindex: self.index.cast_signed(),
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(source).to_be() },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                (nix::cmsg_space!(libc::in_pktinfo), [ControlMessage::Ipv4PacketInfo(&info4)])
+            }
+            IpAddr::V6(source) => {
+                info6 = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: source.octets() },
+                    ipi6_ifindex: self.index,
+                };
+                (nix::cmsg_space!(libc::in6_pktinfo), [ControlMessage::Ipv6PacketInfo(&info6)])
+            }
+        };
+        let mut headers = MultiHeaders::preallocate(batch.len(), Some(space));
+        let sent = sendmmsg(fd, &mut headers, slices.iter(), addresses, info, flags)?;
+        Ok(sent.count())
+    }
+
+    fn socket_address(&self, destination: IpAddr) -> SockaddrStorage {
+        SockaddrStorage::from(match destination {
+            IpAddr::V4(address) => SocketAddr::V4(SocketAddrV4::new(address, 0)),
+            IpAddr::V6(address) => SocketAddr::V6(SocketAddrV6::new(address, 0, 0, self.index)),
+        })
+    }
+}
+
+/// Between its creation and the filter a raw socket gets the packets of all interfaces.
+fn discard_waiting(socket: &Socket) -> io::Result<()> {
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn set_common_options(socket: &Socket) -> io::Result<()> {
+    if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        // Only the initial user namespace may go beyond the administrator's limit.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    setsockopt(socket, sockopt::ReceiveTimestampns, &true)?;
+    Ok(())
+}
+
+fn set_options_v4(socket: &Socket, index: u32) -> io::Result<()> {
+    socket.set_ttl_v4(TTL)?;
+    socket.set_multicast_ttl_v4(TTL)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_multicast_all_v4(false)?;
+    socket.set_tos_v4(TRAFFIC_CLASS)?;
+    // After the traffic class, which sets the priority too.
+    setsockopt(socket, sockopt::Priority, &PRIORITY)?;
+    // Last, so that the first packet already meets all of the above. What was sent to whom and
+    // with which TTL stands in the IP header, which a raw socket passes along.
+    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
+}
+
+fn set_options_v6(socket: &Socket, index: u32) -> io::Result<()> {
+    socket.set_unicast_hops_v6(TTL)?;
+    socket.set_multicast_hops_v6(TTL)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_all_v6(false)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.set_tclass_v6(TRAFFIC_CLASS)?;
+    setsockopt(socket, sockopt::Priority, &PRIORITY)?;
+    socket.set_recv_hoplimit_v6(true)?;
+    setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+    socket.join_multicast_v6(&GROUP_V6, index)
+}
+
+/// What packets are read into.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    bytes: Vec<u8>,
+    /// Prepared and not used yet.
+    headers: Option<MultiHeaders<SockaddrStorage>>,
+}
+
+impl Buffers {
+    /// Room for one system call.
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; LONGEST * AT_ONCE], headers: None }
+    }
+
+    fn headers() -> MultiHeaders<SockaddrStorage> {
+        let ancillary = nix::cmsg_space!(TimeSpec, libc::in6_pktinfo, libc::c_int);
+        MultiHeaders::preallocate(AT_ONCE, Some(ancillary))
+    }
+}
+
+fn arrival(family: Family, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Arrival {
+    let bytes = message.iovs().next().unwrap_or_default().to_vec();
+    let mut at = None;
+    let mut destination = Ipv6Addr::UNSPECIFIED;
+    let mut hop_limit = 0;
+    for ancillary in message.cmsgs().into_iter().flatten() {
+        match ancillary {
+            ControlMessageOwned::ScmTimestampns(time) => at = Some(Wall(nanoseconds(time))),
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                destination = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            }
+            ControlMessageOwned::Ipv6HopLimit(limit) => {
+                hop_limit = u8::try_from(limit).unwrap_or(0);
+            }
+            _ => {}
+        }
+    }
+    let packet = match family {
+        Family::V4 => Packet::V4 { bytes },
+        Family::V6 => {
+            let from = message.address.as_ref().and_then(SockaddrStorage::as_sockaddr_in6);
+            Packet::V6 {
+                source: from.map_or(Ipv6Addr::UNSPECIFIED, SockaddrIn6::ip).into(),
+                destination: destination.into(),
+                hop_limit,
+                bytes,
+            }
+        }
+    };
+    Arrival { at, packet }
+}
+
+/// Sends whole Ethernet frames, through any interface. Receives nothing.
+#[derive(Debug)]
+pub(crate) struct FrameSocket(Socket);
+
+impl FrameSocket {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn open() -> io::Result<Self> {
+        // Protocol 0: no frame matches (packet(7)).
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
+        socket.set_nonblocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a frame through the interface of this index.
+    ///
+    /// # Errors
+    /// What the kernel says, or that the frame has no Ethernet header.
+    pub(crate) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
+        let Some(&[.., high, low]) = frame.first_chunk::<ETHERNET_HEADER>() else {
+            return Err(Errno::EMSGSIZE.into());
+        };
+        let address = link_layer_address(index, u16::from_be_bytes([high, low]));
+        self.0.send_to(frame, &address).map(drop)
+    }
+}
+
+/// The address of an interface for frames of a protocol (`packet(7)`).
+#[expect(clippy::cast_possible_truncation, reason = "the family is 17, the length is 20")]
+fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: `sockaddr_ll` is one of the platform's socket address types.
+    let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
+    address.sll_family = libc::AF_PACKET as libc::sa_family_t;
+    address.sll_protocol = protocol.to_be();
+    address.sll_ifindex = index.cast_signed();
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the family says `sockaddr_ll`, whose fields are set above or zero, which is valid
+    // for each of them, and the length is that of the type.
+    unsafe { SockAddr::new(storage, length) }
+}

@@ -1,0 +1,151 @@
+//! The open sockets by interface and family: what arrives as inputs, what goes out as results.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll};
+
+use nix::errno::Errno;
+
+use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, VrrpSocket};
+use crate::engine::Input;
+use crate::model::{Family, InterfaceName, Vrid};
+use crate::time::{Mono, Now, Wall};
+
+/// All sockets of the protocol.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    open: BTreeMap<(InterfaceName, Family), Open>,
+    frames: FrameSocket,
+    buffers: Buffers,
+    arrivals: Vec<Arrival>,
+}
+
+#[derive(Debug)]
+struct Open {
+    socket: VrrpSocket,
+    /// When everything that had arrived was read: what is read next arrived later.
+    emptied: Mono,
+    /// The last error of reading (`errno(3)`), so that it is told once.
+    error: Option<i32>,
+}
+
+impl Sockets {
+    /// None yet but the one for frames.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            open: BTreeMap::new(),
+            frames: FrameSocket::open()?,
+            buffers: Buffers::new(),
+            arrivals: Vec::new(),
+        })
+    }
+
+    /// Opens a VRRP socket instead of any other for the same interface and family.
+    ///
+    /// # Errors
+    /// What the kernel says; then there is none.
+    pub(crate) fn listen(
+        &mut self,
+        interface: &InterfaceName,
+        index: u32,
+        family: Family,
+        routers: &[Vrid],
+        now: Mono,
+    ) -> io::Result<()> {
+        self.close(interface, family);
+        let socket = VrrpSocket::open(family, index, routers)?;
+        let open = Open { socket, emptied: now, error: None };
+        self.open.insert((interface.clone(), family), open);
+        Ok(())
+    }
+
+    /// Closes the VRRP socket, if there is one.
+    pub(crate) fn close(&mut self, interface: &InterfaceName, family: Family) {
+        self.open.remove(&(interface.clone(), family));
+    }
+
+    /// Reads everything that has arrived by `now`, whatever the runtime knows of it (invariant 1).
+    /// Returns also, for people, what went wrong.
+    pub(crate) fn hear(&mut self, now: Now) -> (Vec<Input>, Vec<String>) {
+        let (mut inputs, mut trouble) = (Vec::new(), Vec::new());
+        for ((interface, family), open) in &mut self.open {
+            let result = open.socket.drain(&mut self.buffers, &mut self.arrivals);
+            let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
+            if let Some(errno) = error.filter(|_| error != open.error) {
+                let what = Errno::from_raw(errno).desc();
+                trouble.push(format!("{interface}: reading {family} VRRP packets failed: {what}"));
+            }
+            open.error = error;
+            let emptied = std::mem::replace(&mut open.emptied, now.mono);
+            inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
+                let arrived = at.map_or(now.mono, |at| on_our_clock(at, now, emptied));
+                Input::Received { interface: interface.clone(), arrived, packet }
+            }));
+        }
+        (inputs, trouble)
+    }
+
+    /// Ready when something may have arrived.
+    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let ready = self
+            .open
+            .values()
+            // Each of them has to be asked: that is what has it wake us.
+            .filter(|open| open.socket.readiness().poll(context).is_ready())
+            .count();
+        if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Sends messages from one source through one interface; the results in their order.
+    pub(crate) fn send(
+        &self,
+        interface: &InterfaceName,
+        source: IpAddr,
+        messages: &[Outgoing<'_>],
+    ) -> Vec<io::Result<()>> {
+        match self.open.get(&(interface.clone(), Family::of(source))) {
+            Some(open) => open.socket.send(source, messages),
+            None => messages.iter().map(|_| Err(Errno::ENOTCONN.into())).collect(),
+        }
+    }
+
+    /// Sends an Ethernet frame through the interface of this index.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(crate) fn announce(&self, index: u32, frame: &[u8]) -> io::Result<()> {
+        self.frames.send(index, frame)
+    }
+}
+
+/// The kernel's time of arrival on the monotonic clock. If the wall clock has been set meanwhile,
+/// the result is off, but never outside the time in which it can have been.
+fn on_our_clock(at: Wall, now: Now, emptied: Mono) -> Mono {
+    let age = now.wall.since(at);
+    Mono(now.mono.0.saturating_sub(age.nanos())).max(emptied)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { mono: Mono(50_000), wall: Wall(1_000_000) };
+
+    /// Rule: a packet that waited is as old as the kernel says.
+    #[test]
+    fn the_kernels_time_is_translated() {
+        assert_eq!(on_our_clock(Wall(990_000), NOW, Mono(0)), Mono(40_000));
+    }
+
+    /// Bug guarded: a wall clock that is set while a packet waits must not make it look older
+    /// than the last time the socket was empty, nor newer than now.
+    #[test]
+    fn a_step_of_the_wall_clock_stays_within_bounds() {
+        assert_eq!(on_our_clock(Wall(1), NOW, Mono(45_000)), Mono(45_000));
+        assert_eq!(on_our_clock(Wall(2_000_000), NOW, Mono(45_000)), Mono(50_000));
+    }
+}
