@@ -1,0 +1,365 @@
+//! Configuration files: what is wrong with the bad ones, what the good ones mean, and that the
+//! documentation shows only good ones.
+//!
+//! `VIPD_BLESS=1 cargo test --test config` writes the expected output of `tests/config/*.yaml`
+//! anew; read the difference before committing it.
+
+#![expect(clippy::disallowed_methods, reason = "tests read files and the environment")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use vipd::config::{Here, Problem, keys, load};
+use vipd::model::{Config, NodeName};
+
+/// The machine on which the files of `tests/config` are read.
+fn machine() -> Here {
+    let address = |interface: &str, address: &str| {
+        (interface.try_into().unwrap(), address.parse().expect("an address"))
+    };
+    Here::Machine {
+        addresses: vec![
+            address("lo", "127.0.0.1"),
+            address("eth0", "10.0.0.11"),
+            address("eth0", "fe80::11"),
+            address("eth1", "10.1.0.11"),
+        ],
+    }
+}
+
+fn in_package(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The YAML files of a directory whose names start with `start`, in order; never none.
+fn files(directory: &str, start: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(in_package(directory))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| file_name(path).starts_with(start))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty(), "{directory} has files that start with '{start}'");
+    files
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap()
+}
+
+/// Compares with the expected output beside `path`, or writes it.
+fn expect(path: &Path, extension: &str, found: &str) -> Result<(), String> {
+    let expected_in = path.with_extension(extension);
+    if std::env::var_os("VIPD_BLESS").is_some() {
+        fs::write(&expected_in, found).unwrap();
+        return Ok(());
+    }
+    let expected = fs::read_to_string(&expected_in).unwrap_or_default();
+    if expected == found {
+        return Ok(());
+    }
+    Err(format!("{}\n--- expected\n{expected}--- found\n{found}", file_name(path)))
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n") + "\n"
+}
+
+fn config(text: &str, here: &Here) -> Config {
+    load("vipd.yaml", text, here).unwrap_or_else(|problems| panic!("{text}\n{}", lines(&problems)))
+}
+
+fn problems(text: &str, here: &Here) -> Vec<Problem> {
+    load("vipd.yaml", text, here).expect_err(text)
+}
+
+/// Rule: every mistake is reported at once, with its place, what is wrong and what would be
+/// right, and none causes a second report elsewhere.
+#[test]
+fn bad_files_are_refused_with_all_that_is_wrong() {
+    let different: Vec<String> = files("tests/config", "bad-")
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let problems = load(file_name(path), &text, &machine()).expect_err(file_name(path));
+            expect(path, "txt", &lines(&problems)).err()
+        })
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Rule: a good file means exactly this, defaults included.
+#[test]
+fn good_files_mean_what_they_say() {
+    let different: Vec<String> = files("tests/config", "good-")
+        .iter()
+        .filter_map(|path| {
+            let config = config(&fs::read_to_string(path).unwrap(), &machine());
+            let found = serde_json::to_string_pretty(&config).unwrap() + "\n";
+            expect(path, "json", &found).err()
+        })
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Rule: a single mistake is a single problem. A misspelt key is not missing, too, nor does a
+/// wrong value make others look wrong.
+#[test]
+fn one_mistake_is_one_problem() {
+    let text = fs::read_to_string(in_package("tests/config/good-everything.yaml")).unwrap();
+    for (index, line) in text.lines().enumerate() {
+        let Some((key, value)) = line.split_once(':') else { continue };
+        if !keys().any(|known| known == key.trim().trim_start_matches("- ")) {
+            continue;
+        }
+        let (shorter, _) = key.split_at(key.len() - 1);
+        let misspelt = format!("{shorter}:{value}");
+        let wrong = format!("{key}: [[[]]]");
+        let all = if value.is_empty() { vec![misspelt] } else { vec![misspelt, wrong] };
+        for mistake in all {
+            let mut lines_with_it: Vec<&str> = text.lines().collect();
+            lines_with_it[index] = &mistake;
+            let found = problems(&lines_with_it.join("\n"), &machine());
+            assert_eq!(found.len(), 1, "line {}, {mistake}\n{}", index + 1, lines(&found));
+        }
+    }
+}
+
+/// Rule: `--json` has every part of a problem as a field of its own.
+#[test]
+fn a_problem_is_data_too() {
+    let found = problems("instances:\n  db: { priority: 300 }\n", &machine());
+    let priority = found.iter().find(|problem| problem.key.ends_with("priority")).unwrap();
+    assert_eq!(
+        serde_json::to_value(priority).unwrap(),
+        serde_json::json!({
+            "file": "vipd.yaml",
+            "line": 2,
+            "column": 19,
+            "key": "instances.db.priority",
+            "what": "expected a number from 1 to 255, found 300",
+            "hint": null,
+        })
+    );
+}
+
+const THREE_NODES: &str = "
+nodes: { web1: 10.0.0.21, web2: 10.0.0.22, web3: 10.0.0.23 }
+instances:
+  web: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24] }
+";
+
+fn node(name: &str) -> Here {
+    Here::Node(NodeName::try_from(name).unwrap())
+}
+
+/// Rule: the order of the nodes gives each its priority, so that one file serves all of them.
+#[test]
+fn the_order_of_the_nodes_gives_their_priorities() {
+    for (name, priority) in [("web1", 200), ("web2", 190), ("web3", 180)] {
+        let config = config(THREE_NODES, &node(name));
+        assert_eq!(config.this_node.unwrap().as_str(), name);
+        assert_eq!(config.instances[0].priority.get(), priority);
+    }
+}
+
+/// Rule: a node that is chosen by name must be listed.
+#[test]
+fn a_chosen_node_must_be_listed() {
+    assert_eq!(
+        lines(&problems(THREE_NODES, &node("web4"))),
+        "vipd.yaml:2:1: nodes: there is no node 'web4' in the list; name one that is, or add it\n"
+    );
+    assert_eq!(
+        lines(&problems("instances: {}", &node("web4"))),
+        "vipd.yaml:1:1: nodes: this is to be node 'web4', but no nodes are listed; \
+         list the nodes of the group\n"
+    );
+}
+
+/// Rule: for a node chosen by name the addresses of this machine do not count: neither to find
+/// the node nor to tell an address owner.
+#[test]
+fn a_chosen_node_may_own_addresses_that_this_machine_lacks() {
+    let owner = THREE_NODES.replace("interface: eth0", "interface: eth0, priority: 255");
+    assert!(config(&owner, &node("web1")).instances[0].priority.is_owner());
+}
+
+/// Rule: a machine without any address, as before the network is up, is told so.
+#[test]
+fn a_machine_without_addresses_is_told_so() {
+    let found = problems(THREE_NODES, &Here::Machine { addresses: vec![] });
+    assert_eq!(
+        lines(&found),
+        "vipd.yaml:2:1: nodes: this machine has none of these addresses; it has no IPv4 address \
+         at all beside loopback; list this machine, or name the node that it is with --node\n"
+    );
+}
+
+/// Rule: a text too long to be a configuration is not read at all.
+#[test]
+fn a_huge_file_is_refused() {
+    let found = problems(&"# padding\n".repeat(200_000), &machine());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].what.contains("2000000 bytes"), "{}", found[0]);
+}
+
+/// Rule: every key that is listed as known is read: a value that no key takes is refused there.
+#[test]
+fn every_listed_key_is_read() {
+    for key in keys() {
+        let texts = [
+            format!("{key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    {key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
+        ];
+        let said = |text: &String| {
+            problems(text, &machine()).iter().any(|problem| {
+                problem.key.ends_with(key) && !problem.what.contains("unknown key")
+                    || problem.key.ends_with(&format!("{key}[0]"))
+            })
+        };
+        assert!(texts.iter().any(said), "{key}");
+    }
+}
+
+/// The blocks of a Markdown text that are marked as YAML.
+fn yaml_blocks(markdown: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in markdown.lines() {
+        match &mut open {
+            None if line.trim() == "```yaml" => open = Some(String::new()),
+            None => {}
+            Some(_) if line.trim() == "```" => blocks.extend(open.take()),
+            Some(block) => block.extend([line, "\n"]),
+        }
+    }
+    blocks
+}
+
+/// Where an example is valid: on each of its nodes, or on any machine.
+fn heres(example: &str) -> Vec<Here> {
+    let values: serde_yaml::Value = serde_yaml::from_str(example).unwrap();
+    match values.get("nodes").and_then(serde_yaml::Value::as_mapping) {
+        Some(nodes) => nodes.keys().map(|name| node(name.as_str().unwrap())).collect(),
+        None => vec![Here::Machine { addresses: vec![] }],
+    }
+}
+
+/// Rule: what the documentation shows can be copied.
+#[test]
+fn every_documented_example_loads() {
+    let mut examples: Vec<String> =
+        files("docs/examples", "").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let reference = fs::read_to_string(in_package("docs/configuration.md")).unwrap();
+    let blocks = yaml_blocks(&reference);
+    assert!(!blocks.is_empty(), "docs/configuration.md shows examples");
+    examples.extend(blocks);
+    if let Ok(readme) = fs::read_to_string(in_package("README.md")) {
+        examples.extend(yaml_blocks(&readme));
+    }
+    for example in &examples {
+        for here in heres(example) {
+            assert!(!config(example, &here).instances.is_empty(), "{example}");
+        }
+    }
+}
+
+/// Rule: the reference documentation has every key.
+#[test]
+fn every_key_is_documented() {
+    let reference = fs::read_to_string(in_package("docs/configuration.md")).unwrap();
+    let missing: Vec<&str> =
+        keys().filter(|key| !reference.contains(&format!("`{key}`"))).collect();
+    assert!(missing.is_empty(), "not in docs/configuration.md: {missing:?}");
+}
+
+/// Text that looks like a configuration: the pieces of one, in any order.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        proptest::sample::select(vec![
+            "\n",
+            "\n  ",
+            "\n    ",
+            "\n      ",
+            ": ",
+            "- ",
+            "[",
+            "]",
+            "{",
+            "}",
+            ", ",
+            "'",
+            "\"",
+            "&a ",
+            "*a",
+            "<<: ",
+            "!t ",
+            "# ",
+            "|",
+            ">",
+            "? ",
+            "---\n",
+            "...\n",
+            "\t",
+            "~",
+            "10s",
+            "5",
+            "255",
+            "10.0.0.11",
+            "10.0.0.100/24",
+            "after 60s",
+            "never",
+            "eth0",
+            "db",
+            "\u{1b}",
+        ])
+        .prop_map(str::to_owned),
+        proptest::sample::select(keys().collect::<Vec<_>>())
+            .prop_flat_map(|key| prop_oneof![Just(format!("{key}: ")), Just(key.to_owned())]),
+    ];
+    proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+}
+
+/// Loads `text`; what must hold whatever it is.
+fn load_anything(text: &str) {
+    let Err(problems) = load("vipd.yaml", text, &machine()) else { return };
+    assert!(!problems.is_empty(), "a refusal has a reason: {text:?}");
+    assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
+    for problem in problems {
+        assert!(problem.line >= 1 && problem.column >= 1, "{problem}");
+        assert!(!problem.to_string().contains(char::is_control), "{problem:?}");
+    }
+}
+
+proptest! {
+    /// Rule: no text makes the reader panic, and every refusal has a reason with a place, safe
+    /// to print.
+    #[test]
+    fn any_text_is_read_or_refused(text in any::<String>()) {
+        load_anything(&text);
+    }
+
+    /// The same for text that gets past the parser more often.
+    #[test]
+    fn any_pieces_are_read_or_refused(text in pieces()) {
+        load_anything(&text);
+    }
+
+    /// The same for what is cut off somewhere, as by a full disk.
+    #[test]
+    fn a_cut_off_file_is_read_or_refused(cut in any::<prop::sample::Index>()) {
+        let text = fs::read_to_string(in_package("tests/config/good-everything.yaml")).unwrap();
+        load_anything(&text[..cut.index(text.len())]);
+    }
+}

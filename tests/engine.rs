@@ -1,0 +1,490 @@
+//! The engine as the shell sees it: inputs in, actions out. The election itself is judged by
+//! the simulation; here are the rules about order, refusals and what the system refuses.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail loudly"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use vipd::engine::story::StateName;
+use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Packet, Status, SystemError};
+use vipd::model::{
+    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Preempt,
+    Priority, Scope, Version, VirtualAddress, Vrid,
+};
+use vipd::time::{Mono, Now, Span, Wall};
+use vipd::vrrp::packet::{Advertisement, Authentication, ChecksumForm, Discard};
+
+const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11));
+const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
+
+fn eth0() -> InterfaceName {
+    InterfaceName::try_from("eth0").unwrap()
+}
+
+fn virtual_address() -> VirtualAddress {
+    VirtualAddress { address: VIRTUAL, prefix: 24, dev: None, label: None, scope: Scope::Global }
+}
+
+fn instance(priority: u8) -> InstanceConfig {
+    InstanceConfig {
+        name: InstanceName::try_from("web").unwrap(),
+        interface: eth0(),
+        virtual_router_id: Vrid::try_from(51).unwrap(),
+        version: Version::V3,
+        priority: Priority::try_from(priority).unwrap(),
+        advertisement_interval: Interval::ONE_SECOND,
+        maximum_interval: Interval::LONGEST_V3,
+        addresses: vec![virtual_address()],
+        preempt: Preempt::Always,
+        hold_down: Span::ZERO,
+        checksum: ChecksumStyle::Auto,
+    }
+}
+
+fn link() -> Link {
+    let own = |address, secondary| LinkAddress { address, prefix: 24, secondary };
+    Link {
+        index: 2,
+        mac: Some(Mac([2, 0, 0, 0, 0, 10])),
+        up: true,
+        carrier: true,
+        mtu: 1500,
+        addresses: vec![own(OURS, false)],
+    }
+}
+
+/// An engine with one instance, and its time in milliseconds.
+struct Node {
+    engine: Engine,
+    millis: u64,
+}
+
+impl Node {
+    fn new(config: InstanceConfig) -> Self {
+        let config = Config { this_node: None, nodes: Vec::new(), instances: vec![config] };
+        let mut node = Self { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+        let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
+        assert!(matches!(actions[0], Action::Listen { index: 2, .. }), "{actions:?}");
+        node
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.engine.handle(now(self.millis), input)
+    }
+
+    /// Lets time pass to the engine's next deadline.
+    fn next(&mut self) -> Vec<Action> {
+        let at = self.engine.next_deadline().expect("something is due").at;
+        self.millis = at.0.div_ceil(1_000_000);
+        self.tell(Input::Deadline)
+    }
+
+    /// A node that has taken over after silence.
+    fn active(priority: u8) -> Self {
+        let mut node = Self::new(instance(priority));
+        node.next();
+        assert_eq!(node.state(), StateName::Active);
+        node
+    }
+
+    fn hear(&mut self, bytes: Vec<u8>) -> Vec<Action> {
+        let arrived = now(self.millis).mono;
+        let packet = Packet::V4 { bytes };
+        self.tell(Input::Received { interface: eth0(), arrived, packet })
+    }
+
+    fn fail(&mut self, action: &Action, errno: i32) -> Vec<Action> {
+        let error = SystemError { errno, text: "refused".to_owned() };
+        self.tell(Input::Failed { action: Box::new(action.clone()), error })
+    }
+
+    fn status(&self) -> Status {
+        self.engine.status(now(self.millis))
+    }
+
+    fn state(&self) -> StateName {
+        self.status().instances[0].state
+    }
+}
+
+fn now(millis: u64) -> Now {
+    let nanos = millis * 1_000_000;
+    Now { mono: Mono(nanos), wall: Wall(1_800_000_000_000_000_000 + nanos) }
+}
+
+fn advertisement(priority: u8) -> Advertisement {
+    Advertisement {
+        version: Version::V3,
+        virtual_router_id: Vrid::try_from(51).unwrap(),
+        priority,
+        interval: Interval::ONE_SECOND,
+        addresses: vec![VIRTUAL],
+        authentication: Authentication::None,
+    }
+}
+
+/// A packet from `source`, as a raw socket hands it over.
+fn packet(advertisement: &Advertisement, source: IpAddr, form: ChecksumForm) -> Vec<u8> {
+    let message = advertisement.encode(source, GROUP, form).unwrap();
+    let (IpAddr::V4(source), IpAddr::V4(group)) = (source, GROUP) else { panic!("IPv4 only") };
+    let mut bytes = vec![0x45, 0xc0, 0, u8::try_from(20 + message.len()).unwrap()];
+    bytes.extend([0, 0, 0, 0, 255, 112, 0, 0]);
+    bytes.extend(source.octets());
+    bytes.extend(group.octets());
+    bytes.extend(message);
+    bytes
+}
+
+fn from_peer(priority: u8) -> Vec<u8> {
+    packet(&advertisement(priority), PEER, ChecksumForm::WithPseudoHeader)
+}
+
+fn kinds(actions: &[Action]) -> Vec<&'static str> {
+    let kind = |action: &Action| match action {
+        Action::Listen { .. } => "listen",
+        Action::StopListening { .. } => "stop listening",
+        Action::Send { message, .. } if message[2] == 0 => "priority 0",
+        Action::Send { .. } => "advertise",
+        Action::AddAddress { .. } => "add",
+        Action::RemoveAddress { .. } => "remove",
+        Action::Announce { .. } => "announce",
+        Action::Report(_) => "report",
+        Action::Exit => "exit",
+    };
+    actions.iter().map(kind).collect()
+}
+
+fn told(actions: &[Action]) -> String {
+    let line = |action: &Action| match action {
+        Action::Report(event) => Some(event.to_string()),
+        _ => None,
+    };
+    actions.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Invariant 5: after silence it advertises first, so that other backups hold back at once.
+#[test]
+fn takeover_after_silence_advertises_first() {
+    let mut node = Node::new(instance(100));
+    let actions = node.next();
+    assert_eq!(kinds(&actions), ["advertise", "add", "announce", "announce", "report"]);
+    assert_eq!(told(&actions), "backup -> active: nobody heard for 3.61 s");
+}
+
+/// Invariant 5: preempting, it answers for the addresses before the other one lets go.
+#[test]
+fn preemption_advertises_last() {
+    let mut node = Node::new(instance(100));
+    node.hear(from_peer(50));
+    node.millis += 3_000;
+    node.hear(from_peer(50));
+    let actions = node.next();
+    assert_eq!(kinds(&actions), ["add", "announce", "announce", "advertise", "report"]);
+    let why = "backup -> active: preempting 10.0.0.11, which has the lower priority 50";
+    assert_eq!(told(&actions), why);
+}
+
+/// Rule: an orderly stop says so with priority 0 and leaves no address behind.
+#[test]
+fn a_stop_sends_priority_zero_and_removes_the_address() {
+    let mut node = Node::active(100);
+    let actions = node.tell(Input::Stop);
+    assert_eq!(kinds(&actions), ["priority 0", "remove", "report", "exit"]);
+    assert_eq!(node.engine.next_deadline(), None);
+}
+
+/// Rule: the better router gets the address at once.
+#[test]
+fn a_higher_priority_is_yielded_to() {
+    let mut node = Node::active(100);
+    let actions = node.hear(from_peer(200));
+    assert_eq!(kinds(&actions), ["remove", "report"]);
+    assert_eq!(told(&actions), "active -> backup: higher priority 200 from 10.0.0.11");
+    assert_eq!(node.state(), StateName::Backup);
+}
+
+/// A refused frame changes nothing but a counter. Bug of others (keepalived 2.2.7, 2.4.3): any
+/// frame that names the VRID restarts the advertisement timer, so two bad ones an interval
+/// silence the active router.
+#[test]
+fn a_refused_frame_changes_only_a_counter() {
+    let ttl = {
+        let mut b = from_peer(200);
+        b[8] = 64;
+        b
+    };
+    let checksum = {
+        let mut b = from_peer(200);
+        b[26] ^= 1;
+        b
+    };
+    let long = {
+        let mut b = from_peer(200);
+        b.push(0);
+        b[3] += 1;
+        b
+    };
+    let own = packet(&advertisement(200), OURS, ChecksumForm::WithPseudoHeader);
+    let v2 = Advertisement { version: Version::V2, ..advertisement(200) };
+    let version = packet(&v2, PEER, ChecksumForm::Message);
+    let cases = [
+        (ttl, Discard::Ttl),
+        (checksum, Discard::Checksum),
+        (long, Discard::Length),
+        (own, Discard::OwnPacket),
+        (version, Discard::VersionMismatch),
+    ];
+    for (bytes, reason) in cases {
+        for mut node in [Node::active(100), Node::new(instance(100))] {
+            let state = node.state();
+            let due = node.engine.next_deadline();
+            node.millis += 10;
+            let actions = node.hear(bytes.clone());
+            assert!(actions.iter().all(|a| matches!(a, Action::Report(_))), "{actions:?}");
+            assert_eq!(node.state(), state, "{reason}");
+            assert_eq!(node.engine.next_deadline(), due, "{reason}");
+            let discards = node.status().instances[0].counters.discards.clone();
+            assert_eq!(discards, [(reason, 1)].into(), "{reason}");
+        }
+    }
+}
+
+/// Invariant 7: a frame that no instance can be found for is counted too.
+#[test]
+fn a_stray_frame_is_counted() {
+    let mut node = Node::active(100);
+    let other =
+        Advertisement { virtual_router_id: Vrid::try_from(52).unwrap(), ..advertisement(200) };
+    assert_eq!(node.hear(packet(&other, PEER, ChecksumForm::Message)), []);
+    assert_eq!(node.hear(vec![0; 10]), []);
+    let strays = node.status().stray_discards[&eth0()].clone();
+    assert_eq!(strays.get(&Discard::VirtualRouter), Some(&1));
+    assert_eq!(strays.values().sum::<u64>(), 2);
+}
+
+/// Rule: `auto` answers in the checksum style that the group uses.
+#[test]
+fn the_checksum_style_is_learnt() {
+    let mut node = Node::active(100);
+    let sent = |actions: &[Action]| match &actions[0] {
+        Action::Send { message, .. } => message.clone(),
+        other => panic!("not an advertisement: {other:?}"),
+    };
+    let expected = |form| advertisement(100).encode(OURS, GROUP, form).unwrap();
+    assert_eq!(sent(&node.next()), expected(ChecksumForm::WithPseudoHeader));
+    node.hear(packet(&advertisement(50), PEER, ChecksumForm::Message));
+    assert_eq!(sent(&node.next()), expected(ChecksumForm::Message));
+}
+
+/// Another address list is drift: named once, counted, and processed all the same. Bug of others:
+/// keepalived 2.2.7 drops such an advertisement, so a rolling change makes two active routers.
+#[test]
+fn another_address_list_is_drift_not_a_refusal() {
+    let mut node = Node::active(100);
+    let extra = IpAddr::from([10, 0, 0, 101]);
+    let other = Advertisement { addresses: vec![VIRTUAL, extra], ..advertisement(200) };
+    let actions = node.hear(packet(&other, PEER, ChecksumForm::WithPseudoHeader));
+    assert_eq!(node.state(), StateName::Backup);
+    assert!(told(&actions).contains("only there: 10.0.0.101"), "{}", told(&actions));
+    let again = node.hear(packet(&other, PEER, ChecksumForm::WithPseudoHeader));
+    assert_eq!(told(&again), "");
+    assert_eq!(node.status().instances[0].counters.address_drift, 2);
+}
+
+/// Rule: v2 needs the same interval everywhere; a peer with another one is named.
+#[test]
+fn another_v2_interval_is_refused_and_named() {
+    let mut node = Node::new(InstanceConfig { version: Version::V2, ..instance(100) });
+    let slow = Advertisement {
+        version: Version::V2,
+        interval: Interval::from_seconds(5).unwrap(),
+        ..advertisement(200)
+    };
+    let actions = node.hear(packet(&slow, PEER, ChecksumForm::Message));
+    assert!(told(&actions).contains("10.0.0.11 are refused"), "{}", told(&actions));
+    let discards = node.status().instances[0].counters.discards.clone();
+    assert_eq!(discards, [(Discard::IntervalMismatch, 1)].into());
+}
+
+/// Rule: what another program takes off is put back at once and announced, but a fight is not
+/// fought faster than every 50 ms.
+#[test]
+fn a_deleted_address_is_put_back() {
+    let mut node = Node::active(100);
+    let gone = Input::AddressGone { interface: eth0(), address: VIRTUAL };
+    let actions = node.tell(gone.clone());
+    assert_eq!(kinds(&actions), ["add", "announce", "announce", "report"]);
+    node.millis += 1;
+    assert_eq!(node.tell(gone), []);
+    let actions = node.next();
+    assert_eq!(kinds(&actions)[..1], ["add"]);
+    assert_eq!(node.status().instances[0].counters.put_back, 2);
+}
+
+/// Rule: an address that is not ours to hold is nobody's business.
+#[test]
+fn a_foreign_address_may_go() {
+    let mut node = Node::new(instance(100));
+    assert_eq!(node.tell(Input::AddressGone { interface: eth0(), address: VIRTUAL }), []);
+    let other = IpAddr::from([10, 0, 0, 77]);
+    assert_eq!(node.tell(Input::AddressGone { interface: eth0(), address: other }), []);
+}
+
+/// Never a gap: a node that cannot install the address leaves it to another one, and says why.
+#[test]
+fn an_address_that_cannot_be_installed_ends_in_fault() {
+    let mut node = Node::new(instance(100));
+    let mut add = node.next().remove(1);
+    for _ in 0..2 {
+        let actions = node.fail(&add, 1);
+        assert!(told(&actions).contains("cannot put 10.0.0.100/24 on eth0: refused"));
+        add = node.next().remove(0);
+        assert!(matches!(add, Action::AddAddress { .. }), "{add:?}");
+    }
+    let actions = node.fail(&add, 1);
+    assert_eq!(kinds(&actions), ["priority 0", "remove", "report"]);
+    let fault = "active -> fault: 10.0.0.100/24 cannot be put on eth0: refused";
+    assert_eq!(told(&actions), fault);
+    let actions = node.next();
+    assert_eq!(told(&actions), "fault -> backup: able to take part again");
+}
+
+/// Never two owners: whoever cannot be heard is taken for dead, so it lets go by itself.
+#[test]
+fn failing_sends_end_in_fault() {
+    let mut node = Node::active(100);
+    for attempt in 1..=3 {
+        let actions = loop {
+            let actions = node.next();
+            if kinds(&actions)[0] == "advertise" {
+                break actions;
+            }
+        };
+        let after = node.fail(&actions[0], 105);
+        let state = if attempt < 3 { StateName::Active } else { StateName::Fault };
+        assert_eq!(node.state(), state, "after {attempt}: {after:?}");
+    }
+}
+
+/// Rule: an address that cannot be taken off is tried again, for as long as it takes.
+#[test]
+fn a_removal_is_tried_until_it_succeeds() {
+    let mut node = Node::active(100);
+    let remove = node.hear(from_peer(200)).remove(0);
+    let mut removals = 0;
+    for _ in 0..4 {
+        node.fail(&remove, 1);
+        node.millis += 1_000;
+        node.hear(from_peer(200));
+        let actions = node.tell(Input::Deadline);
+        removals += actions.iter().filter(|action| **action == remove).count();
+    }
+    assert_eq!(removals, 4);
+}
+
+/// Rule: a fault names its reason, and everything that can go wrong with a link is one.
+#[test]
+fn a_link_that_cannot_be_used_is_a_fault() {
+    let cases = [
+        (None, "there is no interface eth0"),
+        (Some(Link { up: false, ..link() }), "link eth0 is down"),
+        (Some(Link { carrier: false, ..link() }), "link eth0 has no carrier"),
+        (Some(Link { mac: None, ..link() }), "eth0 is not an Ethernet interface"),
+        (
+            Some(Link { addresses: Vec::new(), ..link() }),
+            "eth0 has no address of its own to advertise from",
+        ),
+    ];
+    for (state, reason) in cases {
+        let mut node = Node::active(100);
+        let actions = node.tell(Input::Link { interface: eth0(), link: state.clone() });
+        assert!(told(&actions).contains(&format!("active -> fault: {reason}")), "{actions:?}");
+        let leaves = kinds(&actions).contains(&"remove");
+        assert_eq!(leaves, state.is_some(), "what vanished with its interface is not removed");
+        let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
+        assert_eq!(node.state(), StateName::Backup, "{actions:?}");
+    }
+}
+
+/// Rule: a re-created interface has another index, and nothing that was on the old one.
+#[test]
+fn another_index_is_another_interface() {
+    let mut node = Node::active(100);
+    let actions =
+        node.tell(Input::Link { interface: eth0(), link: Some(Link { index: 3, ..link() }) });
+    assert!(kinds(&actions).contains(&"listen"), "{actions:?}");
+    assert!(!kinds(&actions).contains(&"remove"), "{actions:?}");
+    assert_eq!(node.state(), StateName::Backup);
+    assert_eq!(node.status().instances[0].held, []);
+}
+
+/// Rule: what a killed predecessor has left on the interface is taken off at the start.
+#[test]
+fn leftovers_are_removed() {
+    let config = Config { instances: vec![instance(100)], ..Config::default() };
+    let mut engine = Engine::new(config, now(1_000_000));
+    let mut with_leftover = link();
+    with_leftover.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
+    let input = Input::Link { interface: eth0(), link: Some(with_leftover) };
+    let actions = engine.handle(now(1_000_000), input);
+    assert_eq!(kinds(&actions), ["listen", "remove", "report"]);
+}
+
+/// Rule: a virtual address is never the source of advertisements, not even where it comes first.
+#[test]
+fn a_virtual_address_is_never_the_source() {
+    let mut node = Node::active(100);
+    let mut reordered = link();
+    reordered.addresses.insert(0, LinkAddress { address: VIRTUAL, prefix: 24, secondary: false });
+    node.tell(Input::Link { interface: eth0(), link: Some(reordered) });
+    match &node.next()[0] {
+        Action::Send { source, .. } => assert_eq!(*source, OURS),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Hold-down counts from link-up, and from the start only where the machine has just booted.
+#[test]
+fn hold_down_is_for_boot_and_link_up() {
+    let config = InstanceConfig { hold_down: Span::from_secs(30), ..instance(100) };
+    let mut node = Node::new(config);
+    let wait = |node: &Node| node.engine.next_deadline().unwrap().at.since(now(node.millis).mono);
+    assert!(wait(&node) < Span::from_secs(4), "a restart of the daemon is no reason to wait");
+    node.tell(Input::Link { interface: eth0(), link: Some(Link { carrier: false, ..link() }) });
+    node.tell(Input::Link { interface: eth0(), link: Some(link()) });
+    assert_eq!(wait(&node), Span::from_secs(30));
+}
+
+/// Rule: a socket that cannot be opened is a fault with its reason, and tried again.
+#[test]
+fn a_socket_that_cannot_be_opened_is_a_fault() {
+    let config = Config { instances: vec![instance(100)], ..Config::default() };
+    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let listen = node.tell(Input::Link { interface: eth0(), link: Some(link()) }).remove(0);
+    let actions = node.fail(&listen, 1);
+    assert!(told(&actions).contains("no VRRP socket on eth0: refused"), "{actions:?}");
+    assert_eq!(kinds(&node.next()), ["listen", "report"]);
+    assert_eq!(node.state(), StateName::Backup);
+}
+
+/// Rule: the owner's addresses are the machine's own; they are neither added nor removed.
+#[test]
+fn an_owner_does_not_touch_its_addresses() {
+    let config = Config { instances: vec![instance(255)], ..Config::default() };
+    let mut engine = Engine::new(config, now(1_000_000));
+    let mut owner = link();
+    owner.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
+    let input = Input::Link { interface: eth0(), link: Some(owner) };
+    let actions = engine.handle(now(1_000_000), input);
+    assert_eq!(kinds(&actions), ["listen", "advertise", "announce", "announce", "report"]);
+    let actions = engine.handle(now(1_000_001), Input::Stop);
+    assert_eq!(kinds(&actions), ["priority 0", "report", "exit"]);
+}

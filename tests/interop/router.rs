@@ -1,0 +1,72 @@
+//! What the scenarios ask of a VRRP router, whoever wrote it.
+
+use std::time::Duration;
+
+use crate::lab::{Agent, Config, Host, VIP};
+
+/// How a router is set up; everything else is the same for all of them.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    /// 2 or 3.
+    pub(crate) version: u8,
+    /// Higher is preferred.
+    pub(crate) priority: u8,
+    /// The advertisement interval.
+    pub(crate) interval: Duration,
+    /// Whether it takes over from a live active router of lower priority.
+    pub(crate) preempt: bool,
+}
+
+impl Settings {
+    /// The shortest sensible interval of a version.
+    pub(crate) fn new(version: u8, priority: u8) -> Self {
+        let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
+        Self { version, priority, interval, preempt: true }
+    }
+
+    /// The same without preemption.
+    pub(crate) fn patient(self) -> Self {
+        Self { preempt: false, ..self }
+    }
+}
+
+/// A running VRRP router.
+pub(crate) trait Router {
+    /// Starts one on a host, for the first time or again.
+    fn start(host: &Host, settings: Settings) -> Self;
+
+    /// Whether the host would answer for the virtual address.
+    fn holds(host: &Host) -> bool {
+        host.holds(VIP)
+    }
+
+    /// Ends it as a crash would. What it put on the host stays there.
+    fn kill(self);
+
+    /// Stops it in an orderly way.
+    fn stop(self);
+}
+
+/// Ours.
+pub(crate) struct Vipd(Agent);
+
+impl Router for Vipd {
+    fn start(host: &Host, settings: Settings) -> Self {
+        let Settings { version, priority, interval, preempt } = settings;
+        let config = Config::new(&[])
+            .set("version", version.to_string())
+            .set("priority", priority.to_string())
+            .set("advertisement_interval", format!("{}ms", interval.as_millis()))
+            .set("preempt", if preempt { "always" } else { "never" });
+        Self(Agent::start(host, &config))
+    }
+
+    fn kill(self) {
+        self.0.kill();
+    }
+
+    fn stop(self) {
+        let status = self.0.stop();
+        assert!(status.success(), "vipd ended with {status}");
+    }
+}

@@ -1,0 +1,52 @@
+//! vipd and FRR's vrrpd in one group.
+
+use crate::frr::Frr;
+use crate::keepalived::Keepalived;
+use crate::lab::Lab;
+use crate::router::Vipd;
+use crate::scenario::{failover, no_preemption, reunion};
+
+/// Proves the lab: what the scenario asks holds between FRR and keepalived.
+pub(crate) fn with_keepalived(lab: &Lab) {
+    failover::<Frr, Keepalived>(lab, 3);
+}
+
+/// Rule: vipd in front of FRR, VRRPv2.
+pub(crate) fn v2_vipd_preferred(lab: &Lab) {
+    failover::<Vipd, Frr>(lab, 2);
+}
+
+/// Rule: vipd behind FRR, VRRPv2.
+pub(crate) fn v2_frr_preferred(lab: &Lab) {
+    failover::<Frr, Vipd>(lab, 2);
+}
+
+/// Rule: vipd in front of FRR, VRRPv3.
+pub(crate) fn v3_vipd_preferred(lab: &Lab) {
+    failover::<Vipd, Frr>(lab, 3);
+}
+
+/// Rule: vipd behind FRR, VRRPv3.
+pub(crate) fn v3_frr_preferred(lab: &Lab) {
+    failover::<Frr, Vipd>(lab, 3);
+}
+
+/// Rule: `preempt: never` leaves an FRR router of lower priority alone.
+pub(crate) fn vipd_does_not_preempt(lab: &Lab) {
+    no_preemption::<Vipd, Frr>(lab);
+}
+
+/// Rule: an active vipd of lower priority goes on while FRR without preemption is there.
+pub(crate) fn frr_does_not_preempt(lab: &Lab) {
+    no_preemption::<Frr, Vipd>(lab);
+}
+
+/// Rule: of two active routers the better one stays, here ours, and takes the client back.
+pub(crate) fn reunion_vipd_preferred(lab: &Lab) {
+    reunion::<Vipd, Frr>(lab, [200, 100]);
+}
+
+/// Rule: of two active routers the better one stays, here theirs.
+pub(crate) fn reunion_frr_preferred(lab: &Lab) {
+    reunion::<Frr, Vipd>(lab, [200, 100]);
+}

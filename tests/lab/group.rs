@@ -1,0 +1,79 @@
+//! The usual setting: routers on a segment, and a watcher with a tap and a client.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VRID, within};
+
+/// Far longer than anything that is waited for may take.
+pub(crate) const BOUND: Duration = Duration::from_secs(15);
+
+/// The client is served if it was answered this recently.
+const RECENTLY: Duration = Duration::from_millis(200);
+
+/// Hosts for routers, in the order of preference, and one from where they are watched.
+pub(crate) struct Group {
+    /// What joins them.
+    pub(crate) segment: Segment,
+    /// Where the routers run.
+    pub(crate) nodes: Vec<Host>,
+    /// Where the client is, and the tap.
+    pub(crate) watcher: Host,
+    /// Sees every advertisement.
+    pub(crate) tap: Tap,
+    /// Asks [`VIP`] all the time.
+    pub(crate) client: Client,
+}
+
+impl Group {
+    /// Hosts with these numbers.
+    pub(crate) fn new(lab: &Lab, numbers: &[u8]) -> Self {
+        let segment = Segment::new(lab);
+        let nodes: Vec<Host> = numbers.iter().map(|number| segment.host(*number)).collect();
+        let watcher = segment.host(1);
+        let tap = Tap::start(&watcher);
+        let client = Client::start(&watcher, &nodes.iter().collect::<Vec<_>>(), VIP);
+        Self { segment, nodes, watcher, tap, client }
+    }
+
+    /// The configuration of vipd on all of them, the same for each.
+    pub(crate) fn config(&self) -> Config {
+        Config::new(&self.nodes.iter().collect::<Vec<_>>())
+    }
+
+    /// Waits until `active` advertises and serves the client, and says how long that took.
+    #[track_caller]
+    pub(crate) fn taken_over_by(&self, active: &Host) -> Duration {
+        let start = Instant::now();
+        let what = format!("{} is active and serves the client", active.address());
+        within(BOUND, &what, || {
+            self.client.answered_by(RECENTLY) == Some(active.number())
+                && self.tap.advertisers(VRID, start).contains(&active.address())
+        })
+    }
+
+    /// Waits until `active` is the only node with the address.
+    #[track_caller]
+    pub(crate) fn held_only_by(&self, active: &Host) -> Duration {
+        within(BOUND, &format!("only {} has the address", active.address()), || {
+            self.nodes.iter().all(|node| node.holds(VIP) == (node.number() == active.number()))
+        })
+    }
+
+    /// For `span`, `active` alone advertises and serves the client. Advertisements that are on
+    /// their way belong to the past.
+    #[track_caller]
+    pub(crate) fn stays_with(&self, active: &Host, span: Duration) {
+        let start = Instant::now() + RECENTLY;
+        sleep(RECENTLY + span);
+        assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
+        assert_eq!(self.tap.advertisers(VRID, start), [active.address()], "who advertises");
+    }
+
+    /// Whether `node` has said since `start` that it stops being active (priority zero).
+    pub(crate) fn said_goodbye(&self, node: &Host, start: Instant) -> bool {
+        let advertisements = self.tap.advertisements().into_iter();
+        let mut goodbyes = advertisements.filter(|seen| seen.priority == 0);
+        goodbyes.any(|seen| seen.at >= start && seen.source == node.address())
+    }
+}

@@ -1,0 +1,35 @@
+//! A network segment in a box: hosts in network namespaces on a bridge, programs on them, a
+//! client that asks the virtual address, and a wire tap.
+//!
+//! Nothing of it outlives the test program: everything lives in its own PID, network and mount
+//! namespaces (and user namespace, where an ordinary user runs it).
+#![allow(dead_code, reason = "each of the test programs that include this page uses a part")]
+
+mod group;
+mod harness;
+mod process;
+mod segment;
+mod tap;
+mod traffic;
+mod vipd;
+mod wait;
+
+pub(crate) use group::{BOUND, Group};
+pub(crate) use harness::{Case, Lab, run};
+pub(crate) use process::Process;
+pub(crate) use segment::{Host, Segment};
+pub(crate) use tap::Tap;
+pub(crate) use traffic::Client;
+pub(crate) use vipd::{Agent, Config, VIP, VRID};
+pub(crate) use wait::{steadily, within};
+
+/// The list of cases by name: `cases![module::function, ...]`.
+macro_rules! cases {
+    ($($module:ident :: $case:ident),* $(,)?) => {
+        [$($crate::lab::Case {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: $module::$case,
+        }),*]
+    };
+}
+pub(crate) use cases;

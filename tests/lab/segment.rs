@@ -1,0 +1,195 @@
+//! Hosts on a bridge, each in its network namespace.
+
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::ifaddrs::getifaddrs;
+use nix::mount::{MntFlags, umount2};
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sched::{CloneFlags, setns};
+
+use super::harness::HOME;
+use super::{Lab, Process};
+
+/// A network namespace with a name, gone when dropped.
+struct Namespace {
+    name: String,
+    handle: File,
+}
+
+impl Namespace {
+    fn new(name: String) -> Self {
+        execute(&format!("ip netns add {name}"));
+        let handle = File::open(Self::path(&name)).expect("the namespace that was just made");
+        Self { name, handle }
+    }
+
+    fn path(name: &str) -> PathBuf {
+        Path::new("/run/netns").join(name)
+    }
+
+    /// Does `work` inside: sockets opened and programs started there stay there.
+    fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+        struct Return;
+        impl Drop for Return {
+            fn drop(&mut self) {
+                let home = HOME.get().expect("the lab was entered");
+                setns(home, CloneFlags::CLONE_NEWNET).expect("the way back home");
+            }
+        }
+        setns(&self.handle, CloneFlags::CLONE_NEWNET).expect("the way into the namespace");
+        let _return = Return;
+        work()
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let path = Self::path(&self.name);
+        let _ = umount2(&path, MntFlags::MNT_DETACH);
+        let _ = fs::remove_file(&path);
+    }
+}
+
+/// A switch: a bridge in a namespace of its own.
+pub(crate) struct Segment {
+    prefix: String,
+    directory: PathBuf,
+    switch: Namespace,
+}
+
+impl Segment {
+    /// An empty one.
+    pub(crate) fn new(lab: &Lab) -> Self {
+        let prefix = lab.number().to_string();
+        let switch = Namespace::new(format!("{prefix}-switch"));
+        let segment = Self { prefix, directory: lab.directory().to_owned(), switch };
+        segment.switch.inside(|| {
+            execute("ip link add name bridge type bridge");
+            execute("ip link set bridge up");
+        });
+        segment
+    }
+
+    /// A new host: `eth0` with the address 10.77.0.`number`/24.
+    pub(crate) fn host(&self, number: u8) -> Host {
+        let namespace = Namespace::new(format!("{}-{number}", self.prefix));
+        let address = Ipv4Addr::new(10, 77, 0, number);
+        let directory = self.directory.clone();
+        let host = Host { number, address, namespace, directory };
+        host.run("ip link set lo up");
+        self.connect(&host, "eth0");
+        host
+    }
+
+    /// Gives a host an interface on this segment, with the host's address.
+    pub(crate) fn connect(&self, host: &Host, interface: &str) {
+        let (switch, port) = (&self.switch.name, port(host));
+        host.run(&format!(
+            "ip link add name {interface} type veth peer name {port} netns {switch}"
+        ));
+        self.switch.inside(|| execute(&format!("ip link set {port} master bridge up")));
+        host.run(&format!("ip address add {}/24 dev {interface}", host.address));
+        host.run(&format!("ip link set {interface} up"));
+    }
+
+    /// Takes the switch's end of a host's cable down (both ends lose carrier) or up again.
+    pub(crate) fn cable(&self, host: &Host, state: &str) {
+        self.switch.inside(|| execute(&format!("ip link set {} {state}", port(host))));
+    }
+
+    /// Makes the switch drop every frame from and to a host, which keeps its carrier.
+    pub(crate) fn partition(&self, host: &Host) {
+        self.forwarding(host, "disabled");
+    }
+
+    /// Undoes [`Segment::partition`].
+    pub(crate) fn heal(&self, host: &Host) {
+        self.forwarding(host, "forwarding");
+    }
+
+    fn forwarding(&self, host: &Host, state: &str) {
+        self.switch
+            .inside(|| execute(&format!("bridge link set dev {} state {state}", port(host))));
+    }
+}
+
+/// The name of the switch's end of a host's cable.
+fn port(host: &Host) -> String {
+    format!("port{}", host.number)
+}
+
+/// A machine on the segment.
+pub(crate) struct Host {
+    number: u8,
+    address: Ipv4Addr,
+    namespace: Namespace,
+    directory: PathBuf,
+}
+
+impl Host {
+    /// The last part of its address, which is its name, too.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Its own address.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The case's directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Does `work` inside this host's namespace: sockets opened there stay there.
+    pub(crate) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.namespace.inside(work)
+    }
+
+    /// Runs a command there and returns what it wrote; fails when the command does.
+    pub(crate) fn run(&self, command: &str) -> String {
+        self.inside(|| execute(command))
+    }
+
+    /// Starts a program there; its output goes to the case's log `name`.
+    pub(crate) fn start(&self, command: &mut Command, name: &str) -> Process {
+        let log = self.directory.join(format!("{}-{name}.log", self.number));
+        self.inside(|| Process::start(command, &log))
+    }
+
+    /// Whether an interface of this host has this address.
+    pub(crate) fn holds(&self, address: Ipv4Addr) -> bool {
+        let interfaces = self.inside(getifaddrs).expect("the list of addresses");
+        interfaces
+            .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
+            .any(|held| held == address)
+    }
+
+    /// The kernel's number of an interface.
+    pub(crate) fn interface_index(&self, interface: &str) -> u32 {
+        self.inside(|| if_nametoindex(interface)).expect("an interface of that name")
+    }
+
+    /// Whether an interface has carrier and is up (`IFF_RUNNING`).
+    pub(crate) fn is_running(&self, interface: &str) -> bool {
+        let mut interfaces = self.inside(getifaddrs).expect("the list of interfaces");
+        interfaces.any(|found| {
+            found.interface_name == interface && found.flags.contains(InterfaceFlags::IFF_RUNNING)
+        })
+    }
+}
+
+/// Runs a command (words separated by blanks) in the namespace that this thread is in.
+fn execute(command: &str) -> String {
+    let mut words = command.split_whitespace();
+    let program = words.next().expect("a command has a name");
+    let output = Command::new(program).args(words).output();
+    let output = output.unwrap_or_else(|why| panic!("cannot run '{command}': {why}"));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "'{command}' failed: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

@@ -1,0 +1,158 @@
+//! A wire tap: every frame that a host's interfaces see, kept in memory.
+
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+use std::{fs, io};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::Host;
+
+/// Every protocol (`packet(7)`).
+const ETH_P_ALL: u16 = 0x0003;
+
+/// The length of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// VRRP's IP protocol number.
+const VRRP: u8 = 112;
+
+/// A frame and when it was seen.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    /// On the clock of the test.
+    pub(crate) at: Instant,
+    /// On the wall clock, for the pcap file.
+    wall: SystemTime,
+    /// From the destination's Ethernet address on.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What the tests ask of a VRRP advertisement over IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Advertisement {
+    /// When it was seen.
+    pub(crate) at: Instant,
+    /// Who sent it.
+    pub(crate) source: Ipv4Addr,
+    /// The virtual router.
+    pub(crate) virtual_router_id: u8,
+    /// The priority.
+    pub(crate) priority: u8,
+}
+
+impl Advertisement {
+    fn of(frame: &Frame) -> Option<Self> {
+        let packet = frame.bytes.get(ETHERNET..)?;
+        let ipv4 = frame.bytes.get(12..ETHERNET)? == [0x08, 0x00];
+        let header = usize::from(packet.first()? & 0x0f) * 4;
+        let message = packet.get(header..header + 8)?;
+        let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+        (ipv4 && packet[9] == VRRP).then(|| Self {
+            at: frame.at,
+            source: source.into(),
+            virtual_router_id: message[1],
+            priority: message[2],
+        })
+    }
+}
+
+/// A running tap.
+pub(crate) struct Tap {
+    frames: Arc<Mutex<Vec<Frame>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+    directory: PathBuf,
+}
+
+impl Tap {
+    /// Keeps what `host` sees from now on: on a bridge's port that is every broadcast and
+    /// multicast frame of the segment.
+    pub(crate) fn start(host: &Host) -> Self {
+        let all = Protocol::from(i32::from(ETH_P_ALL.to_be()));
+        let socket = host.inside(|| Socket::new(Domain::PACKET, Type::RAW, Some(all)));
+        let socket = socket.expect("a packet socket");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        let frames = Arc::new(Mutex::new(Vec::new()));
+        let over = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let (frames, over) = (Arc::clone(&frames), Arc::clone(&over));
+            move || listen(&socket, &over, &frames)
+        });
+        Self { frames, over, thread: Some(thread), directory: host.directory().to_owned() }
+    }
+
+    /// What it has seen so far.
+    pub(crate) fn frames(&self) -> Vec<Frame> {
+        self.frames.lock().expect("the frames").clone()
+    }
+
+    /// The advertisements among it.
+    pub(crate) fn advertisements(&self) -> Vec<Advertisement> {
+        self.frames().iter().filter_map(Advertisement::of).collect()
+    }
+
+    /// Who has advertised this virtual router with a priority above zero since `from`.
+    pub(crate) fn advertisers(&self, virtual_router_id: u8, from: Instant) -> Vec<Ipv4Addr> {
+        let mut sources: Vec<Ipv4Addr> = self
+            .advertisements()
+            .iter()
+            .filter(|seen| seen.at >= from && seen.priority > 0)
+            .filter(|seen| seen.virtual_router_id == virtual_router_id)
+            .map(|seen| seen.source)
+            .collect();
+        sources.sort_unstable();
+        sources.dedup();
+        sources
+    }
+
+    /// Writes what it has seen so far as a pcap file.
+    pub(crate) fn save(&self) -> PathBuf {
+        let path = self.directory.join("tap.pcap");
+        write_pcap(&path, &self.frames()).expect("a pcap file");
+        path
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(mut socket: &Socket, over: &AtomicBool, frames: &Mutex<Vec<Frame>>) {
+    let mut buffer = [0; 2048];
+    while !over.load(Ordering::Relaxed) {
+        if let Ok(length) = socket.read(&mut buffer) {
+            let (at, wall) = (Instant::now(), SystemTime::now());
+            let frame = Frame { at, wall, bytes: buffer[..length].to_vec() };
+            frames.lock().expect("the frames").push(frame);
+        }
+    }
+}
+
+/// The classic format with microseconds (`pcap-savefile(5)`).
+fn write_pcap(path: &Path, frames: &[Frame]) -> io::Result<()> {
+    const MAGIC: u32 = 0xa1b2_c3d4;
+    const ETHERNET_LINK: u32 = 1;
+    let mut file = Vec::new();
+    let header = [MAGIC, 0x0004_0002, 0, 0, 65_535, ETHERNET_LINK];
+    file.extend(header.iter().flat_map(|word| word.to_le_bytes()));
+    for frame in frames {
+        let time = frame.wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let length = u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX);
+        let header = [seconds, time.subsec_micros(), length, length];
+        file.extend(header.iter().flat_map(|word| word.to_le_bytes()));
+        file.extend(&frame.bytes);
+    }
+    fs::write(path, file)
+}

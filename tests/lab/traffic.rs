@@ -1,0 +1,130 @@
+//! A client that asks the virtual address who is there, and hosts that answer.
+
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use super::Host;
+
+/// Where the hosts answer.
+const PORT: u16 = 4711;
+
+/// How often the client asks.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// How long a blocked thread may take to notice that it is over.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// An answer that the client got.
+#[derive(Clone, Copy)]
+struct Answer {
+    at: Instant,
+    host: u8,
+}
+
+/// Asks `vip` every few milliseconds and remembers who answered when.
+pub(crate) struct Client {
+    answers: Arc<Mutex<Vec<Answer>>>,
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Client {
+    /// Starts asking from `client`; each of `hosts` answers with its number while it has `vip`.
+    pub(crate) fn start(client: &Host, hosts: &[&Host], vip: Ipv4Addr) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let mut threads: Vec<_> = hosts.iter().map(|host| responder(host, vip, &over)).collect();
+        let socket = client.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)));
+        let socket = Arc::new(socket.expect("the client's socket"));
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        threads.push(thread::spawn({
+            let (socket, over) = (Arc::clone(&socket), Arc::clone(&over));
+            move || ask(&socket, vip, &over)
+        }));
+        threads.push(thread::spawn({
+            let (over, answers) = (Arc::clone(&over), Arc::clone(&answers));
+            move || listen(&socket, vip, &over, &answers)
+        }));
+        Self { answers, over, threads }
+    }
+
+    /// Who answered last, if anyone did within the last `recently`.
+    pub(crate) fn answered_by(&self, recently: Duration) -> Option<u8> {
+        let answers = self.answers.lock().expect("the answers");
+        answers.last().filter(|answer| answer.at.elapsed() < recently).map(|answer| answer.host)
+    }
+
+    /// The longest time without an answer that ended after `from`, or lasts until now.
+    pub(crate) fn longest_gap(&self, from: Instant) -> Duration {
+        let answers = self.answers.lock().expect("the answers");
+        let times = || answers.iter().map(|answer| answer.at);
+        let ends = times().skip(1).chain([Instant::now()]);
+        let gaps = times().zip(ends).filter(|(_, end)| *end >= from);
+        gaps.map(|(start, end)| end - start).max().unwrap_or(Duration::MAX)
+    }
+
+    /// Which hosts have answered at or after `from`, in the order of their turns.
+    pub(crate) fn turns(&self, from: Instant) -> Vec<u8> {
+        let answers = self.answers.lock().expect("the answers");
+        let mut hosts: Vec<u8> =
+            answers.iter().filter(|answer| answer.at >= from).map(|answer| answer.host).collect();
+        hosts.dedup();
+        hosts
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Answers on `host` from the virtual address itself, whether the host has it yet or not: without
+/// it no question arrives.
+fn responder(host: &Host, vip: Ipv4Addr, over: &Arc<AtomicBool>) -> JoinHandle<()> {
+    let number = host.number();
+    let over = Arc::clone(over);
+    let socket = host.inside(|| Socket::new(Domain::IPV4, Type::DGRAM, None)).expect("a socket");
+    socket.set_freebind_v4(true).expect("binding to an absent address");
+    socket.bind(&SocketAddrV4::new(vip, PORT).into()).expect("the responder's port");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let socket = UdpSocket::from(socket);
+    thread::spawn(move || {
+        let mut question = [0; 16];
+        while !over.load(Ordering::Relaxed) {
+            if let Ok((_, from)) = socket.recv_from(&mut question) {
+                // An answer that cannot be sent is a question without an answer.
+                let _ = socket.send_to(&[number], from);
+            }
+        }
+    })
+}
+
+fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool) {
+    while !over.load(Ordering::Relaxed) {
+        // While nobody has the address there is nobody to send to.
+        let _ = socket.send_to(b"who?", (vip, PORT));
+        thread::sleep(EVERY);
+    }
+}
+
+fn listen(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool, answers: &Mutex<Vec<Answer>>) {
+    let mut answer = [0; 1];
+    while !over.load(Ordering::Relaxed) {
+        // Errors: nothing has come, or "host unreachable", said of an earlier question.
+        if let Ok((_, from)) = socket.recv_from(&mut answer)
+            && from.ip() == vip
+        {
+            let answer = Answer { at: Instant::now(), host: answer[0] };
+            answers.lock().expect("the answers").push(answer);
+        }
+    }
+}

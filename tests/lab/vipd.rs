@@ -1,0 +1,213 @@
+//! A running agent, and the configuration that it gets.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{BOUND, Host, Process, within};
+
+/// The virtual address of most cases.
+pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// The virtual router of most cases.
+pub(crate) const VRID: u8 = 51;
+
+/// How long systemd would wait for a sign of life.
+const WATCHDOG: Duration = Duration::from_secs(2);
+
+/// A configuration file in the making: short intervals and no hold-down, so that the cases are
+/// quick. An interval of 200 ms leaves a busy machine some room.
+#[derive(Clone)]
+pub(crate) struct Config {
+    nodes: String,
+    instances: Vec<(&'static str, Vec<(&'static str, String)>)>,
+}
+
+impl Config {
+    /// The instance `web`, which moves [`VIP`] among `nodes`, the first one preferred. Without
+    /// nodes it wants a priority.
+    pub(crate) fn new(nodes: &[&Host]) -> Self {
+        let list = nodes.iter().fold(String::new(), |mut list, node| {
+            let _ = writeln!(list, "  node{}: {}", node.number(), node.address());
+            list
+        });
+        let nodes = if list.is_empty() { list } else { format!("nodes:\n{list}") };
+        Self { nodes, instances: Vec::new() }.instance("web", VRID, VIP)
+    }
+
+    /// Adds another instance; [`Config::set`] is about it from now on.
+    pub(crate) fn instance(mut self, name: &'static str, vrid: u8, address: Ipv4Addr) -> Self {
+        self.instances.push((name, Vec::new()));
+        self.set("interface", "eth0")
+            .set("virtual_router_id", vrid.to_string())
+            .set("addresses", format!("[{address}/24]"))
+            .set("advertisement_interval", "200ms")
+            .set("hold_down", "0s")
+    }
+
+    /// Sets a key of the last instance.
+    pub(crate) fn set(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        let (_, keys) = self.instances.last_mut().expect("an instance");
+        keys.retain(|(present, _)| *present != key);
+        keys.push((key, value.into()));
+        self
+    }
+
+    /// The file's text.
+    pub(crate) fn yaml(&self) -> String {
+        let mut text = format!("{}instances:\n", self.nodes);
+        for (name, keys) in &self.instances {
+            let _ = writeln!(text, "  {name}:");
+            for (key, value) in keys {
+                let _ = writeln!(text, "    {key}: {value}");
+            }
+        }
+        text
+    }
+}
+
+/// `vipd run` on a host.
+pub(crate) struct Agent {
+    process: Process,
+    supervisor: Supervisor,
+}
+
+impl Agent {
+    /// Starts one and waits until it says that it is ready.
+    pub(crate) fn start(host: &Host, config: &Config) -> Self {
+        let agent = Self::launch(host, &mut Self::command(host, &config.yaml()));
+        within(BOUND, "vipd says READY=1", || agent.has_said("READY=1"));
+        agent
+    }
+
+    /// `vipd run` with a configuration file of this text.
+    pub(crate) fn command(host: &Host, yaml: &str) -> Command {
+        let file = host.directory().join(format!("{}.yaml", host.number()));
+        fs::write(&file, yaml).expect("a configuration file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+        command.arg("run").arg("--config").arg(file);
+        command
+    }
+
+    /// Runs any command that starts an agent, supervised as systemd would, and doesn't wait.
+    pub(crate) fn launch(host: &Host, command: &mut Command) -> Self {
+        let supervisor = Supervisor::new(host.directory());
+        command.env("NOTIFY_SOCKET", &supervisor.path);
+        command.env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+        Self { process: host.start(command, "vipd"), supervisor }
+    }
+
+    /// Whether it has sent this line to its supervisor.
+    pub(crate) fn has_said(&self, line: &str) -> bool {
+        self.said().iter().any(|(_, said)| said == line)
+    }
+
+    /// Every line that it has sent to its supervisor, with its time.
+    pub(crate) fn said(&self) -> Vec<(Instant, String)> {
+        self.supervisor.said.lock().expect("the messages").clone()
+    }
+
+    /// Waits until what `systemctl status` would show contains all of this.
+    #[track_caller]
+    pub(crate) fn reports(&self, expected: &[&str]) {
+        let start = Instant::now();
+        let mut status = self.status();
+        while !expected.iter().all(|text| status.contains(text)) {
+            assert!(start.elapsed() < BOUND, "the status is '{status}', not {expected:?}");
+            sleep(Duration::from_millis(10));
+            status = self.status();
+        }
+    }
+
+    /// What `systemctl status` would show now.
+    fn status(&self) -> String {
+        let said = self.said();
+        let status = said.iter().rev().find_map(|(_, line)| line.strip_prefix("STATUS="));
+        status.unwrap_or_default().to_owned()
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.process.log()).expect("the log")
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(self) {
+        self.process.kill();
+    }
+
+    /// Freezes or thaws it (`SIGSTOP`, `SIGCONT`).
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Stops it in an orderly way.
+    pub(crate) fn stop(self) -> ExitStatus {
+        self.process.stop()
+    }
+
+    /// Waits until it ends by itself; with what it said to its supervisor and logged.
+    pub(crate) fn exit(self) -> (ExitStatus, Vec<String>, String) {
+        let Self { process, supervisor } = self;
+        let log = process.log().to_owned();
+        let status = process.exit();
+        let said = supervisor.said.lock().expect("the messages");
+        let lines = said.iter().map(|(_, line)| line.clone()).collect();
+        (status, lines, fs::read_to_string(log).expect("the log"))
+    }
+}
+
+/// The receiving end of `sd_notify(3)`. It is read all the time: the queue of such a socket is
+/// ten messages long.
+struct Supervisor {
+    path: PathBuf,
+    said: Arc<Mutex<Vec<(Instant, String)>>>,
+    over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    fn new(directory: &Path) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("{number}.notify"));
+        let socket = UnixDatagram::bind(&path).expect("a notification socket");
+        socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let over = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let (said, over) = (Arc::clone(&said), Arc::clone(&over));
+            move || listen(&socket, &over, &said)
+        });
+        Self { path, said, over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listen(socket: &UnixDatagram, over: &AtomicBool, said: &Mutex<Vec<(Instant, String)>>) {
+    let mut buffer = [0; 4096];
+    while !over.load(Ordering::Relaxed) {
+        if let Ok(length) = socket.recv(&mut buffer) {
+            let message = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let lines = message.lines().map(|line| (Instant::now(), line.to_owned()));
+            said.lock().expect("the messages").extend(lines);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The configurations and names of a simulated group.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use vipd::engine::{Link, LinkAddress};
+use vipd::model::{
+    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Node,
+    NodeName, Scope, Version, VirtualAddress, Vrid,
+};
+
+use crate::schedule::Group;
+
+pub(crate) const VIRTUAL_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+
+pub(crate) fn node_address(node: usize) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(node).expect("few nodes")).into()
+}
+
+pub(crate) fn interface() -> InterfaceName {
+    InterfaceName::try_from("eth0").expect("valid")
+}
+
+fn node_name(node: usize) -> NodeName {
+    NodeName::try_from(format!("node{node}").as_str()).expect("valid")
+}
+
+/// The configuration of one node of the group.
+pub(crate) fn config(group: &Group, node: usize) -> Config {
+    let longest = match group.version {
+        Version::V2 => group.interval,
+        Version::V3 => Interval::LONGEST_V3,
+    };
+    let instance = InstanceConfig {
+        name: InstanceName::try_from("vip").expect("valid"),
+        interface: interface(),
+        virtual_router_id: Vrid::try_from(51).expect("valid"),
+        version: group.version,
+        priority: group.priorities[node],
+        advertisement_interval: group.interval,
+        maximum_interval: longest,
+        addresses: vec![VirtualAddress {
+            address: VIRTUAL_ADDRESS,
+            prefix: 32,
+            dev: None,
+            label: None,
+            scope: Scope::Global,
+        }],
+        preempt: group.preempt,
+        hold_down: group.hold_down,
+        checksum: ChecksumStyle::Auto,
+    };
+    let node_of = |n| Node { name: node_name(n), address: node_address(n) };
+    Config {
+        this_node: Some(node_name(node)),
+        nodes: (0..group.priorities.len()).map(node_of).collect(),
+        instances: vec![instance],
+    }
+}
+
+/// A node's interface.
+pub(crate) fn link(node: usize, index: u32, carrier: bool) -> Link {
+    let last = u8::try_from(node).expect("few nodes");
+    Link {
+        index,
+        mac: Some(Mac([2, 0, 0, 0, 0, last])),
+        up: true,
+        carrier,
+        mtu: 1500,
+        addresses: vec![LinkAddress { address: node_address(node), prefix: 24, secondary: false }],
+    }
+}

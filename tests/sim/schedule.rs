@@ -1,0 +1,148 @@
+//! What happens to a group, drawn from a seed.
+
+use fastrand::Rng;
+use vipd::model::{Interval, Preempt, Priority, Version};
+use vipd::time::Span;
+
+/// One group and everything that goes wrong with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    /// Drives loss, delay, duplication: everything that is drawn while it runs.
+    pub(crate) seed: u64,
+    pub(crate) group: Group,
+    /// In the order of their times.
+    pub(crate) faults: Vec<(Span, Fault)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) priorities: Vec<Priority>,
+    pub(crate) version: Version,
+    pub(crate) interval: Interval,
+    pub(crate) preempt: Preempt,
+    pub(crate) hold_down: Span,
+    /// How long a frame is under way at the most.
+    pub(crate) delay: Span,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// The machine is gone at once, and with it its addresses.
+    PowerOff {
+        node: usize,
+    },
+    /// An orderly stop of the daemon.
+    Stop {
+        node: usize,
+    },
+    /// The daemon starts (again).
+    Start {
+        node: usize,
+    },
+    /// The daemon does not run for this long; its sockets go on receiving.
+    Pause {
+        node: usize,
+        length: Span,
+    },
+    /// The node's cable is out.
+    LinkDown {
+        node: usize,
+    },
+    LinkUp {
+        node: usize,
+    },
+    /// The nodes whose bit is set hear only each other, and so do the others.
+    Partition {
+        side: u8,
+    },
+    Heal,
+    /// This many of a hundred frames are lost from now on.
+    Loss {
+        percent: u8,
+    },
+    /// The wall clock jumps.
+    WallClock {
+        node: usize,
+        seconds: i64,
+    },
+    /// Another program deletes the address.
+    Delete {
+        node: usize,
+    },
+    /// The kernel refuses the next so many additions of an address.
+    RefuseAddresses {
+        node: usize,
+        count: u8,
+    },
+    /// The interface goes and comes back with another index.
+    Recreate {
+        node: usize,
+    },
+}
+
+impl Schedule {
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let group = Group::draw(&mut rng);
+        let interval = group.interval.span();
+        let mut faults = Vec::new();
+        let mut at = Span::ZERO;
+        for _ in 0..rng.usize(1..14) {
+            // Often close together: faults that fall into another one's consequences find more.
+            let intervals = if rng.bool() { rng.u64(0..20) } else { rng.u64(0..80) };
+            at =
+                at + interval.times(intervals).divided_by(10) + Span::from_micros(rng.u64(..5_000));
+            faults.push((at, Fault::draw(&mut rng, &group)));
+        }
+        Self { seed, group, faults }
+    }
+}
+
+impl Group {
+    fn draw(rng: &mut Rng) -> Self {
+        let version = if rng.u8(..4) == 0 { Version::V2 } else { Version::V3 };
+        let centiseconds = match version {
+            Version::V2 => rng.choice([100, 200]).expect("not empty"),
+            Version::V3 => rng.choice([1, 10, 100, 100, 300]).expect("not empty"),
+        };
+        let interval = Interval::try_from(centiseconds).expect("valid");
+        let nodes = rng.usize(2..=5);
+        let mut priorities = Vec::new();
+        for _ in 0..nodes {
+            // Few different numbers, so that equal priorities are common.
+            let number = rng.choice([1, 50, 100, 100, 150, 200, 254]).expect("not empty");
+            priorities.push(Priority::try_from(number).expect("valid"));
+        }
+        let preempt = match rng.u8(..4) {
+            0 => Preempt::Never,
+            1 => Preempt::After(interval.span().times(rng.u64(1..12))),
+            _ => Preempt::Always,
+        };
+        let hold_down = interval.span().times(rng.u64(0..4));
+        // At least a frame's time on a wire; up to a third of an interval, as on a bad link.
+        let delay = interval.span().divided_by(rng.choice([1_000, 100, 3]).expect("not empty"));
+        Self { priorities, version, interval, preempt, hold_down, delay }
+    }
+}
+
+impl Fault {
+    fn draw(rng: &mut Rng, group: &Group) -> Self {
+        let node = rng.usize(..group.priorities.len());
+        let interval = group.interval.span();
+        match rng.u8(..26) {
+            0..4 => Self::PowerOff { node },
+            4..6 => Self::Stop { node },
+            6..10 => Self::Start { node },
+            10..13 => Self::Pause { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
+            13..15 => Self::LinkDown { node },
+            15 => Self::LinkUp { node },
+            16..19 => Self::Partition { side: rng.u8(..) },
+            19 => Self::Heal,
+            20 => Self::Loss { percent: rng.choice([10, 30, 60]).expect("not empty") },
+            21 => Self::WallClock { node, seconds: rng.i64(-100_000..100_000) },
+            22 | 23 => Self::Delete { node },
+            24 => Self::RefuseAddresses { node, count: rng.u8(1..6) },
+            _ => Self::Recreate { node },
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The segment and the machines on it, on virtual time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::IpAddr;
+
+use fastrand::Rng;
+use vipd::engine::story::{StateName, What};
+use vipd::engine::{Action, Engine, Input, Packet, SystemError};
+use vipd::time::{Mono, Now, Span, Wall};
+
+use crate::group::{VIRTUAL_ADDRESS, config, interface, link};
+use crate::schedule::{Fault, Group};
+
+/// Real daemons wake up a little late.
+const WAKE_JITTER: Span = Span::from_micros(200);
+/// How long a re-created interface is missing.
+const RECREATION: Span = Span::from_millis(30);
+const UNIX_TIME: u64 = 1_800_000_000;
+
+pub(crate) struct World {
+    pub(crate) now: Mono,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) story: Vec<String>,
+    pub(crate) takeovers: u64,
+    /// A rule of the simulation itself that was broken on the way.
+    pub(crate) violation: Option<String>,
+    pub(crate) loss: u8,
+    pub(crate) partition: Option<u8>,
+    group: Group,
+    rng: Rng,
+    queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
+    happenings: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Arrive {
+        node: usize,
+        packet: Vec<u8>,
+    },
+    /// Only the latest one that was set counts: a daemon has one sleep.
+    Wake {
+        node: usize,
+        sleep: u64,
+    },
+    Resume {
+        node: usize,
+    },
+    Appear {
+        node: usize,
+    },
+}
+
+pub(crate) struct Node {
+    pub(crate) engine: Option<Engine>,
+    pub(crate) holds: bool,
+    pub(crate) paused_until: Option<Mono>,
+    pub(crate) carrier: bool,
+    pub(crate) exists: bool,
+    index: u32,
+    /// The machine's uptime when the simulation began; reset by a power cut.
+    booted: Boot,
+    wall: u64,
+    inbox: VecDeque<(Mono, Vec<u8>)>,
+    /// What its netlink socket and its signals hold while it is paused.
+    pending: VecDeque<Input>,
+    refusals: u8,
+    listening: bool,
+    sleep: u64,
+    /// The interface that its netlink socket has told it about: names in actions mean this one.
+    told_index: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Boot {
+    at: Mono,
+    uptime: Span,
+}
+
+impl World {
+    pub(crate) fn new(group: &Group, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5eed);
+        let nodes = (0..group.priorities.len()).map(|_| Node::new(&mut rng)).collect();
+        let mut world = Self {
+            now: Mono(0),
+            nodes,
+            story: Vec::new(),
+            takeovers: 0,
+            violation: None,
+            loss: 0,
+            partition: None,
+            group: group.clone(),
+            rng,
+            queue: BinaryHeap::new(),
+            happenings: 0,
+        };
+        for node in 0..world.nodes.len() {
+            world.start(node);
+        }
+        world
+    }
+
+    /// Lets everything happen that is due by `until`; `look` sees the world after each step.
+    pub(crate) fn run(&mut self, until: Mono, mut look: impl FnMut(&mut World)) {
+        while let Some(Reverse((at, _, _))) = self.queue.peek() {
+            if *at > until {
+                break;
+            }
+            let Some(Reverse((at, _, happening))) = self.queue.pop() else { break };
+            self.now = at;
+            match happening {
+                Happening::Arrive { node, packet } => self.arrive(node, packet),
+                Happening::Wake { node, sleep } if sleep == self.nodes[node].sleep => {
+                    self.wake(node);
+                }
+                Happening::Wake { .. } => continue,
+                Happening::Resume { node } => {
+                    if self.nodes[node].paused_until.is_some_and(|until| until <= at) {
+                        self.resume(node);
+                    }
+                }
+                Happening::Appear { node } => self.appear(node),
+            }
+            look(self);
+        }
+        self.now = until;
+    }
+
+    pub(crate) fn inflict(&mut self, fault: Fault) {
+        self.tell(None, &format!("{fault:?}"));
+        match fault {
+            Fault::PowerOff { node } => self.power_off(node),
+            Fault::Stop { node } => self.input(node, Input::Stop),
+            Fault::Start { node } => self.start(node),
+            Fault::Pause { node, length } => self.pause(node, length),
+            Fault::LinkDown { node } => self.set_carrier(node, false),
+            Fault::LinkUp { node } => self.set_carrier(node, true),
+            Fault::Partition { side } => self.partition = Some(side),
+            Fault::Heal => self.partition = None,
+            Fault::Loss { percent } => self.loss = percent,
+            Fault::WallClock { node, seconds } => {
+                let wall = &mut self.nodes[node].wall;
+                *wall = wall.saturating_add_signed(seconds.saturating_mul(1_000_000_000));
+            }
+            Fault::Delete { node } => self.delete(node),
+            Fault::RefuseAddresses { node, count } => self.nodes[node].refusals = count,
+            Fault::Recreate { node } => self.recreate(node),
+        }
+    }
+
+    /// Ends every fault; at least one machine runs afterwards.
+    pub(crate) fn mend(&mut self) {
+        self.tell(None, "everything is mended");
+        self.loss = 0;
+        self.partition = None;
+        for node in 0..self.nodes.len() {
+            self.nodes[node].refusals = 0;
+            if self.nodes[node].paused_until.is_some() {
+                self.resume(node);
+            }
+            self.set_carrier(node, true);
+            if self.rng.bool() {
+                self.start(node);
+            }
+        }
+        if self.nodes.iter().all(|node| node.engine.is_none()) {
+            self.start(0);
+        }
+    }
+
+    /// Whether the two hear each other, except for frames that are lost by chance.
+    pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
+        let side = |node: usize| self.partition.map(|side| side >> node & 1);
+        let up = |node: usize| self.nodes[node].carrier && self.nodes[node].exists;
+        side(first) == side(second) && up(first) && up(second)
+    }
+
+    fn schedule(&mut self, at: Mono, happening: Happening) {
+        self.happenings += 1;
+        self.queue.push(Reverse((at, self.happenings, happening)));
+    }
+
+    fn tell(&mut self, node: Option<usize>, what: &str) {
+        let ms = self.now.0 as f64 / 1e6;
+        let who = node.map_or_else(|| "**".to_owned(), |node| format!("node{node}"));
+        self.story.push(format!("{ms:10.3} ms  {who:6} {what}"));
+    }
+
+    fn local(&self, node: usize) -> Now {
+        let node = &self.nodes[node];
+        let mono = Mono(0) + node.booted.uptime + self.now.since(node.booted.at);
+        Now { mono, wall: Wall(node.wall.saturating_add(self.now.0)) }
+    }
+
+    /// A time of the node's own clock in the world's time.
+    fn global(&self, node: usize, local: Mono) -> Mono {
+        self.now + local.since(self.local(node).mono)
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.nodes[node].engine.is_some() {
+            return;
+        }
+        self.tell(Some(node), "starts");
+        let engine = Engine::new(config(&self.group, node), self.local(node));
+        self.nodes[node].engine = Some(engine);
+        self.nodes[node].paused_until = None;
+        self.report_link(node);
+    }
+
+    fn power_off(&mut self, node: usize) {
+        let at = self.now;
+        let node = &mut self.nodes[node];
+        node.engine = None;
+        node.holds = false;
+        node.listening = false;
+        node.paused_until = None;
+        node.inbox.clear();
+        node.pending.clear();
+        node.booted = Boot { at, uptime: Span::from_secs(5) };
+    }
+
+    fn pause(&mut self, node: usize, length: Span) {
+        let until = self.now + length;
+        if self.nodes[node].engine.is_some() && self.nodes[node].paused_until.is_none() {
+            self.nodes[node].paused_until = Some(until);
+            self.schedule(until, Happening::Resume { node });
+        }
+    }
+
+    fn resume(&mut self, node: usize) {
+        self.nodes[node].paused_until = None;
+        while let Some(input) = self.nodes[node].pending.pop_front() {
+            self.input(node, input);
+        }
+        self.wake(node);
+    }
+
+    fn set_carrier(&mut self, node: usize, carrier: bool) {
+        if self.nodes[node].carrier != carrier {
+            self.nodes[node].carrier = carrier;
+            self.report_link(node);
+        }
+    }
+
+    fn recreate(&mut self, node: usize) {
+        if !self.nodes[node].exists {
+            return;
+        }
+        self.nodes[node].exists = false;
+        self.nodes[node].holds = false;
+        self.nodes[node].listening = false;
+        self.report_link(node);
+        self.schedule(self.now + RECREATION, Happening::Appear { node });
+    }
+
+    fn appear(&mut self, node: usize) {
+        self.nodes[node].exists = true;
+        self.nodes[node].index += 1;
+        self.report_link(node);
+    }
+
+    fn delete(&mut self, node: usize) {
+        if std::mem::take(&mut self.nodes[node].holds) {
+            self.input(
+                node,
+                Input::AddressGone { interface: interface(), address: VIRTUAL_ADDRESS },
+            );
+        }
+    }
+
+    fn report_link(&mut self, node: usize) {
+        let Node { exists, index, carrier, .. } = self.nodes[node];
+        let link = exists.then(|| link(node, index, carrier));
+        self.input(node, Input::Link { interface: interface(), link });
+    }
+
+    fn arrive(&mut self, node: usize, packet: Vec<u8>) {
+        let arrived = self.local(node).mono;
+        let state = &mut self.nodes[node];
+        if state.engine.is_some() && state.listening && state.exists && state.carrier {
+            state.inbox.push_back((arrived, packet));
+            self.wake(node);
+        }
+    }
+
+    /// One turn of the daemon's loop: everything that has arrived first, then what is due.
+    fn wake(&mut self, node: usize) {
+        if self.nodes[node].paused_until.is_some() {
+            return;
+        }
+        while let Some((arrived, bytes)) = self.nodes[node].inbox.pop_front() {
+            let packet = Packet::V4 { bytes };
+            self.input(node, Input::Received { interface: interface(), arrived, packet });
+        }
+        let mut turns = 0;
+        while self.due(node) {
+            self.input(node, Input::Deadline);
+            turns += 1;
+            if turns > 50 {
+                self.violation = Some(format!("node{node} spins: its deadline stays due"));
+                return;
+            }
+        }
+        if let Some(deadline) = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline) {
+            let jitter = Span::from_nanos(self.rng.u64(..WAKE_JITTER.nanos()));
+            let at = self.global(node, deadline.at) + jitter;
+            self.sleep_until(node, at);
+        }
+    }
+
+    fn sleep_until(&mut self, node: usize, at: Mono) {
+        self.nodes[node].sleep += 1;
+        let sleep = self.nodes[node].sleep;
+        self.schedule(at, Happening::Wake { node, sleep });
+    }
+
+    fn due(&self, node: usize) -> bool {
+        let next = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline);
+        next.is_some_and(|deadline| deadline.at <= self.local(node).mono)
+    }
+
+    /// Hands an input to a node's engine and carries out what it wants.
+    fn input(&mut self, node: usize, input: Input) {
+        if self.nodes[node].paused_until.is_some() {
+            self.nodes[node].pending.push_back(input);
+            return;
+        }
+        let is_wake = !matches!(input, Input::Deadline | Input::Received { .. });
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            if let Input::Link { link, .. } = &input {
+                self.nodes[node].told_index = link.as_ref().map(|link| link.index);
+            }
+            let now = self.local(node);
+            let Some(engine) = &mut self.nodes[node].engine else { return };
+            for action in engine.handle(now, input) {
+                if let Some(error) = self.apply(node, &action) {
+                    let error = SystemError { errno: error, text: format!("errno {error}") };
+                    inputs.push_back(Input::Failed { action: Box::new(action), error });
+                }
+            }
+        }
+        if is_wake {
+            self.sleep_until(node, self.now);
+        }
+    }
+
+    fn apply(&mut self, node: usize, action: &Action) -> Option<i32> {
+        const ENODEV: i32 = 19;
+        const EPERM: i32 = 1;
+        let Node { exists, index, told_index, .. } = self.nodes[node];
+        let exists = exists && told_index == Some(index);
+        match action {
+            Action::Listen { .. } | Action::Send { .. } | Action::AddAddress { .. } if !exists => {
+                return Some(ENODEV);
+            }
+            Action::Listen { .. } => self.nodes[node].listening = true,
+            Action::StopListening { .. } => self.nodes[node].listening = false,
+            Action::Send { source, destination, message, .. } => {
+                self.broadcast(node, &ipv4(*source, *destination, message));
+            }
+            Action::AddAddress { .. } if self.nodes[node].refusals > 0 => {
+                self.nodes[node].refusals -= 1;
+                return Some(EPERM);
+            }
+            Action::AddAddress { .. } => self.nodes[node].holds = true,
+            Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
+            Action::RemoveAddress { .. } | Action::Announce { .. } => {}
+            Action::Report(event) => {
+                if let What::Changed { to: StateName::Active, .. } = event.what {
+                    self.takeovers += 1;
+                }
+                self.tell(Some(node), &event.to_string());
+            }
+            Action::Exit => {
+                self.nodes[node].engine = None;
+                self.nodes[node].listening = false;
+                if self.nodes[node].holds {
+                    self.violation = Some(format!("node{node} ended and left its address behind"));
+                }
+            }
+        }
+        None
+    }
+
+    fn broadcast(&mut self, from: usize, packet: &[u8]) {
+        for to in 0..self.nodes.len() {
+            if to == from || !self.connected(from, to) || self.rng.u8(..100) < self.loss {
+                continue;
+            }
+            // Different delays reorder frames by themselves.
+            let copies = if self.rng.u8(..50) == 0 { 2 } else { 1 };
+            for _ in 0..copies {
+                let delay = Span::from_nanos(self.rng.u64(..=self.group.delay.nanos()));
+                let packet = packet.to_vec();
+                self.schedule(self.now + delay, Happening::Arrive { node: to, packet });
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new(rng: &mut Rng) -> Self {
+        // Some have just booted, some run for long.
+        let uptime = Span::from_secs(rng.u64(10..1_000));
+        Self {
+            engine: None,
+            holds: false,
+            paused_until: None,
+            carrier: true,
+            exists: true,
+            index: 2,
+            booted: Boot { at: Mono(0), uptime },
+            wall: UNIX_TIME * 1_000_000_000,
+            inbox: VecDeque::new(),
+            pending: VecDeque::new(),
+            refusals: 0,
+            listening: false,
+            sleep: 0,
+            told_index: None,
+        }
+    }
+}
+
+/// An IPv4 packet as a raw socket hands it over.
+fn ipv4(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
+    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
+        panic!("the simulated segment is IPv4")
+    };
+    let length = u16::try_from(20 + message.len()).expect("short");
+    let mut packet = vec![0x45, 0xc0];
+    packet.extend(length.to_be_bytes());
+    packet.extend([0, 0, 0, 0, 255, 112, 0, 0]);
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    packet.extend(message);
+    packet
+}
