@@ -150,7 +150,7 @@ impl Hands {
 
     fn change(&mut self, actions: Vec<Action>) {
         let changes = actions.iter().filter_map(|action| match action {
-            Action::AddAddress { interface, address } => Some(AddressChange {
+            Action::AddAddress { interface, address, .. } => Some(AddressChange {
                 add: true,
                 interface: interface.clone(),
                 address: address.clone(),
@@ -213,6 +213,7 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
+            Action::WriteDown { .. } | Action::Watch { .. } | Action::Answer { .. } => Ok(()),
             Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())

@@ -113,7 +113,7 @@ enum Kind {
 
 fn kind(action: &Action) -> Kind {
     match action {
-        Action::AddAddress { interface, address }
+        Action::AddAddress { interface, address, .. }
         | Action::RemoveAddress { interface, address } => {
             Kind::Address(interface.clone(), address.address)
         }
@@ -124,7 +124,11 @@ fn kind(action: &Action) -> Kind {
         Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
             Kind::Socket((interface.clone(), *family))
         }
-        Action::Announce { .. } | Action::Report(_) => Kind::Free,
+        Action::Announce { .. }
+        | Action::Watch { .. }
+        | Action::Answer { .. }
+        | Action::Report(_) => Kind::Free,
+        Action::WriteDown { .. } => Kind::Free,
         Action::Exit => Kind::Exit,
     }
 }
@@ -189,6 +193,7 @@ impl Held {
 mod tests {
     use super::*;
     use crate::model::{Scope, VirtualAddress};
+    use crate::time::Mono;
 
     fn interface(name: &str) -> InterfaceName {
         name.try_into().unwrap()
@@ -205,7 +210,8 @@ mod tests {
     }
 
     fn add(last: u8) -> Action {
-        Action::AddAddress { interface: interface("eth0"), address: address(last) }
+        let (interface, address) = (interface("eth0"), address(last));
+        Action::AddAddress { interface, address, lease: None, not_after: Mono(u64::MAX) }
     }
 
     fn remove(last: u8) -> Action {

@@ -62,6 +62,9 @@ fn input(input: &Input) -> String {
         }
         Input::Received { interface, .. } => format!("a packet on {interface}"),
         Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
+        Input::Arp { interface, .. } => format!("an ARP packet on {interface}"),
+        Input::Handover { instance, to: None, .. } => format!("hand over {instance}"),
+        Input::Handover { instance, to: Some(to), .. } => format!("hand over {instance} to {to}"),
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
         }
@@ -79,11 +82,19 @@ fn action(action: &Action) -> String {
         Action::Send { interface, source, destination, .. } => {
             format!("send {source} -> {destination} on {interface}")
         }
-        Action::AddAddress { interface, address } => format!("add {address} to {interface}"),
+        Action::WriteDown { routers } => {
+            let names: Vec<_> = routers.iter().map(|router| router.instance.as_str()).collect();
+            format!("write down [{}]", names.join(", "))
+        }
+        Action::AddAddress { interface, address, .. } => format!("add {address} to {interface}"),
         Action::RemoveAddress { interface, address } => {
             format!("remove {address} from {interface}")
         }
         Action::Announce { interface, .. } => format!("announce on {interface}"),
+        Action::Watch { interface, addresses } => {
+            format!("watch {} addresses on {interface}", addresses.len())
+        }
+        Action::Answer { answer, .. } => format!("answer '{answer}'"),
         Action::Report(event) => match &event.instance {
             Some(instance) => format!("report '{instance}: {event}'"),
             None => format!("report '{event}'"),

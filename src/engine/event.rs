@@ -9,9 +9,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::handover::HandoverAnswer;
 use super::story::Event;
-use crate::model::{Family, InterfaceName, Mac, VirtualAddress, Vrid};
-use crate::time::Mono;
+use crate::model::{Family, InstanceName, InterfaceName, Mac, NodeName, VirtualAddress, Vrid};
+use crate::time::{Mono, Span};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,25 @@ pub enum Input {
         interface: InterfaceName,
         /// The address.
         address: IpAddr,
+    },
+    /// Another station said who has an address: an ARP packet whose sender is one of the addresses
+    /// of [`Action::Watch`].
+    Arp {
+        /// Where it was heard.
+        interface: InterfaceName,
+        /// The frame from the destination's Ethernet address on.
+        #[serde(with = "hex")]
+        frame: Vec<u8>,
+    },
+    /// The operator wants an instance's addresses moved to another node without a gap. The answer
+    /// is, at once or later, one [`Action::Answer`] with the same number.
+    Handover {
+        /// Which request this is.
+        request: u64,
+        /// The instance.
+        instance: InstanceName,
+        /// The node that is to take it; `None`: whichever does.
+        to: Option<NodeName>,
     },
     /// An action could not be carried out.
     Failed {
@@ -146,12 +166,25 @@ pub enum Action {
         #[serde(with = "hex")]
         message: Vec<u8>,
     },
-    /// Put an address on an interface. That it is there already is success.
+    /// From now on these virtual routers are held: before anything that stands after this, write
+    /// it down where `vipd release` finds it when this daemon is dead (invariant 4, write down,
+    /// then touch). It replaces what was written before; an empty list: nothing is held.
+    WriteDown {
+        /// All of them, not only what is new.
+        routers: Vec<HeldRouter>,
+    },
+    /// Put an address on an interface, or renew its lease. That it is there already is success;
+    /// what else it has (label, flags) stays as it is then.
     AddAddress {
         /// The interface.
         interface: InterfaceName,
         /// The address.
         address: VirtualAddress,
+        /// The kernel takes it off this long after the last renewal: whole seconds. `None`: never.
+        lease: Option<Span>,
+        /// Carried out later than this it must fail (`ETIME`) and change nothing: somebody else
+        /// may have the address by then.
+        not_after: Mono,
     },
     /// Take an address off an interface. That it (or the interface) is not there is success.
     RemoveAddress {
@@ -168,11 +201,61 @@ pub enum Action {
         #[serde(with = "hex")]
         frame: Vec<u8>,
     },
+    /// Hand in the ARP packets that arrive there with one of these sender addresses, other than
+    /// this machine's own. Replaces the list before; an empty one: none.
+    Watch {
+        /// The interface.
+        interface: InterfaceName,
+        /// IPv4 addresses.
+        addresses: Vec<IpAddr>,
+    },
+    /// The answer to [`Input::Handover`].
+    Answer {
+        /// Which request.
+        request: u64,
+        /// How it ended.
+        answer: HandoverAnswer,
+    },
     /// Tell people: log it, count it.
     Report(Event),
     /// Everything that belongs to a stop has been asked for: carry out what stands before this,
     /// then end.
     Exit,
+}
+
+/// A virtual router that this node holds, as `vipd release` needs it: without the configuration,
+/// which may have changed, and without an engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldRouter {
+    /// The instance, for people.
+    pub instance: InstanceName,
+    /// What is on interfaces because of it.
+    pub addresses: Vec<HeldAddress>,
+    /// What says to the other routers that it stops; `None` where it is not active (any more).
+    pub farewell: Option<Farewell>,
+}
+
+/// A virtual address with its interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAddress {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The address.
+    pub address: VirtualAddress,
+}
+
+/// An advertisement with priority 0, ready to be sent as [`Action::Send`] would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Farewell {
+    /// Through which interface.
+    pub interface: InterfaceName,
+    /// The source address.
+    pub source: IpAddr,
+    /// The destination.
+    pub destination: IpAddr,
+    /// The VRRP message, with its checksum.
+    #[serde(with = "hex")]
+    pub message: Vec<u8>,
 }
 
 /// What the system said to an action.

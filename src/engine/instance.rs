@@ -444,7 +444,7 @@ impl Instance {
     ) {
         let now = context.now.mono;
         match action {
-            Action::AddAddress { interface, address } => {
+            Action::AddAddress { interface, address, .. } => {
                 match self.holding.install_failed(now, interface, address) {
                     InstallFailure::NotOurs => return,
                     InstallFailure::Again => {

@@ -178,7 +178,8 @@ impl Holding {
 }
 
 fn add(interface: &InterfaceName, address: &VirtualAddress) -> Action {
-    Action::AddAddress { interface: interface.clone(), address: address.clone() }
+    let (interface, address) = (interface.clone(), address.clone());
+    Action::AddAddress { interface, address, lease: None, not_after: Mono(u64::MAX) }
 }
 
 fn remove(interface: &InterfaceName, address: &VirtualAddress) -> Action {

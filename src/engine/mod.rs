@@ -7,6 +7,7 @@
 
 mod announce;
 pub mod event;
+mod handover;
 mod instance;
 mod lease;
 mod links;
@@ -17,7 +18,10 @@ pub mod story;
 
 use std::collections::BTreeMap;
 
-pub use event::{Action, Input, Link, LinkAddress, Packet, SystemError};
+pub use event::{
+    Action, Farewell, HeldAddress, HeldRouter, Input, Link, LinkAddress, Packet, SystemError,
+};
+pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use status::Status;
 pub use story::Event;
 
@@ -83,6 +87,7 @@ impl Engine {
                     instance.address_gone(context, &interface, address, out);
                 });
             }
+            Input::Arp { .. } | Input::Handover { .. } => {}
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Deadline => {
                 self.update_listening(now, &mut out);

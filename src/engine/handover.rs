@@ -1,0 +1,108 @@
+//! What came of a handover that the operator asked for.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::story::{Peer, StateName};
+use crate::model::{InstanceName, NodeName};
+use crate::time::Span;
+
+/// The answer to [`Input::Handover`](super::Input::Handover).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandoverAnswer {
+    /// Another node has the addresses now.
+    Done {
+        /// Which one.
+        to: Peer,
+        /// How long it took from the request on.
+        took: Span,
+    },
+    /// Another node has the addresses now, but not the one that was asked for.
+    DoneByAnother {
+        /// Which one.
+        to: Peer,
+        /// The one that was asked for.
+        wanted: NodeName,
+    },
+    /// Nothing has moved.
+    Refused(HandoverRefusal),
+}
+
+/// Why a handover was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandoverRefusal {
+    /// There is no such instance; here are those that there are.
+    NoSuchInstance(Vec<InstanceName>),
+    /// There is no such node; here are those that there are.
+    NoSuchNode(Vec<NodeName>),
+    /// The node that should take it is this one.
+    OwnNode,
+    /// This node does not have the addresses.
+    NotActive {
+        /// What it is instead.
+        state: StateName,
+        /// Who has them, as far as this node knows.
+        active: Option<Peer>,
+    },
+    /// The address owner always takes its addresses back.
+    AddressOwner,
+    /// One is under way already, or the daemon stops.
+    Leaving,
+    /// No other node took the addresses within this time.
+    Nobody(Span),
+    /// It was called off: the instance could not go on taking part, or the daemon stopped.
+    CalledOff,
+}
+
+impl fmt::Display for HandoverAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done { to, took } => write!(f, "{to} has the addresses now, after {took}"),
+            Self::DoneByAnother { to, wanted } => write!(
+                f,
+                "{to} has the addresses now, not {wanted}: the backup with the highest priority \
+                 takes them"
+            ),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for HandoverRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchInstance(known) => {
+                write!(f, "there is no such instance; there are: {}", list(known))
+            }
+            Self::NoSuchNode(known) => {
+                write!(f, "there is no such node; there are: {}", list(known))
+            }
+            Self::OwnNode => f.write_str("this is that node, and it has the addresses already"),
+            Self::NotActive { state, active: Some(active) } => {
+                write!(f, "this node is {state}; {active} has the addresses: ask there")
+            }
+            Self::NotActive { state, active: None } => {
+                write!(f, "this node is {state}, and it hears no node that has the addresses")
+            }
+            Self::AddressOwner => f.write_str(
+                "this node owns the addresses (priority 255) and would take them back at once",
+            ),
+            Self::Leaving => f.write_str("it is being handed over already, or the daemon stops"),
+            Self::Nobody(waited) => write!(
+                f,
+                "no other node took the addresses within {waited}, so this one has kept them: is \
+                 vipd running on another node, and does multicast get through?"
+            ),
+            Self::CalledOff => {
+                f.write_str("it was called off: the instance was in trouble, or the daemon stopped")
+            }
+        }
+    }
+}
+
+fn list<T: fmt::Display>(names: &[T]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
