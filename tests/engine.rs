@@ -45,6 +45,10 @@ fn instance(priority: u8) -> InstanceConfig {
         addresses: vec![virtual_address()],
         preempt: Preempt::Always,
         hold_down: Span::ZERO,
+        link_down_delay: Span::ZERO,
+        link_up_delay: Span::ZERO,
+        lease: Some(Span::from_secs(3)),
+        announce_refresh: Span::from_secs(60),
         checksum: ChecksumStyle::Auto,
     }
 }

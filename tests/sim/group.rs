@@ -47,6 +47,10 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         }],
         preempt: group.preempt,
         hold_down: group.hold_down,
+        link_down_delay: Span::ZERO,
+        link_up_delay: Span::ZERO,
+        lease: Some(Span::from_secs(3)),
+        announce_refresh: Span::from_secs(60),
         checksum: ChecksumStyle::Auto,
     };
     let node_of = |n| Node { name: node_name(n), address: node_address(n) };
