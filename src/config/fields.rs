@@ -257,7 +257,8 @@ impl Field for Lease {
     fn hint(found: &Scalar) -> Option<String> {
         match &found.value {
             Value::Bool(false) => Some("write off".to_owned()),
-            _ => Span::hint(found),
+            Value::Number(_) => Some(format!("name the unit: {}s", found.text)),
+            _ => None,
         }
     }
 }
