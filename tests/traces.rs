@@ -153,7 +153,10 @@ fn refusals(node: &mut Scripted) {
     node.pass(15_000);
 }
 
-const SCRIPTS: [(&str, fn(&mut Scripted)); 4] =
+/// A script, and the name of the file that it makes.
+type Script = (&'static str, fn(&mut Scripted));
+
+const SCRIPTS: [Script; 4] =
     [("silence", silence), ("moves", moves), ("trouble", trouble), ("refusals", refusals)];
 
 fn file(name: &str) -> PathBuf {
@@ -170,7 +173,6 @@ fn bless() {
         let mut writer = Writer::new(&mut text, &Header::new(start, config())).unwrap();
         node.steps.iter().for_each(|step| writer.step(step).unwrap());
         writer.flush().unwrap();
-        drop(writer);
         fs::write(file(name), text).unwrap();
     }
 }

@@ -127,8 +127,8 @@ fn kind(action: &Action) -> Kind {
         Action::Announce { .. }
         | Action::Watch { .. }
         | Action::Answer { .. }
+        | Action::WriteDown { .. }
         | Action::Report(_) => Kind::Free,
-        Action::WriteDown { .. } => Kind::Free,
         Action::Exit => Kind::Exit,
     }
 }

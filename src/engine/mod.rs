@@ -229,14 +229,14 @@ impl Engine {
     ) {
         let context = Context { now, config: &self.config, links: &self.links };
         let instance = self.instances.iter_mut().find(|i| i.config().name == *name);
-        let refused = match instance {
-            Some(instance) => instance.hand_over(&context, request, to, out).err(),
-            None => {
+        let outcome = instance.map_or_else(
+            || {
                 let known = self.config.instances.iter().map(|i| i.name.clone()).collect();
-                Some(HandoverRefusal::NoSuchInstance(known))
-            }
-        };
-        if let Some(refusal) = refused {
+                Err(HandoverRefusal::NoSuchInstance(known))
+            },
+            |instance| instance.hand_over(&context, request, to, out),
+        );
+        if let Err(refusal) = outcome {
             out.push(Action::Answer { request, answer: HandoverAnswer::Refused(refusal) });
         }
     }

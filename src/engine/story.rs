@@ -243,8 +243,10 @@ impl Event {
     /// How loudly to tell it.
     pub fn severity(&self) -> Severity {
         match &self.what {
-            What::Changed { to: StateName::Fault, .. } | What::FaultChanged(_) => Severity::Warning,
-            What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => Severity::Warning,
+            What::Changed { to: StateName::Fault, .. }
+            | What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => {
+                Severity::Warning
+            }
             What::Changed { .. } | What::Following(..) | What::Leaving(_) => Severity::Info,
             _ => Severity::Warning,
         }

@@ -37,9 +37,6 @@ pub enum Outcome {
     /// Now backup: this active router was held up for so long that the others could take it for
     /// dead, and this one has. Let go of the addresses (invariant 2).
     Overslept(Span, Heard),
-    /// Now backup: the machine was suspended, and nothing could be heard meanwhile. Let go of the
-    /// addresses and listen (invariant 2).
-    Suspended,
     /// Leaving: advertise priority 0 (again, multicast can be lost), keep the addresses.
     Farewell,
     /// This router has left, and the other one is active: let go of the addresses.

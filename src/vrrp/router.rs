@@ -323,8 +323,10 @@ impl Router {
         matches!(&self.state, State::Active(Active { held_up: Some(_), .. }))
     }
 
-    /// The machine was suspended: nothing that was sent meanwhile is waiting anywhere.
-    pub fn resume(&mut self, now: Mono) -> Outcome {
+    /// The machine was suspended: nothing that was sent meanwhile is waiting anywhere, so that it
+    /// listens anew. Returns whether it was active and must let go of the addresses.
+    #[must_use = "a router that is backup must not answer for the addresses"]
+    pub fn resume(&mut self, now: Mono) -> bool {
         let listening = State::Backup(Backup {
             active_down: now + self.active_down_interval(self.settings.interval),
             active: None,
@@ -334,25 +336,25 @@ impl Router {
             handed_over: false,
         });
         match &mut self.state {
-            State::Initialize => Outcome::Nothing,
             State::Backup(backup) => {
                 let handed_over = backup.handed_over;
                 self.state = listening;
                 if let State::Backup(backup) = &mut self.state {
                     backup.handed_over = handed_over;
                 }
-                Outcome::Nothing
+                false
             }
-            // An address owner listens to nobody, and who stops does not wait any longer.
-            State::Active(_) if self.settings.priority.is_owner() => Outcome::Nothing,
+            // Who stops does not wait any longer.
             State::Leaving(leaving) if leaving.why == Departure::Stop => {
                 leaving.until = now;
-                Outcome::Nothing
+                false
             }
-            State::Active(_) | State::Leaving(_) => {
+            // An address owner listens to nobody.
+            State::Active(_) | State::Leaving(_) if !self.settings.priority.is_owner() => {
                 self.state = listening;
-                Outcome::Suspended
+                true
             }
+            State::Initialize | State::Active(_) | State::Leaving(_) => false,
         }
     }
 

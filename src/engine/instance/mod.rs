@@ -121,7 +121,7 @@ impl Instance {
 
     /// The machine was suspended.
     pub(super) fn resume(&mut self, context: &Context<'_>, length: Span, out: &mut Vec<Action>) {
-        if self.router.resume(context.now.mono) == Outcome::Suspended {
+        if self.router.resume(context.now.mono) {
             self.counters.overslept += 1;
             self.let_go(out);
             self.call_off(out);
@@ -154,8 +154,6 @@ impl Instance {
                 let peer = Peer::new(context.config, heard.source);
                 self.changed(context, StateName::Active, Why::Overslept(late, peer), out);
             }
-            // Only a resumption leads there, which follows it itself.
-            Outcome::Suspended => {}
         }
     }
 
