@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
-//!          │                   ├───── sockets ── socket (VRRP, frames)
+//!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
 mod agent;
 mod apply;
+mod arp;
 mod background;
 mod check;
 mod cli;

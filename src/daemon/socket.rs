@@ -133,7 +133,7 @@ impl VrrpSocket {
             Family::V4 => socket.bind_device_by_index_v4(interface)?,
             Family::V6 => socket.bind_device_by_index_v6(interface)?,
         }
-        socket.attach_filter(&filter::program(family, routers))?;
+        socket.attach_filter(&filter::vrrp(family, routers))?;
         discard_waiting(&socket)?;
         set_common_options(&socket)?;
         match family {
@@ -378,7 +378,7 @@ impl FrameSocket {
 
 /// The address of an interface for frames of a protocol (`packet(7)`).
 #[expect(clippy::cast_possible_truncation, reason = "the family is 17, the length is 20")]
-fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
+pub(crate) fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the platform's socket address types.
     let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
