@@ -20,8 +20,8 @@ pub(crate) fn held_up(lab: &Lab) {
     sleep(Duration::from_millis(1500));
     agent.signal(Signal::SIGCONT);
     let told = |log: &str| {
-        let mut lines = log.lines();
-        lines.any(|line| line.contains("held up for 1.") || line.contains(" times, for 1."))
+        let mut lines = log.lines().filter(|line| line.contains("the protocol loop was held up "));
+        lines.any(|line| ["for 1.", "for 2"].iter().any(|length| line.contains(length)))
     };
     within(BOUND, "the log says for how long", || told(&agent.log()));
     assert!(agent.log().contains("SIGSTOP, an overloaded machine"), "{}", agent.log());
