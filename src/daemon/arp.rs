@@ -82,6 +82,10 @@ mod tests {
 
     use super::*;
     use crate::daemon::socket::FrameSocket;
+    use crate::daemon::sockets::Sockets;
+    use crate::engine::Input;
+    use crate::model::InterfaceName;
+    use crate::time::Now;
     use crate::vrrp::frame::{ArpForm, gratuitous_arp};
 
     /// Set where a test has been started again, in a network namespace of its own.
@@ -162,7 +166,7 @@ mod tests {
             let socket = ArpSocket::open(here, None, &[VIP]).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
-            for _ in 0..AT_ONCE + 1 {
+            for _ in 0..=AT_ONCE {
                 frames.send(there, &claim).unwrap();
             }
             assert_eq!(heard(&socket).len(), AT_ONCE);
@@ -173,6 +177,38 @@ mod tests {
             frames.send(there, &claim).unwrap();
             assert_eq!(heard(&socket), [claim]);
             assert!(ArpSocket::open(there + 100, None, &[VIP]).is_err());
+        });
+    }
+
+    /// Rule: a list replaces the one before, an empty one ends it, and what is heard comes as an
+    /// input with its interface.
+    #[test]
+    fn the_last_list_counts() {
+        if !inside_a_namespace("daemon::arp::tests::the_last_list_counts") {
+            return;
+        }
+        let (here, there) = cable();
+        in_a_runtime(|| {
+            let interface = InterfaceName::try_from("here").unwrap();
+            let mut sockets = Sockets::new().unwrap();
+            let second = Ipv4Addr::new(10, 0, 0, 101);
+            let mut heard = |watched: &[Ipv4Addr]| {
+                sockets.watch(&interface, here, None, watched.to_vec()).unwrap();
+                for address in [VIP, second] {
+                    let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
+                    sockets.announce(there, &claim).unwrap();
+                }
+                let (inputs, trouble) = sockets.hear(Now::default());
+                assert!(trouble.is_empty(), "{trouble:?}");
+                inputs
+            };
+            let input = |address| Input::Arp {
+                interface: interface.clone(),
+                frame: gratuitous_arp(OTHER, address, ArpForm::Reply),
+            };
+            assert_eq!(heard(&[VIP]), [input(VIP)]);
+            assert_eq!(heard(&[second]), [input(second)]);
+            assert_eq!(heard(&[]), []);
         });
     }
 }

@@ -72,7 +72,7 @@ fn scheduling(stat: &str) -> (String, u32, u32) {
     let (name, rest) = stat.rsplit_once(") ").expect("a name in parentheses");
     let (_, name) = name.split_once('(').expect("a name in parentheses");
     // The first one is the third of them all.
-    let mut numbers = rest.split_whitespace().skip(40 - 3).map(|number| number.parse());
+    let mut numbers = rest.split_whitespace().skip(40 - 3).map(str::parse);
     let mut number = || numbers.next().and_then(Result::ok).expect("a number");
     (name.to_owned(), number(), number())
 }
