@@ -6,6 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
+use super::condition::Condition;
 use super::netlink::News;
 use super::record::Recorder;
 use super::report::Teller;
@@ -27,6 +28,7 @@ pub(crate) struct Agent {
     teller: Teller,
     recorder: Option<Recorder>,
     systemd: Systemd,
+    condition: Condition,
     alarm: Alarm,
     signals: Signals,
 }
@@ -58,6 +60,7 @@ impl Agent {
         teller: Teller,
         recorder: Option<Recorder>,
         systemd: Systemd,
+        condition: Condition,
     ) -> io::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -65,7 +68,7 @@ impl Agent {
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        Ok(Self { engine, hands, teller, recorder, systemd, alarm, signals })
+        Ok(Self { engine, hands, teller, recorder, systemd, condition, alarm, signals })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -82,6 +85,7 @@ impl Agent {
             // Everything in a turn happens at one time. What has arrived by then is heard, and
             // only then is it the deadlines' turn (invariant 1, hear before you act).
             let now = clock::now();
+            self.look_at_ourselves(now);
             self.hear(now)?;
             if self.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.mono) {
                 self.hand_in(now, Input::Deadline);
@@ -90,7 +94,9 @@ impl Agent {
                 return Ok(());
             }
             let ready = self.hands.listens();
-            self.systemd.tell(now.mono, ready, || self.engine.status(now).to_string());
+            self.systemd.tell(now.mono, ready, || {
+                format!("{}{}", self.engine.status(now), self.condition.status(now.mono))
+            });
             match self.sleep().await? {
                 Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
                 Wake::Happened(Happened::Settled(outcomes)) => {
@@ -106,6 +112,19 @@ impl Agent {
                     self.teller.notice(Severity::Warning, text);
                 }
             }
+        }
+    }
+
+    /// Notices what has happened to the loop, or to the whole machine.
+    fn look_at_ourselves(&mut self, now: Now) {
+        let moment = clock::moment();
+        self.condition.wakes(moment);
+        if let Some(text) = self.condition.news(moment.mono) {
+            self.teller.notice(Severity::Warning, text);
+            self.systemd.status_may_differ(now.mono, true);
+        }
+        if let Some(length) = self.condition.suspension(moment) {
+            self.hand_in(now, Input::Resumed { length });
         }
     }
 
@@ -144,7 +163,10 @@ impl Agent {
             return Ok(Wake::Look);
         }
         let deadline = self.engine.next_deadline().map(|deadline| deadline.at);
-        self.alarm.set(deadline.into_iter().chain(self.systemd.due()).min())?;
+        let others = [self.systemd.due(), self.condition.due()];
+        let due = deadline.into_iter().chain(others.into_iter().flatten()).min();
+        self.alarm.set(due)?;
+        self.condition.sleeps(clock::moment(), due);
         let Signals { terminate, interrupt, hang_up } = &mut self.signals;
         let wake = tokio::select! {
             happened = self.hands.happens() => Wake::Happened(happened?),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use nix::errno::Errno;
 use tokio::sync::oneshot;
@@ -15,7 +15,7 @@ use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
 use crate::engine::{Action, Input, SystemError};
-use crate::model::{Family, InterfaceName};
+use crate::model::{Family, InterfaceName, Mac};
 use crate::time::Mono;
 
 /// What carries out the actions.
@@ -28,6 +28,7 @@ pub(crate) struct Hands {
     changing: Option<Changing>,
     failures: VecDeque<Input>,
     indices: BTreeMap<InterfaceName, u32>,
+    macs: BTreeMap<InterfaceName, Mac>,
     /// Where a socket should be open and could not be opened.
     unopened: BTreeSet<(InterfaceName, Family)>,
     exit: bool,
@@ -58,6 +59,7 @@ impl Hands {
             changing: None,
             failures: VecDeque::new(),
             indices: BTreeMap::new(),
+            macs: BTreeMap::new(),
             unopened: BTreeSet::new(),
             exit: false,
         }
@@ -68,8 +70,17 @@ impl Hands {
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
             self.indices.insert(interface.clone(), link.index);
+            let before = match link.mac {
+                Some(mac) => self.macs.insert(interface.clone(), mac),
+                None => self.macs.remove(interface),
+            };
+            if before != link.mac {
+                self.watch_again(interface.clone());
+            }
         } else {
             self.indices.remove(interface);
+            self.macs.remove(interface);
+            self.sockets.stop_watching(interface);
             self.unopened.retain(|(missing, _)| missing != interface);
         }
     }
@@ -184,6 +195,31 @@ impl Hands {
         }
     }
 
+    fn watch(&mut self, interface: &InterfaceName, addresses: &[IpAddr]) -> io::Result<()> {
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        };
+        let addresses: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
+        match self.indices.get(interface) {
+            Some(index) => {
+                let own = self.macs.get(interface).copied();
+                self.sockets.watch(interface, *index, own, addresses)
+            }
+            // Nothing to hear where there is no interface.
+            None if addresses.is_empty() => Ok(()),
+            None => Err(Errno::ENODEV.into()),
+        }
+    }
+
+    /// The interface's Ethernet address is another one: the one before may be somebody else's now.
+    fn watch_again(&mut self, interface: InterfaceName) {
+        let addresses = self.sockets.watched(&interface);
+        if let Err(error) = self.watch(&interface, &addresses) {
+            self.failed(Action::Watch { interface, addresses }, said(&error));
+        }
+    }
+
     fn one(&mut self, action: Action, now: Mono, teller: &mut Teller) {
         let result = match &action {
             Action::Listen { interface, index, family, virtual_router_ids } => {
@@ -213,7 +249,8 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
-            Action::WriteDown { .. } | Action::Watch { .. } | Action::Answer { .. } => Ok(()),
+            Action::Watch { interface, addresses } => self.watch(interface, addresses),
+            Action::WriteDown { .. } | Action::Answer { .. } => Ok(()),
             Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())

@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
-//!          │                   ├───── sockets ── socket (VRRP, frames)
+//!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
 mod agent;
 mod apply;
+mod arp;
 mod background;
 mod check;
 mod cli;
 mod clock;
+mod condition;
 mod demo;
 mod exit;
 mod filter;
@@ -21,6 +23,7 @@ mod log;
 mod netlink;
 mod outbox;
 mod permission;
+mod realtime;
 mod record;
 mod replay;
 mod report;

@@ -106,6 +106,8 @@ enum Kind {
     /// A message of a virtual router.
     Message(Place, Option<u8>),
     Socket(Place),
+    /// Which addresses are watched there: the last list counts.
+    Watch(InterfaceName),
     /// Nothing that others concern too.
     Free,
     Exit,
@@ -124,8 +126,8 @@ fn kind(action: &Action) -> Kind {
         Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
             Kind::Socket((interface.clone(), *family))
         }
+        Action::Watch { interface, .. } => Kind::Watch(interface.clone()),
         Action::Announce { .. }
-        | Action::Watch { .. }
         | Action::Answer { .. }
         | Action::WriteDown { .. }
         | Action::Report(_) => Kind::Free,
@@ -144,6 +146,7 @@ struct Held {
     addresses: BTreeMap<(InterfaceName, IpAddr), u64>,
     messages: BTreeSet<(Place, Option<u8>)>,
     sockets: BTreeSet<Place>,
+    watched: BTreeSet<InterfaceName>,
 }
 
 impl Held {
@@ -164,6 +167,7 @@ impl Held {
                     self.sockets.contains(place)
                         || self.messages.iter().any(|(other, _)| other == place)
                 }
+                Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Exit => !self.answers.is_empty(),
                 Kind::Address(..) | Kind::Free => false,
             }
@@ -183,6 +187,9 @@ impl Held {
             }
             Kind::Socket(place) => {
                 self.sockets.insert(place);
+            }
+            Kind::Watch(interface) => {
+                self.watched.insert(interface);
             }
             Kind::Free | Kind::Exit => {}
         }
@@ -303,6 +310,26 @@ mod tests {
         assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
         outbox.addresses_done();
         assert_eq!(done(&mut outbox), [Work::One(announce(1)), Work::Addresses(vec![remove(1)])]);
+    }
+
+    /// Bug guarded: a list of addresses to watch that had to wait must not replace a later one.
+    #[test]
+    fn the_last_list_of_watched_addresses_counts() {
+        let watch = |interface: &str, last: &[u8]| Action::Watch {
+            interface: self::interface(interface),
+            addresses: last.iter().map(|last| address(*last).address).collect(),
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(vec![add(1), watch("eth0", &[1])]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
+        outbox.push(vec![watch("eth0", &[]), watch("eth1", &[2])]);
+        assert_eq!(done(&mut outbox), []);
+        outbox.push(vec![watch("eth1", &[3])]);
+        outbox.push(vec![watch("eth2", &[4])]);
+        assert_eq!(done(&mut outbox), [Work::One(watch("eth2", &[4]))]);
+        outbox.addresses_done();
+        let rest = [("eth0", &[1][..]), ("eth0", &[]), ("eth1", &[2]), ("eth1", &[3])];
+        assert_eq!(done(&mut outbox), rest.map(|(name, last)| Work::One(watch(name, last))));
     }
 
     /// Bug guarded: with hundreds of virtual routers that take over together, each answer of the

@@ -8,15 +8,18 @@ use super::agent::Agent;
 use super::apply::Hands;
 use super::cli::RunOptions;
 use super::clock;
+use super::condition::Condition;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
+use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::report::Teller;
 use super::sockets::Sockets;
 use super::systemd::Systemd;
+use crate::engine::story::Severity;
 use crate::model::{Config, InterfaceName};
 use crate::trace::Header;
 
@@ -74,6 +77,9 @@ fn run(options: &RunOptions) -> Result<(), Failure> {
 }
 
 async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
+    // Before there are other threads.
+    let refusals = [realtime::lock_memory(), realtime::schedule(Thread::Protocol)];
+    let refusals: Vec<_> = refusals.into_iter().filter_map(Result::err).collect();
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
@@ -86,9 +92,13 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
-    let teller = tried("starting the log", Teller::start())?;
+    let mut teller = tried("starting the log", Teller::start())?;
+    for refusal in &refusals {
+        teller.notice(Severity::Warning, refusal.to_string());
+    }
     let hands = Hands::new(sockets, netlink);
-    let agent = Agent::new(config, now, hands, teller, recorder, systemd);
+    let condition = Condition::new(&config, &refusals, clock::moment());
+    let agent = Agent::new(config, now, hands, teller, recorder, systemd, condition);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
     agent.finish();

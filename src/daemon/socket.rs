@@ -1,5 +1,6 @@
-//! The kernel's sockets: VRRP, raw Ethernet frames, and waiting for them. The only `unsafe`.
-#![expect(unsafe_code, reason = "two calls have no safe form; each says why it is sound")]
+//! The kernel's sockets: VRRP, raw Ethernet frames, and waiting for them. The only `unsafe`, so
+//! that also one call stands here that has nothing to do with sockets, the scheduler's.
+#![expect(unsafe_code, reason = "these calls have no safe form; each says why it is sound")]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -133,7 +134,7 @@ impl VrrpSocket {
             Family::V4 => socket.bind_device_by_index_v4(interface)?,
             Family::V6 => socket.bind_device_by_index_v6(interface)?,
         }
-        socket.attach_filter(&filter::program(family, routers))?;
+        socket.attach_filter(&filter::vrrp(family, routers))?;
         discard_waiting(&socket)?;
         set_common_options(&socket)?;
         match family {
@@ -378,7 +379,7 @@ impl FrameSocket {
 
 /// The address of an interface for frames of a protocol (`packet(7)`).
 #[expect(clippy::cast_possible_truncation, reason = "the family is 17, the length is 20")]
-fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
+pub(crate) fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the platform's socket address types.
     let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
@@ -389,4 +390,17 @@ fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
     // SAFETY: the family says `sockaddr_ll`, whose fields are set above or zero, which is valid
     // for each of them, and the length is that of the type.
     unsafe { SockAddr::new(storage, length) }
+}
+
+/// Has the kernel run the calling thread round-robin at this real-time priority
+/// (`sched_setscheduler(2)`, `sched(7)`), and neither the threads nor the programs that it starts.
+///
+/// # Errors
+/// What the kernel says, `EPERM` without the permission.
+pub(crate) fn schedule_round_robin(priority: i32) -> nix::Result<()> {
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the kernel only reads `parameters`, which lives until the call is over. Zero is the
+    // calling thread.
+    Errno::result(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) }).map(drop)
 }

@@ -14,6 +14,7 @@
 )]
 
 mod addresses;
+mod condition;
 mod demo;
 mod election;
 mod failure;
@@ -66,6 +67,9 @@ fn main() -> std::process::ExitCode {
         supervision::ready_and_status,
         supervision::watchdog,
         supervision::stopping,
+        condition::held_up,
+        condition::real_time,
+        condition::refused,
         readme::configuration,
         demo::interrupted,
         demo::killed,

@@ -129,10 +129,15 @@ impl Agent {
     }
 
     /// What `systemctl status` would show now.
-    fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         let said = self.said();
         let status = said.iter().rev().find_map(|(_, line)| line.strip_prefix("STATUS="));
         status.unwrap_or_default().to_owned()
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has logged.

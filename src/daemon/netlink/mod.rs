@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 use self::watch::Watcher;
+use super::realtime::{self, Thread};
 use crate::engine::{Input, SystemError};
 use crate::model::{InterfaceName, VirtualAddress};
 
@@ -67,6 +68,8 @@ impl Netlink {
         let (started, first) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("netlink".to_owned()).spawn(move || {
+            // Where that is refused, the protocol thread is refused too, which says so.
+            let _ = realtime::schedule(Thread::Netlink);
             runtime.block_on(async {
                 match Watcher::start(names).await {
                     Ok((watcher, state)) => {

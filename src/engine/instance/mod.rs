@@ -121,7 +121,9 @@ impl Instance {
 
     /// The machine was suspended.
     pub(super) fn resume(&mut self, context: &Context<'_>, length: Span, out: &mut Vec<Action>) {
-        if self.router.resume(context.now.mono) {
+        // The others don't miss us so soon.
+        let is_short = length <= self.config.advertisement_interval.span().times(2);
+        if !is_short && self.router.resume(context.now.mono) {
             self.counters.overslept += 1;
             self.let_go(out);
             self.call_off(out);
