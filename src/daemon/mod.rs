@@ -4,6 +4,7 @@
 //! run ── agent (the loop) ── apply ── outbox (order)
 //!          │                   ├───── sockets ── socket (VRRP, frames)
 //!          │                   └───── netlink (a thread of its own)
+//!          ├── control (the operator's socket: a thread of its own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
@@ -13,6 +14,7 @@ mod background;
 mod check;
 mod cli;
 mod clock;
+mod control;
 mod demo;
 mod exit;
 mod filter;
@@ -25,6 +27,7 @@ mod record;
 mod replay;
 mod report;
 mod run;
+mod runtime;
 mod socket;
 mod sockets;
 mod systemd;

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use super::agent::Agent;
 use super::apply::Hands;
 use super::cli::RunOptions;
 use super::clock;
+use super::control::Control;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
@@ -15,8 +17,10 @@ use super::netlink::Netlink;
 use super::permission::{self, Missing};
 use super::record::Recorder;
 use super::report::Teller;
+use super::runtime;
 use super::sockets::Sockets;
 use super::systemd::Systemd;
+use crate::engine::story::Severity;
 use crate::model::{Config, InterfaceName};
 use crate::trace::Header;
 
@@ -86,13 +90,26 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
-    let teller = tried("starting the log", Teller::start())?;
+    let mut teller = tried("starting the log", Teller::start())?;
+    let control = control(&runtime::directory(options.runtime_directory.as_deref()), &mut teller);
     let hands = Hands::new(sockets, netlink);
-    let agent = Agent::new(config, now, hands, teller, recorder, systemd);
+    let agent = Agent::new(config, now, hands, teller, recorder, systemd, control);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
     agent.finish();
     tried("the agent had to end because something it cannot do without", result)
+}
+
+/// The control socket, or none: an agent that cannot be asked keeps its addresses all the same.
+fn control(directory: &Path, teller: &mut Teller) -> Control {
+    Control::start(directory).unwrap_or_else(|error| {
+        let text = format!(
+            "there is no control socket, so vipctl does not work: {error}; name a directory for it \
+             with --runtime-directory, or RuntimeDirectory= in the unit"
+        );
+        teller.notice(Severity::Warning, text);
+        Control::none()
+    })
 }
 
 /// The interfaces that the configuration names.
