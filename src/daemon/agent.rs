@@ -7,10 +7,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
 use super::condition::Condition;
+use super::control::{Asked, Control, Gone};
 use super::netlink::News;
 use super::record::Recorder;
 use super::report::Teller;
 use super::systemd::Systemd;
+use crate::api::{Handover, Request};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input};
 use crate::model::Config;
@@ -29,8 +31,20 @@ pub(crate) struct Agent {
     recorder: Option<Recorder>,
     systemd: Systemd,
     condition: Condition,
+    control: Control,
     alarm: Alarm,
     signals: Signals,
+}
+
+/// What connects an engine to the system.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) hands: Hands,
+    pub(crate) teller: Teller,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) systemd: Systemd,
+    pub(crate) condition: Condition,
+    pub(crate) control: Control,
 }
 
 #[derive(Debug)]
@@ -43,6 +57,7 @@ struct Signals {
 /// Why the loop woke up.
 enum Wake {
     Happened(Happened),
+    Asked(Result<Asked, Gone>),
     Stop,
     Reload,
     Look,
@@ -53,22 +68,15 @@ impl Agent {
     ///
     /// # Errors
     /// When the system refuses a timer or signals.
-    pub(crate) fn new(
-        config: Config,
-        now: Now,
-        hands: Hands,
-        teller: Teller,
-        recorder: Option<Recorder>,
-        systemd: Systemd,
-        condition: Condition,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, now: Now, shell: Shell) -> io::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        Ok(Self { engine, hands, teller, recorder, systemd, condition, alarm, signals })
+        let Shell { hands, teller, recorder, systemd, condition, control } = shell;
+        Ok(Self { engine, hands, teller, recorder, systemd, condition, control, alarm, signals })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -103,6 +111,7 @@ impl Agent {
                     self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
                 }
                 Wake::Happened(Happened::Readable) | Wake::Look => {}
+                Wake::Asked(asked) => self.take_request(asked),
                 Wake::Stop => {
                     self.systemd.stopping();
                     self.hand_in(clock::now(), Input::Stop);
@@ -128,12 +137,16 @@ impl Agent {
         }
     }
 
-    /// Waits for the last lines of the log and of the recording.
+    /// Waits for the last answers to clients, and the last lines of the log and of the recording.
     pub(crate) fn finish(self) {
-        if let Some(recorder) = self.recorder {
+        let Self { hands, control, recorder, teller, .. } = self;
+        // Whoever still waits for an answer of ours hears that there is none.
+        drop(hands);
+        control.finish();
+        if let Some(recorder) = recorder {
             recorder.finish();
         }
-        self.teller.finish();
+        teller.finish();
     }
 
     /// Hands in everything that has happened by now, except that time has passed.
@@ -170,6 +183,7 @@ impl Agent {
         let Signals { terminate, interrupt, hang_up } = &mut self.signals;
         let wake = tokio::select! {
             happened = self.hands.happens() => Wake::Happened(happened?),
+            asked = self.control.next() => Wake::Asked(asked),
             () = self.alarm.rings() => Wake::Look,
             _ = terminate.recv() => Wake::Stop,
             _ = interrupt.recv() => Wake::Stop,
@@ -182,6 +196,20 @@ impl Agent {
         match news {
             News::Input(input) => self.hand_in(now, input),
             News::Trouble(text) => self.teller.notice(Severity::Warning, text),
+        }
+    }
+
+    fn take_request(&mut self, asked: Result<Asked, Gone>) {
+        match asked {
+            Ok(Asked { request: Request::Handover(Handover { instance, to }), reply }) => {
+                let request = self.hands.waiting.admit(reply);
+                self.hand_in(clock::now(), Input::Handover { request, instance, to });
+            }
+            Err(Gone) => {
+                let text = "the control socket is no longer served: vipctl works again after a \
+                            restart of vipd; the virtual addresses are not touched by this";
+                self.teller.notice(Severity::Warning, text);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 
+use super::control::Waiting;
 use super::netlink::{AddressChange, Netlink, News, Outcomes, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
@@ -23,6 +24,8 @@ use crate::time::Mono;
 pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
+    /// The clients of the control socket whose requests the engine has.
+    pub(crate) waiting: Waiting,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
     changing: Option<Changing>,
@@ -55,6 +58,7 @@ impl Hands {
         Self {
             sockets,
             netlink,
+            waiting: Waiting::default(),
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
@@ -250,7 +254,11 @@ impl Hands {
                 Ok(())
             }
             Action::Watch { interface, addresses } => self.watch(interface, addresses),
-            Action::WriteDown { .. } | Action::Answer { .. } => Ok(()),
+            Action::Answer { request, answer } => {
+                self.waiting.answer(*request, answer.clone());
+                Ok(())
+            }
+            Action::WriteDown { .. } => Ok(()),
             Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())

@@ -52,6 +52,9 @@ pub(crate) struct RunOptions {
     /// Write every input and the engine's answers to FILE as JSON lines, for `vipd replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    /// Where the control socket is [default: the one that systemd has made, else /run/vipd]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) runtime_directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -100,5 +103,6 @@ mod tests {
         let Command::Run(options) = cli.command else { panic!("{cli:?}") };
         assert_eq!(options.config, PathBuf::from("/etc/vipd/vipd.yaml"));
         assert_eq!(options.record, None);
+        assert_eq!(options.runtime_directory, None);
     }
 }

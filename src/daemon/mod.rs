@@ -4,6 +4,7 @@
 //! run ── agent (the loop) ── apply ── outbox (order)
 //!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
+//!          ├── control (the operator's socket: a thread of its own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
@@ -15,6 +16,7 @@ mod check;
 mod cli;
 mod clock;
 mod condition;
+mod control;
 mod demo;
 mod exit;
 mod filter;
@@ -28,6 +30,7 @@ mod record;
 mod replay;
 mod report;
 mod run;
+mod runtime;
 mod socket;
 mod sockets;
 mod systemd;

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
-use super::agent::Agent;
+use super::agent::{Agent, Shell};
 use super::apply::Hands;
 use super::cli::RunOptions;
 use super::clock;
 use super::condition::Condition;
+use super::control::Control;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
@@ -17,6 +19,7 @@ use super::permission::{self, Missing};
 use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::report::Teller;
+use super::runtime;
 use super::sockets::Sockets;
 use super::systemd::Systemd;
 use crate::engine::story::Severity;
@@ -96,13 +99,27 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
     for refusal in &refusals {
         teller.notice(Severity::Warning, refusal.to_string());
     }
+    let control = control(&runtime::directory(options.runtime_directory.as_deref()), &mut teller);
     let hands = Hands::new(sockets, netlink);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let agent = Agent::new(config, now, hands, teller, recorder, systemd, condition);
+    let shell = Shell { hands, teller, recorder, systemd, condition, control };
+    let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
     agent.finish();
     tried("the agent had to end because something it cannot do without", result)
+}
+
+/// The control socket, or none: an agent that cannot be asked keeps its addresses all the same.
+fn control(directory: &Path, teller: &mut Teller) -> Control {
+    Control::start(directory).unwrap_or_else(|error| {
+        let text = format!(
+            "there is no control socket, so vipctl does not work: {error}; name a directory for it \
+             with --runtime-directory, or RuntimeDirectory= in the unit"
+        );
+        teller.notice(Severity::Warning, text);
+        Control::none()
+    })
 }
 
 /// The interfaces that the configuration names.

@@ -21,6 +21,7 @@ mod failure;
 mod forged;
 mod forgery;
 mod frames;
+mod handover;
 mod interfaces;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -53,6 +54,14 @@ fn main() -> std::process::ExitCode {
         interfaces::late,
         interfaces::replaced,
         interfaces::renamed,
+        handover::there_and_back,
+        handover::many_times,
+        handover::nobody_there,
+        handover::at_the_backup,
+        handover::unknown_names,
+        handover::stopped_meanwhile,
+        handover::control_socket,
+        handover::replay,
         preemption::always,
         preemption::never,
         preemption::after_a_delay,
