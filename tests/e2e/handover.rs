@@ -202,7 +202,9 @@ pub(crate) fn replay(lab: &Lab) {
     let mut command = Agent::command(one, &config(&group).yaml());
     let first = Agent::launch(one, command.arg("--record").arg(&recording));
     group.taken_over_by(one);
-    let _second = Agent::start(two, &config(&group));
+    let second = Agent::start(two, &config(&group));
+    // Whom it hasn't heard, it doesn't succeed.
+    second.reports(&["node11"]);
     hand_over(&group, one, two, "web");
     assert!(first.stop().success());
     let output = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(&recording).output();
