@@ -3,7 +3,12 @@
 //!
 //! Nothing of it outlives the test program: everything lives in its own PID, network and mount
 //! namespaces (and user namespace, where an ordinary user runs it).
-#![allow(dead_code, reason = "each of the test programs that include this page uses a part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each of the programs that include this page uses a part of it"
+)]
 
 mod group;
 mod harness;
