@@ -20,19 +20,23 @@ mod failure;
 mod forged;
 mod forgery;
 mod frames;
+mod gaps;
 mod interfaces;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
 mod preemption;
+mod random;
 mod readme;
 mod refusal;
 mod replay;
+mod starvation;
 mod supervision;
 mod tshark;
 
 fn main() -> std::process::ExitCode {
     lab::run(&lab::cases![
+        random::sequences,
         demo::to_the_end,
         election::first_start,
         election::alone,
@@ -44,6 +48,13 @@ fn main() -> std::process::ExitCode {
         failure::orderly_stop,
         failure::frozen_active,
         failure::frozen_backup,
+        gaps::frozen_for_10_s,
+        gaps::frozen_for_5_s,
+        gaps::frozen_for_2_s,
+        gaps::killed,
+        gaps::killed_and_released,
+        gaps::stopped,
+        gaps::preempted,
         links::down_at_the_active_node,
         links::down_at_the_backup,
         links::cable_pulled,
@@ -74,5 +85,7 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        // The last one: it takes the processor from all others.
+        starvation::of_the_processor,
     ])
 }
