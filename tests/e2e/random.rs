@@ -116,8 +116,8 @@ impl Node {
             Fault::Thaw => self.frozen,
             Fault::CableDown => !self.unplugged,
             Fault::CableUp => self.unplugged,
-            Fault::Partition => !self.cut_off,
-            Fault::Heal => self.cut_off,
+            Fault::Partition => !self.cut_off && !self.unplugged,
+            Fault::Heal => self.cut_off && !self.unplugged,
             Fault::DeleteAddress => true,
         }
     }
@@ -159,6 +159,11 @@ impl Play {
             let pause = PAUSE.mul_f64(random.f64());
             let _ = write!(told, ", {} ms,", pause.as_millis());
             sleep(pause);
+        }
+        if random.bool() {
+            // Long enough for a dead node's address to be held too long.
+            sleep(TWO_HOLDERS + PAUSE);
+            self.never_two(&told);
         }
         self.mend();
         let took = self.is_well(&told);
