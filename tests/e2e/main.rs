@@ -21,6 +21,7 @@ mod forged;
 mod forgery;
 mod frames;
 mod gaps;
+mod instruments;
 mod interfaces;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -48,6 +49,8 @@ fn main() -> std::process::ExitCode {
         failure::orderly_stop,
         failure::frozen_active,
         failure::frozen_backup,
+        instruments::gap,
+        instruments::two_holders,
         gaps::frozen_for_10_s,
         gaps::frozen_for_5_s,
         gaps::frozen_for_2_s,
