@@ -21,20 +21,25 @@ mod failure;
 mod forged;
 mod forgery;
 mod frames;
+mod gaps;
 mod handover;
+mod instruments;
 mod interfaces;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
 mod preemption;
+mod random;
 mod readme;
 mod refusal;
 mod replay;
+mod starvation;
 mod supervision;
 mod tshark;
 
 fn main() -> std::process::ExitCode {
     lab::run(&lab::cases![
+        random::sequences,
         demo::to_the_end,
         election::first_start,
         election::alone,
@@ -46,6 +51,15 @@ fn main() -> std::process::ExitCode {
         failure::orderly_stop,
         failure::frozen_active,
         failure::frozen_backup,
+        instruments::gap,
+        instruments::two_holders,
+        gaps::frozen_for_10_s,
+        gaps::frozen_for_5_s,
+        gaps::frozen_for_2_s,
+        gaps::killed,
+        gaps::killed_and_released,
+        gaps::stopped,
+        gaps::preempted,
         links::down_at_the_active_node,
         links::down_at_the_backup,
         links::cable_pulled,
@@ -87,5 +101,7 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        // The last one: it takes the processor from all others.
+        starvation::of_the_processor,
     ])
 }

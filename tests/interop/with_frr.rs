@@ -1,7 +1,7 @@
 //! vipd and FRR's vrrpd in one group.
 
 use crate::frr::Frr;
-use crate::keepalived::Keepalived;
+use crate::lab::Keepalived;
 use crate::lab::Lab;
 use crate::router::Vipd;
 use crate::scenario::{failover, no_preemption, reunion};

@@ -1,6 +1,6 @@
 //! vipd and keepalived in one group.
 
-use crate::keepalived::Keepalived;
+use crate::lab::Keepalived;
 use crate::lab::Lab;
 use crate::router::Vipd;
 use crate::scenario::{failover, no_preemption, replacement, reunion};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, io};
+use std::{env, io, thread};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
@@ -50,19 +50,24 @@ thread_local! {
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
-    let inside = env::var_os(INSIDE).is_some();
-    if !inside && !arguments.list {
+    let listing = arguments.list;
+    let go =
+        || libtest_mimic::run(&arguments, cases.iter().copied().map(trial).collect()).exit_code();
+    if listing { go() } else { in_namespaces(go) }
+}
+
+/// Does `work` inside: this program is started a second time for that.
+pub(crate) fn in_namespaces(work: impl FnOnce() -> ExitCode) -> ExitCode {
+    if env::var_os(INSIDE).is_none() {
         return outside().unwrap_or_else(|why| {
-            eprintln!("cannot make namespaces for the tests: {why}. Run them as root, or allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0).");
+            eprintln!("cannot make namespaces of our own: {why}. Run this as root, or allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0).");
             ExitCode::FAILURE
         });
     }
-    if inside {
-        enter().expect("a network and a mount namespace of our own");
-        // Shown with the logs of the case, not in the middle of the others.
-        panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string()))));
-    }
-    libtest_mimic::run(&arguments, cases.iter().copied().map(trial).collect()).exit_code()
+    enter().expect("a network and a mount namespace of our own");
+    // Shown with the logs of the case, not in the middle of the others.
+    panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string()))));
+    work()
 }
 
 /// Makes the PID (and user) namespace and waits for the program that runs in it.
@@ -99,9 +104,7 @@ fn enter() -> io::Result<()> {
 fn trial(case: Case) -> Trial {
     Trial::test(case.name, move || {
         let lab = Lab::new(case.name);
-        let outcome = catch_unwind(AssertUnwindSafe(|| (case.run)(&lab)));
-        let why = || PANIC.take().unwrap_or_default();
-        outcome.map_err(|_| Failed::from(format!("{}\n{}", why(), lab.logs())))
+        lab.attempt(|| (case.run)(&lab)).map_err(|why| format!("{why}\n{}", lab.logs()).into())
     })
 }
 
@@ -113,12 +116,34 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    fn new(name: &'static str) -> Self {
+    /// A new one, for a case or a part of it.
+    pub(crate) fn new(name: &'static str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = Path::new(DIRECTORY).join(number.to_string());
         fs::create_dir(&directory).expect("a directory for the case");
         Self { name, number, directory }
+    }
+
+    /// Does `work`, and says why where it panics.
+    pub(crate) fn attempt<T>(&self, work: impl FnOnce() -> T) -> Result<T, String> {
+        let outcome = catch_unwind(AssertUnwindSafe(work));
+        outcome.map_err(|_| format!("{}: {}", self.name, PANIC.take().unwrap_or_default()))
+    }
+
+    /// Does `work` several times at once, each time in a corner of its own, and fails with
+    /// everything that failed.
+    pub(crate) fn in_parallel(&self, times: usize, work: impl Fn(&Lab, usize) + Sync) {
+        let part = |place| {
+            let lab = Lab::new(self.name);
+            lab.attempt(|| work(&lab, place)).map_err(|why| format!("{why}\n{}", lab.logs()))
+        };
+        let failed: Vec<String> = thread::scope(|scope| {
+            let part = &part;
+            let all: Vec<_> = (0..times).map(|place| scope.spawn(move || part(place))).collect();
+            all.into_iter().filter_map(|one| one.join().expect("it was caught").err()).collect()
+        });
+        assert!(failed.is_empty(), "{} of {times} failed:\n{}", failed.len(), failed.join("\n"));
     }
 
     /// Whether root started the tests, rather than an ordinary user who is root only in here.
@@ -142,7 +167,7 @@ impl Lab {
     }
 
     /// Every log of this case, one after the other.
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut files: Vec<PathBuf> = fs::read_dir(&self.directory)
             .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
             .unwrap_or_default();

@@ -3,23 +3,36 @@
 //!
 //! Nothing of it outlives the test program: everything lives in its own PID, network and mount
 //! namespaces (and user namespace, where an ordinary user runs it).
-#![allow(dead_code, reason = "each of the test programs that include this page uses a part")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each of the programs that include this page uses a part of it"
+)]
 
 mod group;
 mod harness;
+mod holders;
+mod keepalived;
+mod meter;
 mod process;
 mod segment;
 mod tap;
+mod tools;
 mod traffic;
 mod vipd;
 mod wait;
 
 pub(crate) use group::{BOUND, Group};
-pub(crate) use harness::{Case, Lab, run};
+pub(crate) use harness::{Case, Lab, in_namespaces, run};
+pub(crate) use holders::Holders;
+pub(crate) use keepalived::{Keepalived, KeepalivedConfig};
+pub(crate) use meter::Meter;
 pub(crate) use process::Process;
 pub(crate) use segment::{Host, Segment};
 pub(crate) use tap::Tap;
-pub(crate) use traffic::Client;
+pub(crate) use tools::{hand_over, release};
+pub(crate) use traffic::{Client, Responders};
 pub(crate) use vipd::{Agent, Config, VIP, VRID};
 pub(crate) use wait::{steadily, within};
 

@@ -39,6 +39,11 @@ impl Process {
         nix::sys::signal::kill(self.pid(), signal).expect("a signal to a program of ours");
     }
 
+    /// Sends a signal to the program and to what it has started.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        killpg(self.pid(), signal).expect("a signal to programs of ours");
+    }
+
     /// Kills the program and what it has started, as a crash would: nothing is tidied up.
     pub(crate) fn kill(mut self) {
         self.end();

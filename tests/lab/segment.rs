@@ -73,24 +73,57 @@ impl Segment {
         segment
     }
 
+    /// Adds a second switch, joined to the first one by a link.
+    pub(crate) fn extend(&self) {
+        self.switch.inside(|| {
+            execute("ip link add name far type bridge");
+            execute("ip link set far up");
+            execute("ip link add name link-near type veth peer name link-far");
+            execute("ip link set link-near master bridge up");
+            execute("ip link set link-far master far up");
+        });
+    }
+
+    /// Lets the link between the two switches carry nothing, or everything again. Neither switch
+    /// notices: they have carrier, and keep what they have learnt.
+    pub(crate) fn join(&self, joined: bool) {
+        let state = if joined { "forwarding" } else { "disabled" };
+        for port in ["link-near", "link-far"] {
+            self.switch.inside(|| execute(&format!("bridge link set dev {port} state {state}")));
+        }
+    }
+
     /// A new host: `eth0` with the address 10.77.0.`number`/24.
     pub(crate) fn host(&self, number: u8) -> Host {
+        self.host_at(number, "bridge")
+    }
+
+    /// The same, at the second switch.
+    pub(crate) fn far_host(&self, number: u8) -> Host {
+        self.host_at(number, "far")
+    }
+
+    fn host_at(&self, number: u8, bridge: &str) -> Host {
         let namespace = Namespace::new(format!("{}-{number}", self.prefix));
         let address = Ipv4Addr::new(10, 77, 0, number);
         let directory = self.directory.clone();
         let host = Host { number, address, namespace, directory };
         host.run("ip link set lo up");
-        self.connect(&host, "eth0");
+        self.connect_at(&host, "eth0", bridge);
         host
     }
 
     /// Gives a host an interface on this segment, with the host's address.
     pub(crate) fn connect(&self, host: &Host, interface: &str) {
+        self.connect_at(host, interface, "bridge");
+    }
+
+    fn connect_at(&self, host: &Host, interface: &str, bridge: &str) {
         let (switch, port) = (&self.switch.name, port(host));
         host.run(&format!(
             "ip link add name {interface} type veth peer name {port} netns {switch}"
         ));
-        self.switch.inside(|| execute(&format!("ip link set {port} master bridge up")));
+        self.switch.inside(|| execute(&format!("ip link set {port} master {bridge} up")));
         host.run(&format!("ip address add {}/24 dev {interface}", host.address));
         host.run(&format!("ip link set {interface} up"));
     }

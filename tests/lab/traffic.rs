@@ -11,7 +11,7 @@ use socket2::{Domain, Socket, Type};
 use super::Host;
 
 /// Where the hosts answer.
-const PORT: u16 = 4711;
+pub(super) const PORT: u16 = 4711;
 
 /// How often the client asks.
 const EVERY: Duration = Duration::from_millis(1);
@@ -26,11 +26,37 @@ struct Answer {
     host: u8,
 }
 
+/// Hosts that answer for the virtual address while they have it: with the question and their
+/// number.
+pub(crate) struct Responders {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Responders {
+    /// Starts one on each of `hosts`.
+    pub(crate) fn start(hosts: &[&Host], vip: Ipv4Addr) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let threads = hosts.iter().map(|host| responder(host, vip, &over)).collect();
+        Self { over, threads }
+    }
+}
+
+impl Drop for Responders {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Asks `vip` every millisecond and remembers who answered when.
 pub(crate) struct Client {
     answers: Arc<Mutex<Vec<Answer>>>,
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    _responders: Responders,
 }
 
 impl Client {
@@ -38,7 +64,7 @@ impl Client {
     pub(crate) fn start(client: &Host, hosts: &[&Host], vip: Ipv4Addr) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(Mutex::new(Vec::new()));
-        let mut threads: Vec<_> = hosts.iter().map(|host| responder(host, vip, &over)).collect();
+        let mut threads = Vec::new();
         let socket = client.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)));
         let socket = Arc::new(socket.expect("the client's socket"));
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -50,7 +76,7 @@ impl Client {
             let (over, answers) = (Arc::clone(&over), Arc::clone(&answers));
             move || listen(&socket, vip, &over, &answers)
         }));
-        Self { answers, over, threads }
+        Self { answers, over, threads, _responders: Responders::start(hosts, vip) }
     }
 
     /// Who answered last, if anyone did within the last `recently`.
@@ -100,9 +126,9 @@ fn responder(host: &Host, vip: Ipv4Addr, over: &Arc<AtomicBool>) -> JoinHandle<(
     thread::spawn(move || {
         let mut question = [0; 16];
         while !over.load(Ordering::Relaxed) {
-            if let Ok((_, from)) = socket.recv_from(&mut question) {
+            if let Ok((length, from)) = socket.recv_from(&mut question) {
                 // An answer that cannot be sent is a question without an answer.
-                let _ = socket.send_to(&[number], from);
+                let _ = socket.send_to(&[&question[..length], &[number]].concat(), from);
             }
         }
     })
@@ -117,13 +143,14 @@ fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool) {
 }
 
 fn listen(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool, answers: &Mutex<Vec<Answer>>) {
-    let mut answer = [0; 1];
+    let mut answer = [0; 16];
     while !over.load(Ordering::Relaxed) {
         // Errors: nothing has come, or "host unreachable", said of an earlier question.
-        if let Ok((_, from)) = socket.recv_from(&mut answer)
+        if let Ok((length, from)) = socket.recv_from(&mut answer)
             && from.ip() == vip
+            && let Some(&host) = answer[..length].last()
         {
-            let answer = Answer { at: Instant::now(), host: answer[0] };
+            let answer = Answer { at: Instant::now(), host };
             answers.lock().expect("the answers").push(answer);
         }
     }

@@ -209,6 +209,8 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
+        // An empty message wakes the thread: what follows a crash should not wait for it.
+        let _ = UnixDatagram::unbound().and_then(|socket| socket.send_to(b"", &self.path));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -1,0 +1,297 @@
+//! Short random sequences of faults against real agents.
+//!
+//! `VIPD_RANDOM_SEED=N` plays one sequence alone.
+
+use std::env;
+use std::fmt::Write as _;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use nix::sys::signal::Signal;
+
+use crate::lab::{Agent, Group, Holders, Host, Lab, Process, VIP, release, within};
+
+/// How many sequences are played: their seeds are 0 and up.
+const SEQUENCES: u64 = 200;
+
+/// How many groups play them at the same time.
+const GROUPS: usize = 10;
+
+/// The nodes of a group, in the order of preference.
+const NODES: [u8; 3] = [11, 12, 13];
+
+/// How many faults a sequence has.
+const FAULTS: std::ops::RangeInclusive<usize> = 2..=5;
+
+/// The longest time between two of them.
+const PAUSE: Duration = Duration::from_millis(400);
+
+/// The shortest lease, in milliseconds.
+const LEASE: u64 = 1000;
+
+/// How much later the kernel may end it.
+const GRANULARITY: u64 = 500;
+
+/// What a busy machine may add.
+const NOISE: u64 = 1500;
+
+/// The longest time that two nodes may hold the address on a whole segment.
+const TWO_HOLDERS: Duration = Duration::from_millis(LEASE + GRANULARITY + NOISE);
+
+/// How long the group may take to be well when everything is mended.
+const MENDED: Duration = Duration::from_secs(10);
+
+/// How long it has to be well then.
+const WELL: Duration = Duration::from_millis(300);
+
+/// Rule: whatever happened before, once everything is mended exactly one node, the preferred one,
+/// has the address and serves the client; and on a whole segment there are never two for longer
+/// than a dead node's lease lasts.
+pub(crate) fn sequences(lab: &Lab) {
+    if let Ok(seed) = env::var("VIPD_RANDOM_SEED") {
+        let seed = seed.parse().expect("VIPD_RANDOM_SEED is a number");
+        return Play::new(lab).sequence(lab, seed);
+    }
+    let start = Instant::now();
+    lab.in_parallel(GROUPS, |lab, place| {
+        let mut play = Play::new(lab);
+        for seed in (place as u64..SEQUENCES).step_by(GROUPS) {
+            let outcome = lab.attempt(|| play.sequence(lab, seed));
+            outcome.unwrap_or_else(|why| panic!("VIPD_RANDOM_SEED={seed} fails: {why}"));
+        }
+    });
+    lab.note(format!("{SEQUENCES} sequences in {:?}", start.elapsed()));
+}
+
+/// What can happen to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    KillAndRelease,
+    Stop,
+    Start,
+    Freeze,
+    Thaw,
+    CableDown,
+    CableUp,
+    Partition,
+    Heal,
+    DeleteAddress,
+}
+
+impl Fault {
+    const ALL: [Self; 11] = [
+        Self::Kill,
+        Self::KillAndRelease,
+        Self::Stop,
+        Self::Start,
+        Self::Freeze,
+        Self::Thaw,
+        Self::CableDown,
+        Self::CableUp,
+        Self::Partition,
+        Self::Heal,
+        Self::DeleteAddress,
+    ];
+}
+
+/// A node's condition.
+#[derive(Default)]
+struct Node {
+    agent: Option<Agent>,
+    frozen: bool,
+    unplugged: bool,
+    cut_off: bool,
+}
+
+impl Node {
+    /// Whether this can happen to it now.
+    fn allows(&self, fault: Fault) -> bool {
+        let runs = self.agent.is_some() && !self.frozen;
+        match fault {
+            Fault::Kill | Fault::KillAndRelease => self.agent.is_some(),
+            Fault::Stop | Fault::Freeze => runs,
+            Fault::Start => self.agent.is_none(),
+            Fault::Thaw => self.frozen,
+            Fault::CableDown => !self.unplugged,
+            Fault::CableUp => self.unplugged,
+            Fault::Partition => !self.cut_off && !self.unplugged,
+            Fault::Heal => self.cut_off && !self.unplugged,
+            Fault::DeleteAddress => true,
+        }
+    }
+}
+
+/// A group and what has happened to it.
+struct Play {
+    group: Group,
+    holders: Holders,
+    nodes: Vec<Node>,
+    /// Since when no node is cut off from the others; `None` while one is.
+    whole_since: Option<Instant>,
+}
+
+impl Play {
+    /// A group that is well.
+    fn new(lab: &Lab) -> Self {
+        let group = Group::new(lab, &NODES);
+        let holders = Holders::watch(&group.nodes.iter().collect::<Vec<_>>(), VIP);
+        let nodes = NODES.map(|_| Node::default()).into();
+        let mut play = Self { group, holders, nodes, whole_since: Some(Instant::now()) };
+        play.mend();
+        play.is_well("at the start");
+        play
+    }
+
+    /// Plays one sequence and mends everything after it.
+    fn sequence(&mut self, lab: &Lab, seed: u64) {
+        let mut random = Rng::with_seed(seed);
+        let mut told = format!("sequence {seed}:");
+        self.whole_since = Some(Instant::now());
+        for _ in 0..random.usize(FAULTS) {
+            let (place, fault) = self.draw(&mut random);
+            let _ = write!(told, " {fault:?} {}", NODES[place]);
+            if fault == Fault::Partition {
+                self.never_two(&told);
+            }
+            self.suffer(place, fault);
+            let pause = PAUSE.mul_f64(random.f64());
+            let _ = write!(told, ", {} ms,", pause.as_millis());
+            sleep(pause);
+        }
+        if random.bool() {
+            // Long enough for a dead node's address to be held too long.
+            sleep(TWO_HOLDERS + PAUSE);
+            self.never_two(&told);
+        }
+        self.mend();
+        let took = self.is_well(&told);
+        self.never_two(&told);
+        lab.note(format!("{told} well after {took:?}"));
+    }
+
+    fn draw(&self, random: &mut Rng) -> (usize, Fault) {
+        loop {
+            let place = random.usize(..self.nodes.len());
+            let fault = Fault::ALL[random.usize(..Fault::ALL.len())];
+            if self.nodes[place].allows(fault) {
+                return (place, fault);
+            }
+        }
+    }
+
+    /// Lets it happen.
+    fn suffer(&mut self, place: usize, fault: Fault) {
+        self.apply(place, fault);
+        let whole = self.nodes.iter().all(|node| !node.cut_off);
+        let since = self.whole_since.unwrap_or_else(Instant::now);
+        self.whole_since = whole.then_some(since);
+    }
+
+    fn apply(&mut self, place: usize, fault: Fault) {
+        let (node, host, segment) =
+            (&mut self.nodes[place], &self.group.nodes[place], &self.group.segment);
+        match fault {
+            Fault::Kill => kill(node),
+            Fault::KillAndRelease => {
+                kill(node);
+                release(host).expect("a release");
+            }
+            Fault::Stop => {
+                let status = node.agent.take().map(Agent::stop);
+                assert!(status.is_some_and(|status| status.success()), "{status:?}");
+            }
+            Fault::Start => {
+                let yaml = config(&self.group).yaml();
+                node.agent = Some(Agent::launch(host, &mut Agent::command(host, &yaml)));
+            }
+            Fault::Freeze => {
+                signal(node, Signal::SIGSTOP);
+                node.frozen = true;
+            }
+            Fault::Thaw => {
+                signal(node, Signal::SIGCONT);
+                node.frozen = false;
+            }
+            Fault::CableDown => {
+                segment.cable(host, "down");
+                node.unplugged = true;
+            }
+            Fault::CableUp => {
+                segment.cable(host, "up");
+                // The switch forgets what its port was told when the link goes down.
+                node.unplugged = false;
+                node.cut_off = false;
+            }
+            Fault::Partition => {
+                segment.partition(host);
+                node.cut_off = true;
+            }
+            Fault::Heal => {
+                segment.heal(host);
+                node.cut_off = false;
+            }
+            Fault::DeleteAddress => delete_address(host),
+        }
+    }
+
+    /// Undoes everything.
+    fn mend(&mut self) {
+        for place in 0..self.nodes.len() {
+            for fault in [Fault::CableUp, Fault::Heal, Fault::Thaw, Fault::Start] {
+                if self.nodes[place].allows(fault) {
+                    self.suffer(place, fault);
+                }
+            }
+        }
+    }
+
+    /// Waits until the preferred node alone has the address and serves the client, and stays so.
+    #[track_caller]
+    fn is_well(&self, told: &str) -> Duration {
+        let preferred = NODES[0];
+        let served_by = || self.group.client.answered_by(WELL / 3);
+        let mut since: Option<Instant> = None;
+        within(MENDED, &format!("node {preferred} serves alone after {told}"), || {
+            if self.holders.now() == [preferred] && served_by() == Some(preferred) {
+                since.get_or_insert_with(Instant::now).elapsed() >= WELL
+            } else {
+                since = None;
+                false
+            }
+        })
+    }
+
+    /// Never did two nodes hold the address for long on the segment, if it is whole.
+    #[track_caller]
+    fn never_two(&self, told: &str) {
+        let Some(from) = self.whole_since else { return };
+        let longest = self.holders.longest_together(from);
+        assert!(longest <= TWO_HOLDERS, "two nodes held the address for {longest:?} after {told}");
+    }
+}
+
+fn config(group: &Group) -> crate::lab::Config {
+    group.config().set("advertisement_interval", "100ms")
+}
+
+fn kill(node: &mut Node) {
+    node.frozen = false;
+    if let Some(agent) = node.agent.take() {
+        agent.kill();
+    }
+}
+
+fn signal(node: &Node, signal: Signal) {
+    node.agent.as_ref().expect("an agent runs").signal(signal);
+}
+
+/// Another program's hand on the address, if it is there.
+fn delete_address(host: &Host) {
+    let command = format!("ip address delete {VIP}/24 dev eth0 2>/dev/null");
+    let mut shell = std::process::Command::new("sh");
+    let log = host.directory().join("delete-address");
+    let shell = host.inside(|| Process::start(shell.arg("-c").arg(command), &log));
+    shell.exit();
+}
