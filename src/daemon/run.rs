@@ -92,8 +92,8 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
     };
     let mut teller = tried("starting the log", Teller::start())?;
     let control = control(&runtime::directory(options.runtime_directory.as_deref()), &mut teller);
-    let hands = Hands::new(sockets, netlink);
-    let agent = Agent::new(config, now, hands, teller, recorder, systemd, control);
+    let hands = Hands::new(sockets, netlink, control);
+    let agent = Agent::new(config, now, hands, teller, recorder, systemd);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
     agent.finish();
