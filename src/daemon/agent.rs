@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
 use super::condition::Condition;
-use super::control::{Asked, Control, Gone};
+use super::control::{Asked, Gone};
 use super::netlink::News;
 use super::record::Recorder;
 use super::report::Teller;
@@ -31,7 +31,6 @@ pub(crate) struct Agent {
     recorder: Option<Recorder>,
     systemd: Systemd,
     condition: Condition,
-    control: Control,
     alarm: Alarm,
     signals: Signals,
 }
@@ -44,7 +43,6 @@ pub(crate) struct Shell {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) systemd: Systemd,
     pub(crate) condition: Condition,
-    pub(crate) control: Control,
 }
 
 #[derive(Debug)]
@@ -57,7 +55,6 @@ struct Signals {
 /// Why the loop woke up.
 enum Wake {
     Happened(Happened),
-    Asked(Result<Asked, Gone>),
     Stop,
     Reload,
     Look,
@@ -75,8 +72,8 @@ impl Agent {
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        let Shell { hands, teller, recorder, systemd, condition, control } = shell;
-        Ok(Self { engine, hands, teller, recorder, systemd, condition, control, alarm, signals })
+        let Shell { hands, teller, recorder, systemd, condition } = shell;
+        Ok(Self { engine, hands, teller, recorder, systemd, condition, alarm, signals })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -110,8 +107,8 @@ impl Agent {
                 Wake::Happened(Happened::Settled(outcomes)) => {
                     self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
                 }
+                Wake::Happened(Happened::Asked(asked)) => self.take_request(asked),
                 Wake::Happened(Happened::Readable) | Wake::Look => {}
-                Wake::Asked(asked) => self.take_request(asked),
                 Wake::Stop => {
                     self.systemd.stopping();
                     self.hand_in(clock::now(), Input::Stop);
@@ -139,14 +136,11 @@ impl Agent {
 
     /// Waits for the last answers to clients, and the last lines of the log and of the recording.
     pub(crate) fn finish(self) {
-        let Self { hands, control, recorder, teller, .. } = self;
-        // Whoever still waits for an answer of ours hears that there is none.
-        drop(hands);
-        control.finish();
-        if let Some(recorder) = recorder {
+        self.hands.control.finish();
+        if let Some(recorder) = self.recorder {
             recorder.finish();
         }
-        teller.finish();
+        self.teller.finish();
     }
 
     /// Hands in everything that has happened by now, except that time has passed.
@@ -183,7 +177,6 @@ impl Agent {
         let Signals { terminate, interrupt, hang_up } = &mut self.signals;
         let wake = tokio::select! {
             happened = self.hands.happens() => Wake::Happened(happened?),
-            asked = self.control.next() => Wake::Asked(asked),
             () = self.alarm.rings() => Wake::Look,
             _ = terminate.recv() => Wake::Stop,
             _ = interrupt.recv() => Wake::Stop,
@@ -202,7 +195,7 @@ impl Agent {
     fn take_request(&mut self, asked: Result<Asked, Gone>) {
         match asked {
             Ok(Asked { request: Request::Handover(Handover { instance, to }), reply }) => {
-                let request = self.hands.waiting.admit(reply);
+                let request = self.hands.control.admit(reply);
                 self.hand_in(clock::now(), Input::Handover { request, instance, to });
             }
             Err(Gone) => {

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 
-use super::control::Waiting;
+use super::control::{Asked, Control, Gone};
 use super::netlink::{AddressChange, Netlink, News, Outcomes, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
@@ -24,8 +24,7 @@ use crate::time::Mono;
 pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
-    /// The clients of the control socket whose requests the engine has.
-    pub(crate) waiting: Waiting,
+    pub(crate) control: Control,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
     changing: Option<Changing>,
@@ -49,16 +48,18 @@ pub(crate) enum Happened {
     /// Packets may have arrived.
     Readable,
     News(News),
+    /// A client wants something.
+    Asked(Result<Asked, Gone>),
     /// What the kernel says to address changes; `None` where nobody is left to say it.
     Settled(Option<Outcomes>),
 }
 
 impl Hands {
-    pub(crate) fn new(sockets: Sockets, netlink: Netlink) -> Self {
+    pub(crate) fn new(sockets: Sockets, netlink: Netlink, control: Control) -> Self {
         Self {
             sockets,
             netlink,
-            waiting: Waiting::default(),
+            control,
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
@@ -125,7 +126,7 @@ impl Hands {
     /// # Errors
     /// When the thread that talks to the kernel has ended.
     pub(crate) async fn happens(&mut self) -> io::Result<Happened> {
-        let Self { sockets, netlink, changing, .. } = self;
+        let Self { sockets, netlink, control, changing, .. } = self;
         let settled = async {
             match changing {
                 Some(changing) => (&mut changing.outcomes).await.ok(),
@@ -135,6 +136,7 @@ impl Hands {
         tokio::select! {
             () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
             news = netlink.next() => news.map(Happened::News),
+            asked = control.next() => Ok(Happened::Asked(asked)),
             outcomes = settled => Ok(Happened::Settled(outcomes)),
         }
     }
@@ -255,7 +257,7 @@ impl Hands {
             }
             Action::Watch { interface, addresses } => self.watch(interface, addresses),
             Action::Answer { request, answer } => {
-                self.waiting.answer(*request, answer.clone());
+                self.control.answer(*request, answer.clone());
                 Ok(())
             }
             Action::WriteDown { .. } => Ok(()),

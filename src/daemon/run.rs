@@ -100,9 +100,9 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
         teller.notice(Severity::Warning, refusal.to_string());
     }
     let control = control(&runtime::directory(options.runtime_directory.as_deref()), &mut teller);
-    let hands = Hands::new(sockets, netlink);
+    let hands = Hands::new(sockets, netlink, control);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let shell = Shell { hands, teller, recorder, systemd, condition, control };
+    let shell = Shell { hands, teller, recorder, systemd, condition };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;

@@ -37,6 +37,7 @@ pub(crate) struct Asked {
 pub(crate) struct Control {
     /// None where the thread has not started or has ended.
     requests: Option<mpsc::Receiver<Asked>>,
+    waiting: Waiting,
     /// Disconnected when the thread has ended.
     done: std_mpsc::Receiver<()>,
 }
@@ -58,7 +59,7 @@ impl Control {
 
     /// One that nobody can ask.
     pub(crate) fn none() -> Self {
-        Self { requests: None, done: std_mpsc::channel().1 }
+        Self { requests: None, waiting: Waiting::default(), done: std_mpsc::channel().1 }
     }
 
     /// Starts the thread. Its work ends when the receiver of its requests is dropped.
@@ -70,7 +71,7 @@ impl Control {
             let _ending: std_mpsc::Sender<()> = ending;
             work(sender);
         })?;
-        Ok(Self { requests: Some(requests), done })
+        Ok(Self { requests: Some(requests), waiting: Waiting::default(), done })
     }
 
     /// Waits for a request. Says once that the thread has ended; then there are no more.
@@ -85,33 +86,43 @@ impl Control {
         }
     }
 
-    /// Takes no more requests, removes the socket, and waits for the last answers to be written,
-    /// but not for clients that do not read them. Says whether the thread has ended.
-    pub(crate) fn finish(mut self) -> bool {
-        self.requests = None;
-        self.done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
+    /// Gives a request its number. Its client waits for the answer with this number.
+    pub(crate) fn admit(&mut self, reply: oneshot::Sender<Response>) -> u64 {
+        self.waiting.admit(reply)
+    }
+
+    /// Passes the engine's answer to whoever waits for it. A client that has gone is no error.
+    pub(crate) fn answer(&mut self, request: u64, answer: HandoverAnswer) {
+        self.waiting.answer(request, answer);
+    }
+
+    /// Takes no more requests, removes the socket, tells who still waits that there is no answer,
+    /// and waits for the last lines to be written, but not for clients that do not read them. Says
+    /// whether the thread has ended.
+    pub(crate) fn finish(self) -> bool {
+        let Self { requests, waiting, done } = self;
+        drop((requests, waiting));
+        done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
     }
 }
 
 /// The clients that wait for an answer of the engine, by the numbers of their requests. Dropping
 /// it tells them that vipd stopped.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+struct Waiting {
     last: u64,
     clients: BTreeMap<u64, oneshot::Sender<Response>>,
 }
 
 impl Waiting {
-    /// Gives a request its number.
-    pub(crate) fn admit(&mut self, reply: oneshot::Sender<Response>) -> u64 {
+    fn admit(&mut self, reply: oneshot::Sender<Response>) -> u64 {
         self.clients.retain(|_, client| !client.is_closed());
         self.last += 1;
         self.clients.insert(self.last, reply);
         self.last
     }
 
-    /// Passes the engine's answer to whoever waits for it. A client that has gone is no error.
-    pub(crate) fn answer(&mut self, request: u64, answer: HandoverAnswer) {
+    fn answer(&mut self, request: u64, answer: HandoverAnswer) {
         if let Some(client) = self.clients.remove(&request) {
             let _ = client.send(Response::Handover(answer));
         }

@@ -77,24 +77,23 @@ fn next(control: &mut Control) -> Result<Asked, Gone> {
 fn each_client_gets_its_own_answer() {
     let directory = Directory::new();
     let mut control = Control::start(&directory.0).unwrap();
-    let mut waiting = Waiting::default();
-    let mut ask = |instance: &str| {
+    let ask = |control: &mut Control, instance: &str| {
         let handover = Handover { instance: instance.try_into().unwrap(), to: None };
         let request = Request::Handover(handover);
         let client = directory.client(&api::line(&request).unwrap());
-        let asked = next(&mut control).unwrap();
+        let asked = next(control).unwrap();
         assert_eq!(asked.request, request);
-        (client, waiting.admit(asked.reply))
+        (client, control.admit(asked.reply))
     };
-    let (first, number) = ask("web");
-    let (second, other) = ask("mail");
+    let (first, number) = ask(&mut control, "web");
+    let (second, other) = ask(&mut control, "mail");
     assert_ne!(number, other);
     let leaving = HandoverAnswer::Refused(HandoverRefusal::Leaving);
-    waiting.answer(other, leaving.clone());
+    control.answer(other, leaving.clone());
     assert_eq!(response(second), Response::Handover(leaving));
-    waiting.answer(number, nobody());
+    control.answer(number, nobody());
     assert_eq!(response(first), Response::Handover(nobody()));
-    waiting.answer(number, nobody());
+    control.answer(number, nobody());
     assert!(control.finish());
 }
 
@@ -175,14 +174,13 @@ fn one_client_too_many_is_turned_away() {
 fn the_end_is_told_to_those_who_wait() {
     let directory = Directory::new();
     let mut control = Control::start(&directory.0).unwrap();
-    let mut waiting = Waiting::default();
     let admitted = directory.client(HANDOVER);
-    waiting.admit(next(&mut control).unwrap().reply);
+    let asked = next(&mut control).unwrap();
+    control.admit(asked.reply);
     let queued = directory.client(HANDOVER);
     while control.requests.as_ref().unwrap().is_empty() {
         thread::yield_now();
     }
-    drop(waiting);
     assert!(control.finish());
     assert_error(admitted, "vipd stopped before it answered");
     assert_error(queued, "vipd stopped before it answered");
