@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
+//!          │                   ├───── held (what `release` finds when we are dead)
 //!          │                   ├───── sockets ── socket (VRRP, frames)
 //!          │                   └───── netlink (a thread of its own)
 //!          └── report, record (threads that may block), systemd
@@ -16,15 +17,18 @@ mod clock;
 mod demo;
 mod exit;
 mod filter;
+mod held;
 mod load;
 mod log;
 mod netlink;
 mod outbox;
 mod permission;
 mod record;
+mod release;
 mod replay;
 mod report;
 mod run;
+mod runtime;
 mod socket;
 mod sockets;
 mod systemd;
@@ -48,6 +52,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => run::main(&options).into(),
+        Command::Release(options) => release::main(&options).into(),
         Command::Check(options) => check::main(&options).into(),
         Command::Replay(options) => replay::main(&options.file).into(),
         Command::Demo(options) => demo::main(&options),

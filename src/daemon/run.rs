@@ -9,12 +9,15 @@ use super::apply::Hands;
 use super::cli::RunOptions;
 use super::clock;
 use super::exit::Exit;
+use super::held::HeldFile;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
 use super::record::Recorder;
+use super::release;
 use super::report::Teller;
+use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::sockets::Sockets;
 use super::systemd::Systemd;
 use crate::model::{Config, InterfaceName};
@@ -25,6 +28,7 @@ use crate::trace::Header;
 enum Failure {
     Config(LoadError),
     Permission(Missing),
+    Runtime(Refusal),
     System { tried: String, error: io::Error },
 }
 
@@ -33,6 +37,7 @@ impl Failure {
         match self {
             Self::Config(_) => Exit::Config,
             Self::Permission(_) => Exit::Permission,
+            Self::Runtime(refusal) => refusal.exit(),
             Self::System { .. } => Exit::System,
         }
     }
@@ -43,6 +48,12 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Permission(missing) => write!(f, "{missing}"),
+            Self::Runtime(refusal @ Refusal::Busy { .. }) => write!(
+                f,
+                "{refusal}\n  stop that one first, or give this one a directory of its own with \
+                 --runtime-directory DIR (and no virtual router that the other one has)"
+            ),
+            Self::Runtime(refusal) => write!(f, "{refusal}"),
             Self::System { tried, error } => write!(f, "vipd: {tried} failed: {error}"),
         }
     }
@@ -68,12 +79,15 @@ pub(crate) fn main(options: &RunOptions) -> Exit {
 fn run(options: &RunOptions) -> Result<(), Failure> {
     let config = load::file(&options.config, None).map_err(Failure::Config)?;
     permission::check().map_err(Failure::Permission)?;
+    let path = runtime::path(options.runtime.directory.as_deref());
+    let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
     log::start();
+    release::sweep_at_start(&directory.held());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    tried("starting the event loop", runtime)?.block_on(serve(options, config))
+    tried("starting the event loop", runtime)?.block_on(serve(options, config, directory.held()))
 }
 
-async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
+async fn serve(options: &RunOptions, config: Config, held: HeldFile) -> Result<(), Failure> {
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
@@ -87,7 +101,7 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
         None => None,
     };
     let teller = tried("starting the log", Teller::start())?;
-    let hands = Hands::new(sockets, netlink);
+    let hands = Hands::new(sockets, netlink, held);
     let agent = Agent::new(config, now, hands, teller, recorder, systemd);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
