@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 use super::control::{Asked, Control, Gone};
-use super::netlink::{AddressChange, Netlink, News, Outcomes, system_error};
+use super::held::HeldFile;
+use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
@@ -25,6 +26,7 @@ pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
     pub(crate) control: Control,
+    held: HeldFile,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
     changing: Option<Changing>,
@@ -55,10 +57,16 @@ pub(crate) enum Happened {
 }
 
 impl Hands {
-    pub(crate) fn new(sockets: Sockets, netlink: Netlink, control: Control) -> Self {
+    pub(crate) fn new(
+        sockets: Sockets,
+        netlink: Netlink,
+        held: HeldFile,
+        control: Control,
+    ) -> Self {
         Self {
             sockets,
             netlink,
+            held,
             control,
             outbox: Outbox::default(),
             changing: None,
@@ -166,20 +174,7 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
-        let changes = actions.iter().filter_map(|action| match action {
-            Action::AddAddress { interface, address, .. } => Some(AddressChange {
-                add: true,
-                interface: interface.clone(),
-                address: address.clone(),
-            }),
-            Action::RemoveAddress { interface, address } => Some(AddressChange {
-                add: false,
-                interface: interface.clone(),
-                address: address.clone(),
-            }),
-            _ => None,
-        });
-        let outcomes = self.netlink.request(changes.collect());
+        let outcomes = self.netlink.request(actions.iter().filter_map(address_change).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
@@ -255,12 +250,15 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
+            // On this thread: a file in memory, and what stands after it may have to wait for it.
+            // Where that fails, what stands after it is carried out all the same: an address
+            // that serves is worth more than one that could be swept away.
+            Action::WriteDown { routers } => self.held.write(routers),
             Action::Watch { interface, addresses } => self.watch(interface, addresses),
             Action::Answer { request, answer } => {
                 self.control.answer(*request, answer.clone());
                 Ok(())
             }
-            Action::WriteDown { .. } => Ok(()),
             Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())
@@ -270,6 +268,17 @@ impl Hands {
             self.failed(action, said(&error));
         }
     }
+}
+
+fn address_change(action: &Action) -> Option<AddressChange> {
+    let (interface, address, wanted) = match action {
+        Action::AddAddress { interface, address, lease, not_after } => {
+            (interface, address, Wanted::There { lease: *lease, not_after: *not_after })
+        }
+        Action::RemoveAddress { interface, address } => (interface, address, Wanted::Gone),
+        _ => return None,
+    };
+    Some(AddressChange { interface: interface.clone(), address: address.clone(), wanted })
 }
 
 fn source(action: &Action) -> Option<IpAddr> {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
+//!          │                   ├───── held (what `release` finds when we are dead)
 //!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
@@ -20,6 +21,7 @@ mod control;
 mod demo;
 mod exit;
 mod filter;
+mod held;
 mod load;
 mod log;
 mod netlink;
@@ -27,6 +29,7 @@ mod outbox;
 mod permission;
 mod realtime;
 mod record;
+mod release;
 mod replay;
 mod report;
 mod run;
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => run::main(&options).into(),
+        Command::Release(options) => release::main(&options).into(),
         Command::Check(options) => check::main(&options).into(),
         Command::Replay(options) => replay::main(&options.file).into(),
         Command::Demo(options) => demo::main(&options),

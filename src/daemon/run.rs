@@ -18,8 +18,9 @@ use super::netlink::Netlink;
 use super::permission::{self, Missing};
 use super::realtime::{self, Thread};
 use super::record::Recorder;
+use super::release;
 use super::report::Teller;
-use super::runtime;
+use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::sockets::Sockets;
 use super::systemd::Systemd;
 use crate::engine::story::Severity;
@@ -31,6 +32,7 @@ use crate::trace::Header;
 enum Failure {
     Config(LoadError),
     Permission(Missing),
+    Runtime(Refusal),
     System { tried: String, error: io::Error },
 }
 
@@ -39,6 +41,7 @@ impl Failure {
         match self {
             Self::Config(_) => Exit::Config,
             Self::Permission(_) => Exit::Permission,
+            Self::Runtime(refusal) => refusal.exit(),
             Self::System { .. } => Exit::System,
         }
     }
@@ -49,6 +52,12 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Permission(missing) => write!(f, "{missing}"),
+            Self::Runtime(refusal @ Refusal::Busy { .. }) => write!(
+                f,
+                "{refusal}\n  stop that one first, or give this one a directory of its own with \
+                 --runtime-directory DIR (and no virtual router that the other one has)"
+            ),
+            Self::Runtime(refusal) => write!(f, "{refusal}"),
             Self::System { tried, error } => write!(f, "vipd: {tried} failed: {error}"),
         }
     }
@@ -74,12 +83,19 @@ pub(crate) fn main(options: &RunOptions) -> Exit {
 fn run(options: &RunOptions) -> Result<(), Failure> {
     let config = load::file(&options.config, None).map_err(Failure::Config)?;
     permission::check().map_err(Failure::Permission)?;
+    let path = runtime::path(options.runtime.directory.as_deref());
+    let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
     log::start();
+    release::sweep_at_start(&directory.held());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    tried("starting the event loop", runtime)?.block_on(serve(options, config))
+    tried("starting the event loop", runtime)?.block_on(serve(options, config, &directory))
 }
 
-async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
+async fn serve(
+    options: &RunOptions,
+    config: Config,
+    directory: &RuntimeDirectory,
+) -> Result<(), Failure> {
     // Before there are other threads.
     let refusals = [realtime::lock_memory(), realtime::schedule(Thread::Protocol)];
     let refusals: Vec<_> = refusals.into_iter().filter_map(Result::err).collect();
@@ -99,8 +115,8 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
     for refusal in &refusals {
         teller.notice(Severity::Warning, refusal.to_string());
     }
-    let control = control(&runtime::directory(options.runtime_directory.as_deref()), &mut teller);
-    let hands = Hands::new(sockets, netlink, control);
+    let control = control(directory.path(), &mut teller);
+    let hands = Hands::new(sockets, netlink, directory.held(), control);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let shell = Shell { hands, teller, recorder, systemd, condition };
     let agent = Agent::new(config, now, shell);

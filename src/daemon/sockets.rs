@@ -160,7 +160,7 @@ impl Sockets {
         messages: &[Outgoing<'_>],
     ) -> Vec<io::Result<()>> {
         match self.open.get(&(interface.clone(), Family::of(source))) {
-            Some(open) => open.socket.send(source, messages),
+            Some(open) => open.socket.sender().send(source, messages),
             None => messages.iter().map(|_| Err(Errno::ENOTCONN.into())).collect(),
         }
     }
