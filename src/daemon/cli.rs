@@ -126,6 +126,6 @@ mod tests {
         let Command::Run(options) = cli.command else { panic!("{cli:?}") };
         assert_eq!(options.config, PathBuf::from("/etc/vipd/vipd.yaml"));
         assert_eq!(options.record, None);
-        assert_eq!(options.runtime_directory, None);
+        assert_eq!(options.runtime.directory, None);
     }
 }

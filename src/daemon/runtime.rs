@@ -14,9 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::exit::Exit;
 use super::held::HeldFile;
-
-/// Where it is, if nobody says otherwise.
-const DEFAULT: &str = "/run/vipd";
+use crate::api::RUNTIME_DIRECTORY;
 
 /// The name of the file in it that is locked.
 const LOCK: &str = "lock";
@@ -92,7 +90,7 @@ fn choose(option: Option<&Path>, from_systemd: Option<&OsStr>) -> PathBuf {
     let first = from_systemd.and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
     let first =
         first.filter(|first| !first.is_empty()).map(|first| Path::new(OsStr::from_bytes(first)));
-    option.or(first).unwrap_or(Path::new(DEFAULT)).to_owned()
+    option.or(first).unwrap_or(Path::new(RUNTIME_DIRECTORY)).to_owned()
 }
 
 impl RuntimeDirectory {
