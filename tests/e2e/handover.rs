@@ -202,7 +202,8 @@ pub(crate) fn replay(lab: &Lab) {
     let mut command = Agent::command(one, &config(&group).yaml());
     let first = Agent::launch(one, command.arg("--record").arg(&recording));
     group.taken_over_by(one);
-    let _second = Agent::start(two, &config(&group));
+    let second = Agent::start(two, &config(&group));
+    second.reports(&["node11 (10.77.0.11) is active"]);
     hand_over(&group, one, two, "web");
     assert!(first.stop().success());
     let output = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(&recording).output();
