@@ -114,13 +114,19 @@ mod tests {
         assert!(handover(&[]).is_err());
     }
 
-    /// Rule: every exit code is in the help, of the program and of the command.
+    /// Rule: every exit code is in the help, of the program and of the command, and in the
+    /// documentation.
     #[test]
-    fn exit_codes_are_in_the_help() {
+    fn exit_codes_are_documented() {
+        let page = include_str!("../../docs/vipctl.md");
+        for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+            assert!(page.contains(&format!("\n| {code} | ")), "{code} is not in the page");
+        }
         for arguments in [["vipctl", "--help", ""], ["vipctl", "handover", "--help"]] {
             let help = Cli::try_parse_from(arguments).unwrap_err().to_string();
-            for code in ["0", "1", "2", "64", "69", "75", "76", "77"] {
-                let listed = help.lines().any(|line| line.trim_start().starts_with(code));
+            let codes = help.split_once("Exit codes:").expect("their heading").1;
+            for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+                let listed = codes.contains(&format!("\n{code:>4}  "));
                 assert!(listed, "{code} is not in:\n{help}");
             }
         }

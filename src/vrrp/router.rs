@@ -230,8 +230,17 @@ impl Router {
         let settings = self.settings;
         let State::Backup(backup) = &mut self.state else { return };
         if heard.priority == 0 {
-            // It counts only from the active router: a third one's must not make us claim.
-            if let Some(active) = backup.active.as_mut().filter(|a| a.source == heard.source) {
+            // It counts only from the active router, or from one that has been active for all we
+            // know: a third one's must not make us claim.
+            let unknown = ActiveRouter {
+                source: heard.source,
+                priority: 0,
+                interval: heard.interval,
+                heard: arrived,
+                stopping: true,
+            };
+            let active = backup.active.get_or_insert(unknown);
+            if active.source == heard.source {
                 let interval = active.interval.min(settings.maximum_interval);
                 active.heard = arrived;
                 active.stopping = true;

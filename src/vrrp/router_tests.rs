@@ -92,12 +92,20 @@ fn backup_waits_a_skew_time_after_priority_zero() {
 #[test]
 fn priority_zero_of_a_third_router_changes_nothing() {
     let mut router = backup(Preempt::Always);
-    assert_eq!(hear(&mut router, 50, heard(12, 0)), Outcome::Nothing);
-    assert_eq!(due(&router), 3_609_375);
     assert_eq!(hear(&mut router, 100, heard(11, 200)), Outcome::Nothing);
     assert_eq!(hear(&mut router, 150, heard(12, 150)), Outcome::Nothing);
     assert_eq!(hear(&mut router, 200, heard(12, 0)), Outcome::Nothing);
     assert_eq!(due(&router), 150_000 + 3_609_375);
+}
+
+/// Bug guarded: a backup that has just started and heard nothing yet must not ignore the only
+/// word of the router that it is to succeed.
+#[test]
+fn a_new_backup_hears_a_farewell() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 50, heard(11, 0)), Outcome::Nothing);
+    assert_eq!(due(&router), 50_000 + 609_375);
+    assert_eq!(router.fire(at(660)), Outcome::TakeOver(Takeover::Stopped(address(11))));
 }
 
 /// 6.4.2 (420): equal priority keeps a backup waiting, whoever has the higher address.

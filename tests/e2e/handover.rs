@@ -203,8 +203,7 @@ pub(crate) fn replay(lab: &Lab) {
     let first = Agent::launch(one, command.arg("--record").arg(&recording));
     group.taken_over_by(one);
     let second = Agent::start(two, &config(&group));
-    // Whom it hasn't heard, it doesn't succeed.
-    second.reports(&["node11"]);
+    second.reports(&["node11 (10.77.0.11) is active"]);
     hand_over(&group, one, two, "web");
     assert!(first.stop().success());
     let output = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(&recording).output();

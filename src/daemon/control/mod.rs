@@ -77,13 +77,11 @@ impl Control {
     /// Waits for a request. Says once that the thread has ended; then there are no more.
     pub(crate) async fn next(&mut self) -> Result<Asked, Gone> {
         let Some(requests) = &mut self.requests else { return std::future::pending().await };
-        match requests.recv().await {
-            Some(asked) => Ok(asked),
-            None => {
-                self.requests = None;
-                Err(Gone)
-            }
+        let asked = requests.recv().await;
+        if asked.is_none() {
+            self.requests = None;
         }
+        asked.ok_or(Gone)
     }
 
     /// Gives a request its number. Its client waits for the answer with this number.

@@ -33,13 +33,13 @@ const NO_ROOM: Duration = Duration::from_millis(200);
 /// Serves clients until the other end of `requests` is dropped. Removes the socket then.
 pub(super) fn run(socket: Listening, requests: mpsc::Sender<Asked>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(&socket, requests)));
+    let served = runtime.and_then(|runtime| runtime.block_on(serve(socket, requests)));
     if let Err(error) = served {
         tracing::warn!("the control socket cannot be served: {error}");
     }
 }
 
-async fn serve(socket: &Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+async fn serve(socket: Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
     let mut clients = JoinSet::new();
     loop {
@@ -58,6 +58,8 @@ async fn serve(socket: &Listening, requests: mpsc::Sender<Asked>) -> io::Result<
             Some(ended) = clients.join_next() => warn_of_panic(ended),
         }
     }
+    // From now on clients hear at once that nobody is there.
+    drop((listener, socket));
     // No time limit of theirs counts any more: who has not asked by now never will.
     let farewell = async {
         while let Some(ended) = clients.join_next().await {

@@ -57,7 +57,7 @@ fn response(stream: UnixStream) -> Response {
 fn assert_error(stream: UnixStream, text: &str) {
     match response(stream) {
         Response::Error(error) => assert!(error.contains(text), "{error}"),
-        other => panic!("{other:?}"),
+        Response::Handover(answer) => panic!("{answer:?}"),
     }
 }
 

@@ -77,7 +77,8 @@ impl Instance {
         let before = self.active_router();
         let outcome = self.router.hear(now, arrived, heard, own);
         self.follow(context, outcome, out);
-        let is_news = self.active_router() != before && outcome == Outcome::Nothing;
+        let is_news =
+            self.active_router() != before && outcome == Outcome::Nothing && heard.priority > 0;
         if let Some(active) = self.active_router().filter(|_| is_news) {
             let peer = Peer::new(context.config, active);
             self.report(What::Following(peer, heard.priority), out);
