@@ -243,7 +243,8 @@ mod tests {
         let newer = text.replace(r#"{"format":1,"#, r#"{"format":2,"#);
         assert_ne!(newer, text);
         let cut = &text[..text.len() / 2];
-        for (bad, what) in [(newer.as_str(), "another version"), (cut, "damaged"), ("", "damaged")] {
+        for (bad, what) in [(newer.as_str(), "another version"), (cut, "damaged"), ("", "damaged")]
+        {
             fs::write(held.path(), bad).unwrap();
             let error = held.read().unwrap_err().to_string();
             let path = held.path().display().to_string();

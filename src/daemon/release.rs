@@ -282,10 +282,7 @@ mod tests {
             released(&[(1, Removal::Done), (2, refused), (3, Removal::Absent)]),
             released(&[(4, Removal::Done)]),
         ];
-        assert_eq!(left(&routers, &released), [HeldRouter {
-            farewell: None,
-            ..router(11, &[2])
-        }]);
+        assert_eq!(left(&routers, &released), [HeldRouter { farewell: None, ..router(11, &[2]) }]);
         assert!(!released[0].is_complete() && released[1].is_complete());
         let line = released[0].to_string();
         assert!(line.contains("ip address del 10.0.0.2/24 dev eth0"), "{line}");

@@ -90,7 +90,8 @@ pub(crate) fn path(option: Option<&Path>) -> PathBuf {
 fn choose(option: Option<&Path>, from_systemd: Option<&OsStr>) -> PathBuf {
     // Several stand with ':' between them (systemd.exec(5)).
     let first = from_systemd.and_then(|list| list.as_bytes().split(|byte| *byte == b':').next());
-    let first = first.filter(|first| !first.is_empty()).map(|first| Path::new(OsStr::from_bytes(first)));
+    let first =
+        first.filter(|first| !first.is_empty()).map(|first| Path::new(OsStr::from_bytes(first)));
     option.or(first).unwrap_or(Path::new(DEFAULT)).to_owned()
 }
 
@@ -107,7 +108,9 @@ impl RuntimeDirectory {
         options.read(true).write(true).create(true).truncate(false).mode(0o644);
         let file = match options.open(path.join(LOCK)) {
             Ok(file) => file,
-            Err(error) => return Err(Refusal::System { path, tried: "opening the lock in", error }),
+            Err(error) => {
+                return Err(Refusal::System { path, tried: "opening the lock in", error });
+            }
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
@@ -115,9 +118,7 @@ impl RuntimeDirectory {
                 Ok(Self { path, _lock: lock })
             }
             Err((file, Errno::EWOULDBLOCK)) => Err(Refusal::Busy { path, process: signed(&file) }),
-            Err((_, errno)) => {
-                Err(Refusal::System { path, tried: "locking", error: errno.into() })
-            }
+            Err((_, errno)) => Err(Refusal::System { path, tried: "locking", error: errno.into() }),
         }
     }
 

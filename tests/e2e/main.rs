@@ -27,6 +27,7 @@ mod links;
 mod preemption;
 mod readme;
 mod refusal;
+mod release;
 mod replay;
 mod supervision;
 mod tshark;
@@ -74,5 +75,12 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        release::exactly_what_is_written_down,
+        release::nothing_is_left,
+        release::refused_while_an_agent_runs,
+        release::damaged,
+        release::not_removed,
+        release::swept_at_the_start,
+        release::killed,
     ])
 }

@@ -89,12 +89,13 @@ impl Agent {
         agent
     }
 
-    /// `vipd run` with a configuration file of this text.
+    /// `vipd run` with a configuration file of this text, and with the host's runtime directory.
     pub(crate) fn command(host: &Host, yaml: &str) -> Command {
         let file = host.directory().join(format!("{}.yaml", host.number()));
         fs::write(&file, yaml).expect("a configuration file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
         command.arg("run").arg("--config").arg(file);
+        command.arg("--runtime-directory").arg(host.runtime_directory());
         command
     }
 

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
@@ -27,6 +29,8 @@ const CONFIGURATION_PATH: &str = "/proc/self/fd/0";
 /// What chooses how much an agent tells. Nothing else of our environment is meant for agents,
 /// least of all what systemd has put there for the demo.
 const LOG_LEVEL: &str = "VIPD_LOG";
+/// Where an agent's runtime directory is.
+const RUN: &str = "/run";
 /// How long the kernel may take to end a process that has been killed.
 const DEATH: Duration = Duration::from_secs(1);
 
@@ -154,10 +158,23 @@ pub(super) fn main(options: &HostOptions) -> ExitCode {
     if getppid() != Pid::from_raw(options.parent) {
         return ExitCode::FAILURE;
     }
+    if let Err(errno) = hide_run() {
+        eprintln!("the agent cannot get a {RUN} of its own: {errno}");
+        return ExitCode::FAILURE;
+    }
     let run = ["run", "--config", CONFIGURATION_PATH];
     let error = std::process::Command::new(PROGRAM).arg0("vipd").args(run).exec();
     eprintln!("{PROGRAM} cannot be run: {error}");
     ExitCode::FAILURE
+}
+
+/// Gives this process an empty /run, in which an agent has its runtime directory: it is in memory,
+/// nobody else sees it, and it goes with the process.
+fn hide_run() -> nix::Result<()> {
+    let nothing = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    mount(Some("tmpfs"), RUN, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
 }
 
 #[cfg(test)]
