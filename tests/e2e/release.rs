@@ -170,14 +170,19 @@ pub(crate) fn not_removed(lab: &Lab) {
     node.run(&format!("ip address add {VIP}/24 dev eth0"));
     let mut held = router(node, &[VIP, VIP]);
     // The kernel refuses a prefix of this length.
-    held.addresses[1].address.prefix = 77;
+    let impossible = VirtualAddress {
+        address: "2001:db8::100".parse().expect("an address"),
+        prefix: 200,
+        ..held.addresses[1].address.clone()
+    };
+    held.addresses[1].address = impossible;
     write_down(node, &[held]);
     let answer = release(node);
     assert_eq!(answer.code, Some(71), "{answer:?}");
-    assert!(answer.out.contains(&format!("{VIP}/77 CANNOT be taken off eth0")), "{answer:?}");
+    assert!(answer.out.contains("2001:db8::100/200 CANNOT be taken off eth0"), "{answer:?}");
     assert!(!node.holds(VIP));
     let text = fs::read_to_string(node.runtime_directory().join("held.json")).expect("the list");
-    assert!(text.contains("77") && !text.contains("\"prefix\":24"), "{text}");
+    assert!(text.contains("2001:db8::100") && !text.contains("\"prefix\":24"), "{text}");
     assert!(text.contains("\"farewell\":null"), "{text}");
 }
 
