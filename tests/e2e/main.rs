@@ -21,6 +21,7 @@ mod forged;
 mod forgery;
 mod frames;
 mod gaps;
+mod healing;
 mod instruments;
 mod interfaces;
 #[path = "../lab/mod.rs"]
@@ -51,6 +52,7 @@ fn main() -> std::process::ExitCode {
         failure::frozen_backup,
         instruments::gap,
         instruments::two_holders,
+        healing::of_a_partition,
         gaps::frozen_for_10_s,
         gaps::frozen_for_5_s,
         gaps::frozen_for_2_s,

@@ -14,7 +14,7 @@ pub(crate) fn runtime_directory(host: &Host) -> PathBuf {
 pub(crate) fn release(host: &Host) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
     command.arg("release").arg("--runtime-directory").arg(runtime_directory(host));
-    done(host, &mut command)
+    done(host, "vipd release", &mut command)
 }
 
 /// `vipctl handover`: asks the agent of `host` to move an instance to whoever takes it.
@@ -22,16 +22,16 @@ pub(crate) fn hand_over(host: &Host, instance: &str) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
     command.arg("handover").arg(instance);
     command.arg("--runtime-directory").arg(runtime_directory(host));
-    done(host, &mut command)
+    done(host, "vipctl handover", &mut command)
 }
 
 /// Runs a command on a host; what it complained of where it failed.
-fn done(host: &Host, command: &mut Command) -> Result<(), String> {
+fn done(host: &Host, name: &str, command: &mut Command) -> Result<(), String> {
     let Output { status, stderr, .. } =
-        host.inside(|| command.output()).map_err(|why| format!("{command:?}: {why}"))?;
+        host.inside(|| command.output()).map_err(|why| format!("{name}: {why}"))?;
     if status.success() {
         return Ok(());
     }
     let complaint = String::from_utf8_lossy(&stderr);
-    Err(format!("{command:?} ended with {status}: {}", complaint.trim()))
+    Err(format!("{name} ended with {status}: {}", complaint.trim()))
 }
