@@ -10,12 +10,14 @@
 //! the daemon applies the actions in order; what failed of them returns as Input
 //! ```
 //!
-//! The pure half: [`time`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`]. The shell:
-//! `daemon` (async, sockets, clock, logging) and `ctl` (the operator's tool), behind the feature
-//! `shell`. Imports run one way: `bin -> daemon | ctl`; `daemon -> engine, config, trace`;
-//! `trace -> engine`; `engine -> vrrp -> model -> time`; `config -> model`. `engine` and `config`
-//! never import each other, and nothing imports `daemon`.
+//! The pure half: [`time`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`]. The
+//! shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's tool), behind the
+//! feature `shell`. Imports run one way: `bin -> daemon | ctl`;
+//! `daemon -> engine, config, trace, api`; `ctl -> api`; `api, trace -> engine`;
+//! `engine -> vrrp -> model -> time`; `config -> model`. `engine` and `config` never import each
+//! other, and nothing imports `daemon`.
 
+pub mod api;
 pub mod config;
 #[cfg(feature = "shell")]
 #[allow(

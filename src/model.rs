@@ -75,6 +75,9 @@ impl Priority {
     /// The address owner's priority: the virtual addresses are its real ones.
     pub const OWNER: Self = Self(255);
 
+    /// The lowest priority that a router can have.
+    pub const LOWEST: Self = Self(1);
+
     /// The number as it is on the wire.
     pub const fn get(self) -> u8 {
         self.0
@@ -433,6 +436,15 @@ pub struct InstanceConfig {
     /// How long the interface must have had carrier, after boot and after link-up, before this
     /// node may claim the addresses.
     pub hold_down: Span,
+    /// How long carrier must be gone before that counts: short interruptions are ignored.
+    pub link_down_delay: Span,
+    /// How long carrier must be back before that counts.
+    pub link_up_delay: Span,
+    /// The kernel removes an address that was not renewed for this long: whole seconds, at least
+    /// one. `None`: addresses are installed for ever.
+    pub lease: Option<Span>,
+    /// How often the addresses are announced again while nothing happens; zero: never.
+    pub announce_refresh: Span,
     /// How v3 advertisements over IPv4 are summed.
     pub checksum: ChecksumStyle,
 }

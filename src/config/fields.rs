@@ -222,6 +222,47 @@ impl Field for Preempt {
     }
 }
 
+/// How long the kernel keeps an address that is not renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lease(pub(super) Option<Span>);
+
+impl Lease {
+    /// What follows from the interval: the other nodes take over when they have heard nothing for
+    /// more than three intervals. The kernel counts whole seconds.
+    pub(super) fn following(interval: Interval) -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        let seconds = (interval.span().times(3).nanos() / SECOND).max(1);
+        Self(Some(Span::from_secs(seconds)))
+    }
+}
+
+impl Field for Lease {
+    type Written = String;
+    const TAKES: &'static str = "whole seconds like 3s, or off";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
+        if written == "off" {
+            return Ok(Self(None));
+        }
+        match duration::parse(&written) {
+            Ok(span) if span > Span::ZERO && span.nanos().is_multiple_of(1_000_000_000) => {
+                Ok(Self(Some(span)))
+            }
+            Ok(_) => Err(wrong().hint("the kernel counts address lifetimes in whole seconds")),
+            Err(bad) => Err(wrong().hint(bad.to_string())),
+        }
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        match &found.value {
+            Value::Bool(false) => Some("write off".to_owned()),
+            Value::Number(_) => Some(format!("name the unit: {}s", found.text)),
+            _ => None,
+        }
+    }
+}
+
 /// An address of a node: without a prefix.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NodeAddress(pub(super) IpAddr);

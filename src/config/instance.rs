@@ -1,7 +1,7 @@
 //! One instance.
 
 use super::address;
-use super::fields::{Pace, Transport};
+use super::fields::{Lease, Pace, Transport};
 use super::keys::INSTANCE;
 use super::nodes::Nodes;
 use super::problem::{Marked, Problems, Spot, Wrong};
@@ -16,6 +16,10 @@ use crate::time::Span;
 /// How long an interface must have had carrier: a switch drops frames while it still learns
 /// that the port is up.
 const HOLD_DOWN: Span = Span::from_secs(3);
+
+/// How often the addresses are announced while nothing happens: within the time that switches and
+/// hosts usually remember an address.
+const ANNOUNCE_REFRESH: Span = Span::from_secs(60);
 
 /// By how much another router's interval may exceed ours.
 const MAXIMUM_INTERVAL_FACTOR: u16 = 10;
@@ -66,6 +70,10 @@ fn rest(
     let intervals = Intervals::read(section, version, problems);
     let preempt = preempt(section, &draft.priority, problems);
     let hold_down = section.take("hold_down", problems).or(HOLD_DOWN);
+    let link_down_delay = section.take("link_down_delay", problems).or(Span::ZERO);
+    let link_up_delay = section.take("link_up_delay", problems).or(Span::ZERO);
+    let lease = section.take::<Lease>("lease", problems);
+    let announce_refresh = section.take("announce_refresh", problems).or(ANNOUNCE_REFRESH);
     let checksum = checksum(section, version, problems);
     transport(section, problems);
     let intervals = intervals?;
@@ -80,6 +88,10 @@ fn rest(
         addresses: draft.addresses.iter().map(|address| address.value.clone()).collect(),
         preempt: preempt?,
         hold_down: hold_down?,
+        link_down_delay: link_down_delay?,
+        link_up_delay: link_up_delay?,
+        lease: lease.or(Lease::following(intervals.advertisement))?.0,
+        announce_refresh: announce_refresh?,
         checksum: checksum?,
     })
 }

@@ -35,6 +35,10 @@ pub(super) static INSTANCE: Keys = Keys {
         "maximum_interval",
         "preempt",
         "hold_down",
+        "link_down_delay",
+        "link_up_delay",
+        "lease",
+        "announce_refresh",
         "checksum",
         "transport",
     ],
@@ -48,7 +52,6 @@ pub(super) static INSTANCE: Keys = Keys {
         "routes",
         "rules",
         "paths",
-        "lease",
     ],
 };
 

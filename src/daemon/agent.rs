@@ -6,10 +6,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
+use super::condition::Condition;
+use super::control::{Asked, Gone};
 use super::netlink::News;
 use super::record::Recorder;
 use super::report::Teller;
 use super::systemd::Systemd;
+use crate::api::{Handover, Request};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input};
 use crate::model::Config;
@@ -27,8 +30,19 @@ pub(crate) struct Agent {
     teller: Teller,
     recorder: Option<Recorder>,
     systemd: Systemd,
+    condition: Condition,
     alarm: Alarm,
     signals: Signals,
+}
+
+/// What connects an engine to the system.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) hands: Hands,
+    pub(crate) teller: Teller,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) systemd: Systemd,
+    pub(crate) condition: Condition,
 }
 
 #[derive(Debug)]
@@ -51,21 +65,15 @@ impl Agent {
     ///
     /// # Errors
     /// When the system refuses a timer or signals.
-    pub(crate) fn new(
-        config: Config,
-        now: Now,
-        hands: Hands,
-        teller: Teller,
-        recorder: Option<Recorder>,
-        systemd: Systemd,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, now: Now, shell: Shell) -> io::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        Ok(Self { engine, hands, teller, recorder, systemd, alarm, signals })
+        let Shell { hands, teller, recorder, systemd, condition } = shell;
+        Ok(Self { engine, hands, teller, recorder, systemd, condition, alarm, signals })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -82,6 +90,7 @@ impl Agent {
             // Everything in a turn happens at one time. What has arrived by then is heard, and
             // only then is it the deadlines' turn (invariant 1, hear before you act).
             let now = clock::now();
+            self.look_at_ourselves(now);
             self.hear(now)?;
             if self.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.mono) {
                 self.hand_in(now, Input::Deadline);
@@ -90,12 +99,15 @@ impl Agent {
                 return Ok(());
             }
             let ready = self.hands.listens();
-            self.systemd.tell(now.mono, ready, || self.engine.status(now).to_string());
+            self.systemd.tell(now.mono, ready, || {
+                format!("{}{}", self.engine.status(now), self.condition.status(now.mono))
+            });
             match self.sleep().await? {
                 Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
                 Wake::Happened(Happened::Settled(outcomes)) => {
                     self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
                 }
+                Wake::Happened(Happened::Asked(asked)) => self.take_request(asked),
                 Wake::Happened(Happened::Readable) | Wake::Look => {}
                 Wake::Stop => {
                     self.systemd.stopping();
@@ -109,8 +121,22 @@ impl Agent {
         }
     }
 
-    /// Waits for the last lines of the log and of the recording.
+    /// Notices what has happened to the loop, or to the whole machine.
+    fn look_at_ourselves(&mut self, now: Now) {
+        let moment = clock::moment();
+        self.condition.wakes(moment);
+        if let Some(text) = self.condition.news(moment.mono) {
+            self.teller.notice(Severity::Warning, text);
+            self.systemd.status_may_differ(now.mono, true);
+        }
+        if let Some(length) = self.condition.suspension(moment) {
+            self.hand_in(now, Input::Resumed { length });
+        }
+    }
+
+    /// Waits for the last answers to clients, and the last lines of the log and of the recording.
     pub(crate) fn finish(self) {
+        self.hands.control.finish();
         if let Some(recorder) = self.recorder {
             recorder.finish();
         }
@@ -144,7 +170,10 @@ impl Agent {
             return Ok(Wake::Look);
         }
         let deadline = self.engine.next_deadline().map(|deadline| deadline.at);
-        self.alarm.set(deadline.into_iter().chain(self.systemd.due()).min())?;
+        let others = [self.systemd.due(), self.condition.due()];
+        let due = deadline.into_iter().chain(others.into_iter().flatten()).min();
+        self.alarm.set(due)?;
+        self.condition.sleeps(clock::moment(), due);
         let Signals { terminate, interrupt, hang_up } = &mut self.signals;
         let wake = tokio::select! {
             happened = self.hands.happens() => Wake::Happened(happened?),
@@ -160,6 +189,20 @@ impl Agent {
         match news {
             News::Input(input) => self.hand_in(now, input),
             News::Trouble(text) => self.teller.notice(Severity::Warning, text),
+        }
+    }
+
+    fn take_request(&mut self, asked: Result<Asked, Gone>) {
+        match asked {
+            Ok(Asked { request: Request::Handover(Handover { instance, to }), reply }) => {
+                let request = self.hands.control.admit(reply);
+                self.hand_in(clock::now(), Input::Handover { request, instance, to });
+            }
+            Err(Gone) => {
+                let text = "the control socket is no longer served: vipctl works again after a \
+                            restart of vipd; the virtual addresses are not touched by this";
+                self.teller.notice(Severity::Warning, text);
+            }
         }
     }
 

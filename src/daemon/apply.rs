@@ -4,18 +4,20 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 
-use super::netlink::{AddressChange, Netlink, News, Outcomes, system_error};
+use super::control::{Asked, Control, Gone};
+use super::held::HeldFile;
+use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
 use crate::engine::{Action, Input, SystemError};
-use crate::model::{Family, InterfaceName};
+use crate::model::{Family, InterfaceName, Mac};
 use crate::time::Mono;
 
 /// What carries out the actions.
@@ -23,11 +25,14 @@ use crate::time::Mono;
 pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
+    pub(crate) control: Control,
+    held: HeldFile,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
     changing: Option<Changing>,
     failures: VecDeque<Input>,
     indices: BTreeMap<InterfaceName, u32>,
+    macs: BTreeMap<InterfaceName, Mac>,
     /// Where a socket should be open and could not be opened.
     unopened: BTreeSet<(InterfaceName, Family)>,
     exit: bool,
@@ -45,19 +50,29 @@ pub(crate) enum Happened {
     /// Packets may have arrived.
     Readable,
     News(News),
+    /// A client wants something.
+    Asked(Result<Asked, Gone>),
     /// What the kernel says to address changes; `None` where nobody is left to say it.
     Settled(Option<Outcomes>),
 }
 
 impl Hands {
-    pub(crate) fn new(sockets: Sockets, netlink: Netlink) -> Self {
+    pub(crate) fn new(
+        sockets: Sockets,
+        netlink: Netlink,
+        held: HeldFile,
+        control: Control,
+    ) -> Self {
         Self {
             sockets,
             netlink,
+            held,
+            control,
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
             indices: BTreeMap::new(),
+            macs: BTreeMap::new(),
             unopened: BTreeSet::new(),
             exit: false,
         }
@@ -68,8 +83,17 @@ impl Hands {
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
             self.indices.insert(interface.clone(), link.index);
+            let before = match link.mac {
+                Some(mac) => self.macs.insert(interface.clone(), mac),
+                None => self.macs.remove(interface),
+            };
+            if before != link.mac {
+                self.watch_again(interface.clone());
+            }
         } else {
             self.indices.remove(interface);
+            self.macs.remove(interface);
+            self.sockets.stop_watching(interface);
             self.unopened.retain(|(missing, _)| missing != interface);
         }
     }
@@ -110,7 +134,7 @@ impl Hands {
     /// # Errors
     /// When the thread that talks to the kernel has ended.
     pub(crate) async fn happens(&mut self) -> io::Result<Happened> {
-        let Self { sockets, netlink, changing, .. } = self;
+        let Self { sockets, netlink, control, changing, .. } = self;
         let settled = async {
             match changing {
                 Some(changing) => (&mut changing.outcomes).await.ok(),
@@ -120,6 +144,7 @@ impl Hands {
         tokio::select! {
             () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
             news = netlink.next() => news.map(Happened::News),
+            asked = control.next() => Ok(Happened::Asked(asked)),
             outcomes = settled => Ok(Happened::Settled(outcomes)),
         }
     }
@@ -149,20 +174,7 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
-        let changes = actions.iter().filter_map(|action| match action {
-            Action::AddAddress { interface, address, .. } => Some(AddressChange {
-                add: true,
-                interface: interface.clone(),
-                address: address.clone(),
-            }),
-            Action::RemoveAddress { interface, address } => Some(AddressChange {
-                add: false,
-                interface: interface.clone(),
-                address: address.clone(),
-            }),
-            _ => None,
-        });
-        let outcomes = self.netlink.request(changes.collect());
+        let outcomes = self.netlink.request(actions.iter().filter_map(address_change).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
@@ -181,6 +193,31 @@ impl Hands {
             if let Err(error) = result {
                 self.failed(action, said(&error));
             }
+        }
+    }
+
+    fn watch(&mut self, interface: &InterfaceName, addresses: &[IpAddr]) -> io::Result<()> {
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        };
+        let addresses: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
+        match self.indices.get(interface) {
+            Some(index) => {
+                let own = self.macs.get(interface).copied();
+                self.sockets.watch(interface, *index, own, addresses)
+            }
+            // Nothing to hear where there is no interface.
+            None if addresses.is_empty() => Ok(()),
+            None => Err(Errno::ENODEV.into()),
+        }
+    }
+
+    /// The interface's Ethernet address is another one: the one before may be somebody else's now.
+    fn watch_again(&mut self, interface: InterfaceName) {
+        let addresses = self.sockets.watched(&interface);
+        if let Err(error) = self.watch(&interface, &addresses) {
+            self.failed(Action::Watch { interface, addresses }, said(&error));
         }
     }
 
@@ -213,7 +250,15 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
-            Action::WriteDown { .. } | Action::Watch { .. } | Action::Answer { .. } => Ok(()),
+            // On this thread: a file in memory, and what stands after it may have to wait for it.
+            // Where that fails, what stands after it is carried out all the same: an address
+            // that serves is worth more than one that could be swept away.
+            Action::WriteDown { routers } => self.held.write(routers),
+            Action::Watch { interface, addresses } => self.watch(interface, addresses),
+            Action::Answer { request, answer } => {
+                self.control.answer(*request, answer.clone());
+                Ok(())
+            }
             Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())
@@ -223,6 +268,17 @@ impl Hands {
             self.failed(action, said(&error));
         }
     }
+}
+
+fn address_change(action: &Action) -> Option<AddressChange> {
+    let (interface, address, wanted) = match action {
+        Action::AddAddress { interface, address, lease, not_after } => {
+            (interface, address, Wanted::There { lease: *lease, not_after: *not_after })
+        }
+        Action::RemoveAddress { interface, address } => (interface, address, Wanted::Gone),
+        _ => return None,
+    };
+    Some(AddressChange { interface: interface.clone(), address: address.clone(), wanted })
 }
 
 fn source(action: &Action) -> Option<IpAddr> {

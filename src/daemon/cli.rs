@@ -16,7 +16,10 @@ Exit codes:
    1  replay: an answer differs from the recorded one
   64  the command line is wrong
   65  replay: the recording cannot be read
+      release: what the agent wrote down cannot be understood; nothing was touched
   71  the system refused something without which there is no start
+      release: something could not be removed, and is still written down
+  75  another vipd runs with this runtime directory; nothing was touched
   77  CAP_NET_ADMIN or CAP_NET_RAW is missing
   78  the configuration cannot be read or is invalid; nothing was touched";
 
@@ -33,6 +36,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the agent in the foreground until SIGTERM or SIGINT
     Run(RunOptions),
+    /// Remove what a dead agent has left on this system, and tell the other nodes
+    ///
+    /// The agent writes down what it puts on the system before it does so. This removes exactly
+    /// that and sends the advertisements with priority 0 that the agent could not, so that another
+    /// node takes over at once. It needs no configuration, and where nothing is left it does
+    /// nothing. For systemd's ExecStopPost=, or by hand.
+    Release(ReleaseOptions),
     /// Say whether a configuration is valid, or everything that is wrong with it
     Check(CheckOptions),
     /// Hand a recording's inputs to a fresh engine and compare its answers
@@ -52,6 +62,22 @@ pub(crate) struct RunOptions {
     /// Write every input and the engine's answers to FILE as JSON lines, for `vipd replay`
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOptions {
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeOption,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RuntimeOption {
+    /// Where the agent's lock is and what it has written down [default: the first of
+    /// $RUNTIME_DIRECTORY, which systemd sets, or else /run/vipd]
+    #[arg(long = "runtime-directory", value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -100,5 +126,6 @@ mod tests {
         let Command::Run(options) = cli.command else { panic!("{cli:?}") };
         assert_eq!(options.config, PathBuf::from("/etc/vipd/vipd.yaml"));
         assert_eq!(options.record, None);
+        assert_eq!(options.runtime.directory, None);
     }
 }

@@ -12,11 +12,26 @@ use nix::sys::timerfd::{
 use nix::time::ClockId;
 
 use super::socket::Readiness;
-use crate::time::{Mono, Now, Wall};
+use crate::time::{Mono, Now, Span, Wall};
 
 /// Reads both clocks.
 pub(crate) fn now() -> Now {
     Now { mono: Mono(read(ClockId::CLOCK_BOOTTIME)), wall: Wall(read(ClockId::CLOCK_REALTIME)) }
+}
+
+/// A point on the monotonic clock, and for how long the machine had been suspended by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) mono: Mono,
+    /// All suspensions since the machine was booted.
+    pub(crate) suspended: Span,
+}
+
+/// Reads the monotonic clock with suspensions and the one without.
+pub(crate) fn moment() -> Moment {
+    let awake = read(ClockId::CLOCK_MONOTONIC);
+    let mono = Mono(read(ClockId::CLOCK_BOOTTIME));
+    Moment { mono, suspended: mono.since(Mono(awake)) }
 }
 
 fn read(clock: ClockId) -> u64 {

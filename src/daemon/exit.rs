@@ -12,10 +12,14 @@ pub(crate) enum Exit {
     Differs = 1,
     /// `EX_USAGE`: the command line is wrong.
     Usage = 64,
-    /// `EX_DATAERR`: `replay`: the recording cannot be read.
+    /// `EX_DATAERR`: `replay`: the recording cannot be read; `release`: what the daemon wrote down
+    /// cannot be understood.
     Data = 65,
-    /// `EX_OSERR`: the system refused something without which there is no start.
+    /// `EX_OSERR`: the system refused something without which there is no start; `release`:
+    /// something that vipd has put on the system could not be removed.
     System = 71,
+    /// `EX_TEMPFAIL`: another vipd runs with this runtime directory.
+    Busy = 75,
     /// `EX_NOPERM`: a capability is missing.
     Permission = 77,
     /// `EX_CONFIG`: the configuration cannot be read or is invalid.

@@ -1,39 +1,206 @@
-//! Which packets a VRRP socket lets in: a program in the kernel's classic packet filter language
-//! (`bpf(4)`, Linux' `Documentation/networking/filter.rst`), so that other virtual routers on
-//! the segment cost nothing.
+//! Which packets a socket lets in: programs in the kernel's classic packet filter language
+//! (`bpf(4)`, Linux' `Documentation/networking/filter.rst`), so that other virtual routers and
+//! other machines' ARP on the segment cost nothing.
+
+use std::net::Ipv4Addr;
 
 use nix::libc;
 use socket2::SockFilter;
 
-use crate::model::{Family, Vrid};
+use crate::model::{Family, Mac, Vrid};
 
 /// Where the VRID stands in a VRRP message (RFC 9568 section 5.1).
 const VRID_AT: u32 = 1;
 
+/// Where the source stands in an Ethernet frame, and its type (IEEE 802.3 clause 3.2).
+const SOURCE_AT: u32 = 6;
+const TYPE_AT: u32 = 12;
+
+/// Where an ARP packet stands in an Ethernet frame, and in it the hardware and protocol types,
+/// the lengths of their addresses, and the sender's protocol address (RFC 826).
+const ARP_AT: u32 = 14;
+const TYPES_AT: u32 = ARP_AT;
+const LENGTHS_AT: u32 = ARP_AT + 4;
+const SENDER_AT: u32 = ARP_AT + 14;
+
+/// Ethernet and IPv4 with their address lengths, as they stand in an ARP packet.
+const IPV4_ON_ETHERNET: u32 = 0x0001_0800;
+const SIX_AND_FOUR: u32 = 0x0604;
+
 /// Lets in what names one of `routers`; whether it is valid otherwise is for the engine to say
 /// and to count.
-pub(crate) fn program(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
-    let statement = |code, k| SockFilter::new(code, 0, 0, k);
+pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
     let mut program = match family {
         // The packet starts with an IP header of variable length, which goes into X.
         Family::V4 => vec![
-            statement(code(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH), 0),
-            statement(code(libc::BPF_LD | libc::BPF_B | libc::BPF_IND), VRID_AT),
+            statement(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0),
+            statement(libc::BPF_LD | libc::BPF_B | libc::BPF_IND, VRID_AT),
         ],
         // The packet starts with the VRRP message.
-        Family::V6 => vec![statement(code(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS), VRID_AT)],
+        Family::V6 => vec![load(libc::BPF_B, VRID_AT)],
     };
-    for router in routers {
-        // Equal: on to the next statement, which takes the whole packet. Otherwise past it.
-        let equal = code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K);
-        program.push(SockFilter::new(equal, 0, 1, router.get().into()));
-        program.push(statement(code(libc::BPF_RET | libc::BPF_K), u32::MAX));
-    }
-    program.push(statement(code(libc::BPF_RET | libc::BPF_K), 0));
+    take_if_one_of(&mut program, routers.iter().map(|router| router.get().into()));
     program
+}
+
+/// Lets in the Ethernet frames that carry an ARP packet for IPv4 whose sender claims one of
+/// `senders`, and that do not come from `own`.
+pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
+    let mut program = Vec::new();
+    let checks = [
+        (libc::BPF_H, TYPE_AT, libc::ETH_P_ARP.cast_unsigned()),
+        (libc::BPF_W, TYPES_AT, IPV4_ON_ETHERNET),
+        (libc::BPF_H, LENGTHS_AT, SIX_AND_FOUR),
+    ];
+    for (size, at, expected) in checks {
+        // Equal: past the next statement, which refuses the frame.
+        program.extend([load(size, at), jump_if_equal(expected, 1, 0), refuse()]);
+    }
+    if let Some(Mac([a, b, c, d, e, f])) = own {
+        program.extend([
+            load(libc::BPF_W, SOURCE_AT),
+            jump_if_equal(u32::from_be_bytes([a, b, c, d]), 0, 3),
+            load(libc::BPF_H, SOURCE_AT + 4),
+            jump_if_equal(u16::from_be_bytes([e, f]).into(), 0, 1),
+            refuse(),
+        ]);
+    }
+    program.push(load(libc::BPF_W, SENDER_AT));
+    take_if_one_of(&mut program, senders.iter().map(|sender| u32::from(*sender)));
+    program
+}
+
+/// Takes the whole packet if what was loaded last is one of `values`, and refuses it otherwise.
+/// A chain of short jumps: those of the language reach no further than 255 statements.
+fn take_if_one_of(program: &mut Vec<SockFilter>, values: impl Iterator<Item = u32>) {
+    for value in values {
+        // Equal: on to the next statement, which takes the whole packet. Otherwise past it.
+        let take = statement(libc::BPF_RET | libc::BPF_K, u32::MAX);
+        program.extend([jump_if_equal(value, 0, 1), take]);
+    }
+    program.push(refuse());
+}
+
+/// Loads what stands at this place, in the given size.
+fn load(size: u32, at: u32) -> SockFilter {
+    statement(libc::BPF_LD | size | libc::BPF_ABS, at)
+}
+
+/// Leaves out that many statements if what was loaded last is `value`, or if it is not.
+fn jump_if_equal(value: u32, equal: u8, other: u8) -> SockFilter {
+    SockFilter::new(code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), equal, other, value)
+}
+
+fn refuse() -> SockFilter {
+    statement(libc::BPF_RET | libc::BPF_K, 0)
+}
+
+fn statement(opcode: u32, k: u32) -> SockFilter {
+    SockFilter::new(code(opcode), 0, 0, k)
 }
 
 /// The kernel's opcodes have 16 bits; libc's constants are wider.
 fn code(opcode: u32) -> u16 {
     u16::try_from(opcode).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::vrrp::frame::{ArpForm, gratuitous_arp};
+
+    const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
+    const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
+    const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+
+    /// Whether the kernel lets each of `frames` through: a socket's filter sees a datagram of any
+    /// family as it was sent, from its first byte on.
+    fn let_in(program: &[SockFilter], frames: &[Vec<u8>]) -> Vec<bool> {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        SockRef::from(&ours).attach_filter(program).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut taken = |frame: &Vec<u8>| {
+            theirs.send(frame).unwrap();
+            let mut buffer = [0; 128];
+            ours.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *frame)
+        };
+        frames.iter().map(&mut taken).collect()
+    }
+
+    fn claim(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
+        gratuitous_arp(mac, address, ArpForm::Reply)
+    }
+
+    fn changed(mut frame: Vec<u8>, place: usize, byte: u8) -> Vec<u8> {
+        frame[place] = byte;
+        frame
+    }
+
+    /// Rule: only what claims a watched address is let in, as request or reply, whole.
+    #[test]
+    fn claims_of_watched_addresses_are_let_in() {
+        let program = arp(Some(OWN), &[Ipv4Addr::new(192, 0, 2, 1), VIP]);
+        let request = gratuitous_arp(OTHER, VIP, ArpForm::Request);
+        let other_address = claim(OTHER, Ipv4Addr::new(10, 0, 0, 101));
+        // Somebody asks for a watched address: the usual traffic.
+        let mut question = claim(OTHER, Ipv4Addr::new(10, 0, 0, 1));
+        question[38..42].copy_from_slice(&VIP.octets());
+        let frames = [claim(OTHER, VIP), request, other_address, question];
+        assert_eq!(let_in(&program, &frames), [true, true, false, false]);
+        assert_eq!(let_in(&arp(Some(OWN), &[]), &[claim(OTHER, VIP)]), [false]);
+    }
+
+    /// Rule: what comes from our own Ethernet address is not let in, and only that: an address
+    /// that differs in any byte is another station's.
+    #[test]
+    fn our_own_frames_are_not_let_in() {
+        let program = arp(Some(OWN), &[VIP]);
+        assert_eq!(let_in(&program, &[claim(OWN, VIP)]), [false]);
+        let others: Vec<_> = (6..12).map(|place| changed(claim(OWN, VIP), place, 0x42)).collect();
+        assert_eq!(let_in(&program, &others), [true; 6]);
+        assert_eq!(let_in(&arp(None, &[VIP]), &[claim(OWN, VIP)]), [true]);
+    }
+
+    /// Rule: other protocols and other forms of ARP, and what is cut off, are not let in.
+    #[test]
+    fn only_arp_for_ipv4_on_ethernet_is_let_in() {
+        let program = arp(Some(OWN), &[VIP]);
+        let header = [12, 13, 14, 15, 16, 17, 18, 19];
+        let forms = header.map(|place| changed(claim(OTHER, VIP), place, 0x42));
+        assert_eq!(let_in(&program, &forms), [false; 8]);
+        let cut: Vec<_> = [1, 14, 31].map(|length| claim(OTHER, VIP)[..length].to_vec()).into();
+        assert_eq!(let_in(&program, &cut), [false; 3]);
+    }
+
+    /// Bug guarded: with many addresses a jump does not reach, or the kernel refuses the program.
+    #[test]
+    fn every_one_of_many_addresses_is_found() {
+        let address = |number: u16| Ipv4Addr::from(0xac10_0000 + u32::from(number));
+        let watched: Vec<_> = (0..1000).map(address).collect();
+        let program = arp(Some(OWN), &watched);
+        let frames: Vec<_> = (0..1001).map(|number| claim(OTHER, address(number))).collect();
+        let taken = let_in(&program, &frames);
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 1000);
+        assert!(!taken[1000]);
+    }
+
+    /// Rule: only our virtual routers' packets are let in, whatever the length of the IP header.
+    #[test]
+    fn other_virtual_routers_are_not_let_in() {
+        let ours: Vec<Vrid> = [51, 200].map(|vrid| Vrid::try_from(vrid).unwrap()).into();
+        let packet = |vrid: u8, words: u8| {
+            let mut packet = vec![0; usize::from(words) * 4];
+            packet[0] = 0x40 | words;
+            packet.extend([0x31, vrid, 100, 1]);
+            packet
+        };
+        let packets = [packet(51, 5), packet(200, 15), packet(52, 5), packet(52, 15)];
+        assert_eq!(let_in(&vrrp(Family::V4, &ours), &packets), [true, true, false, false]);
+        let messages = [vec![0x31, 200, 100, 1], vec![0x31, 52, 100, 1]];
+        assert_eq!(let_in(&vrrp(Family::V6, &ours), &messages), [true, false]);
+    }
 }

@@ -2,29 +2,38 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
-//!          │                   ├───── sockets ── socket (VRRP, frames)
+//!          │                   ├───── held (what `release` finds when we are dead)
+//!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
+//!          ├── control (the operator's socket: a thread of its own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
 mod agent;
 mod apply;
+mod arp;
 mod background;
 mod check;
 mod cli;
 mod clock;
+mod condition;
+mod control;
 mod demo;
 mod exit;
 mod filter;
+mod held;
 mod load;
 mod log;
 mod netlink;
 mod outbox;
 mod permission;
+mod realtime;
 mod record;
+mod release;
 mod replay;
 mod report;
 mod run;
+mod runtime;
 mod socket;
 mod sockets;
 mod systemd;
@@ -48,6 +57,7 @@ pub fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(options) => run::main(&options).into(),
+        Command::Release(options) => release::main(&options).into(),
         Command::Check(options) => check::main(&options).into(),
         Command::Replay(options) => replay::main(&options.file).into(),
         Command::Demo(options) => demo::main(&options),

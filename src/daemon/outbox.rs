@@ -2,7 +2,8 @@
 //!
 //! The actions of one answer of the engine go out in their order. Changes of addresses take the
 //! kernel's time; meanwhile only that waits which must not overtake them: the rest of the same
-//! answer, and whatever concerns the same virtual router, socket or address. So an advertisement
+//! answer, and whatever concerns the same virtual router, socket or address, or writes down what
+//! is held. So an advertisement
 //! is never late because of another virtual router's addresses.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -106,6 +107,10 @@ enum Kind {
     /// A message of a virtual router.
     Message(Place, Option<u8>),
     Socket(Place),
+    /// Which addresses are watched there: the last list counts.
+    Watch(InterfaceName),
+    /// What is written down: each note replaces the one before, so they stay in order.
+    Note,
     /// Nothing that others concern too.
     Free,
     Exit,
@@ -124,11 +129,9 @@ fn kind(action: &Action) -> Kind {
         Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
             Kind::Socket((interface.clone(), *family))
         }
-        Action::Announce { .. }
-        | Action::Watch { .. }
-        | Action::Answer { .. }
-        | Action::Report(_) => Kind::Free,
-        Action::WriteDown { .. } => Kind::Free,
+        Action::Watch { interface, .. } => Kind::Watch(interface.clone()),
+        Action::Announce { .. } | Action::Answer { .. } | Action::Report(_) => Kind::Free,
+        Action::WriteDown { .. } => Kind::Note,
         Action::Exit => Kind::Exit,
     }
 }
@@ -144,6 +147,9 @@ struct Held {
     addresses: BTreeMap<(InterfaceName, IpAddr), u64>,
     messages: BTreeSet<(Place, Option<u8>)>,
     sockets: BTreeSet<Place>,
+    watched: BTreeSet<InterfaceName>,
+    /// Whether a note waits.
+    note: bool,
 }
 
 impl Held {
@@ -164,6 +170,8 @@ impl Held {
                     self.sockets.contains(place)
                         || self.messages.iter().any(|(other, _)| other == place)
                 }
+                Kind::Watch(interface) => self.watched.contains(interface),
+                Kind::Note => self.note,
                 Kind::Exit => !self.answers.is_empty(),
                 Kind::Address(..) | Kind::Free => false,
             }
@@ -184,6 +192,10 @@ impl Held {
             Kind::Socket(place) => {
                 self.sockets.insert(place);
             }
+            Kind::Watch(interface) => {
+                self.watched.insert(interface);
+            }
+            Kind::Note => self.note = true,
             Kind::Free | Kind::Exit => {}
         }
     }
@@ -192,6 +204,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{HeldAddress, HeldRouter};
     use crate::model::{Scope, VirtualAddress};
     use crate::time::Mono;
 
@@ -229,6 +242,16 @@ mod tests {
             destination: [224, 0, 0, 18].into(),
             message: vec![0x31, router, priority],
         }
+    }
+
+    /// A list of one router for each of these addresses.
+    fn write_down(last: &[u8]) -> Action {
+        let router = |last: &u8| HeldRouter {
+            instance: "web".try_into().unwrap(),
+            addresses: vec![HeldAddress { interface: interface("eth0"), address: address(*last) }],
+            farewell: None,
+        };
+        Action::WriteDown { routers: last.iter().map(router).collect() }
     }
 
     fn messages(sends: Vec<Action>) -> Work {
@@ -303,6 +326,58 @@ mod tests {
         assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
         outbox.addresses_done();
         assert_eq!(done(&mut outbox), [Work::One(announce(1)), Work::Addresses(vec![remove(1)])]);
+    }
+
+    /// Bug guarded: a list of addresses to watch that had to wait must not replace a later one.
+    #[test]
+    fn the_last_list_of_watched_addresses_counts() {
+        let watch = |interface: &str, last: &[u8]| Action::Watch {
+            interface: self::interface(interface),
+            addresses: last.iter().map(|last| address(*last).address).collect(),
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(vec![add(1), watch("eth0", &[1])]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(1)])]);
+        outbox.push(vec![watch("eth0", &[]), watch("eth1", &[2])]);
+        assert_eq!(done(&mut outbox), []);
+        outbox.push(vec![watch("eth1", &[3])]);
+        outbox.push(vec![watch("eth2", &[4])]);
+        assert_eq!(done(&mut outbox), [Work::One(watch("eth2", &[4]))]);
+        outbox.addresses_done();
+        let rest = [("eth0", &[1][..]), ("eth0", &[]), ("eth1", &[2]), ("eth1", &[3])];
+        assert_eq!(done(&mut outbox), rest.map(|(name, last)| Work::One(watch(name, last))));
+    }
+
+    /// Rule (invariant 4, write down, then touch): an address is added after what stands before it
+    /// has been written down, also where the kernel is busy with others.
+    #[test]
+    fn nothing_is_added_before_it_is_written_down() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![write_down(&[1]), add(1)]);
+        assert_eq!(done(&mut outbox), [Work::One(write_down(&[1])), Work::Addresses(vec![add(1)])]);
+        outbox.push(vec![write_down(&[1, 2]), add(2)]);
+        assert_eq!(done(&mut outbox), [Work::One(write_down(&[1, 2]))]);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![add(2)])]);
+    }
+
+    /// Bug guarded: an address that is held must not be missing in the file because an older list,
+    /// which waited for a removal, is written after a newer one.
+    #[test]
+    fn an_older_note_is_never_written_after_a_newer_one() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![remove(1), write_down(&[])]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![remove(1)])]);
+        // Of what follows a note that waits nothing overtakes it, but others' messages do.
+        outbox.push(vec![send(52, 100), write_down(&[2]), add(2), announce(2), send(52, 200)]);
+        outbox.push(vec![send(53, 100)]);
+        assert_eq!(done(&mut outbox), [messages(vec![send(52, 100), send(53, 100)])]);
+        outbox.addresses_done();
+        let notes = [Work::One(write_down(&[])), Work::One(write_down(&[2]))];
+        assert_eq!(done(&mut outbox)[..2], notes);
+        outbox.addresses_done();
+        let last = messages(vec![send(52, 200)]);
+        assert_eq!(done(&mut outbox), [Work::One(announce(2)), last]);
     }
 
     /// Bug guarded: with hundreds of virtual routers that take over together, each answer of the

@@ -68,6 +68,7 @@ fn input(input: &Input) -> String {
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
         }
+        Input::Resumed { length } => format!("resumed after a suspension of {length}"),
         Input::Deadline => "deadline".to_owned(),
         Input::Stop => "stop".to_owned(),
     }

@@ -3,20 +3,27 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::path::Path;
 
-use super::agent::Agent;
+use super::agent::{Agent, Shell};
 use super::apply::Hands;
 use super::cli::RunOptions;
 use super::clock;
+use super::condition::Condition;
+use super::control::Control;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
+use super::realtime::{self, Thread};
 use super::record::Recorder;
+use super::release;
 use super::report::Teller;
+use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::sockets::Sockets;
 use super::systemd::Systemd;
+use crate::engine::story::Severity;
 use crate::model::{Config, InterfaceName};
 use crate::trace::Header;
 
@@ -25,6 +32,7 @@ use crate::trace::Header;
 enum Failure {
     Config(LoadError),
     Permission(Missing),
+    Runtime(Refusal),
     System { tried: String, error: io::Error },
 }
 
@@ -33,6 +41,7 @@ impl Failure {
         match self {
             Self::Config(_) => Exit::Config,
             Self::Permission(_) => Exit::Permission,
+            Self::Runtime(refusal) => refusal.exit(),
             Self::System { .. } => Exit::System,
         }
     }
@@ -43,6 +52,12 @@ impl fmt::Display for Failure {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::Permission(missing) => write!(f, "{missing}"),
+            Self::Runtime(refusal @ Refusal::Busy { .. }) => write!(
+                f,
+                "{refusal}\n  stop that one first, or give this one a directory of its own with \
+                 --runtime-directory DIR (and no virtual router that the other one has)"
+            ),
+            Self::Runtime(refusal) => write!(f, "{refusal}"),
             Self::System { tried, error } => write!(f, "vipd: {tried} failed: {error}"),
         }
     }
@@ -68,12 +83,22 @@ pub(crate) fn main(options: &RunOptions) -> Exit {
 fn run(options: &RunOptions) -> Result<(), Failure> {
     let config = load::file(&options.config, None).map_err(Failure::Config)?;
     permission::check().map_err(Failure::Permission)?;
+    let path = runtime::path(options.runtime.directory.as_deref());
+    let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
     log::start();
+    release::sweep_at_start(&directory.held());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    tried("starting the event loop", runtime)?.block_on(serve(options, config))
+    tried("starting the event loop", runtime)?.block_on(serve(options, config, &directory))
 }
 
-async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
+async fn serve(
+    options: &RunOptions,
+    config: Config,
+    directory: &RuntimeDirectory,
+) -> Result<(), Failure> {
+    // Before there are other threads.
+    let refusals = [realtime::lock_memory(), realtime::schedule(Thread::Protocol)];
+    let refusals: Vec<_> = refusals.into_iter().filter_map(Result::err).collect();
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
@@ -86,13 +111,31 @@ async fn serve(options: &RunOptions, config: Config) -> Result<(), Failure> {
         }
         None => None,
     };
-    let teller = tried("starting the log", Teller::start())?;
-    let hands = Hands::new(sockets, netlink);
-    let agent = Agent::new(config, now, hands, teller, recorder, systemd);
+    let mut teller = tried("starting the log", Teller::start())?;
+    for refusal in &refusals {
+        teller.notice(Severity::Warning, refusal.to_string());
+    }
+    let control = control(directory.path(), &mut teller);
+    let hands = Hands::new(sockets, netlink, directory.held(), control);
+    let condition = Condition::new(&config, &refusals, clock::moment());
+    let shell = Shell { hands, teller, recorder, systemd, condition };
+    let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
     agent.finish();
     tried("the agent had to end because something it cannot do without", result)
+}
+
+/// The control socket, or none: an agent that cannot be asked keeps its addresses all the same.
+fn control(directory: &Path, teller: &mut Teller) -> Control {
+    Control::start(directory).unwrap_or_else(|error| {
+        let text = format!(
+            "there is no control socket, so vipctl does not work: {error}; name a directory for it \
+             with --runtime-directory, or RuntimeDirectory= in the unit"
+        );
+        teller.notice(Severity::Warning, text);
+        Control::none()
+    })
 }
 
 /// The interfaces that the configuration names.

@@ -1,5 +1,6 @@
-//! The kernel's sockets: VRRP, raw Ethernet frames, and waiting for them. The only `unsafe`.
-#![expect(unsafe_code, reason = "two calls have no safe form; each says why it is sound")]
+//! The kernel's sockets: VRRP, raw Ethernet frames, and waiting for them. The only `unsafe`, so
+//! that also one call stands here that has nothing to do with sockets, the scheduler's.
+#![expect(unsafe_code, reason = "these calls have no safe form; each says why it is sound")]
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -105,23 +106,34 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) message: &'a [u8],
 }
 
+/// Sends VRRP messages on one interface, in one address family, without hearing any.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    socket: Socket,
+    index: u32,
+}
+
 /// Speaks VRRP on one interface, in one address family.
 #[derive(Debug)]
 pub(crate) struct VrrpSocket {
-    socket: Socket,
+    sender: Sender,
     readiness: Readiness,
     family: Family,
-    index: u32,
     /// More packets than can wait in its buffer.
     capacity: usize,
 }
 
-impl VrrpSocket {
-    /// Opens the socket on the interface of this index, for these virtual routers.
+impl Sender {
+    /// Opens the socket on the interface of this index.
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface.
-    pub(crate) fn open(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
+    pub(crate) fn open(family: Family, index: u32) -> io::Result<Self> {
+        Self::with_filter(family, index, &[])
+    }
+
+    /// One whose socket lets in what is for these virtual routers, once it belongs to the group.
+    fn with_filter(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
         let domain = match family {
             Family::V4 => Domain::IPV4,
             Family::V6 => Domain::IPV6,
@@ -133,68 +145,13 @@ impl VrrpSocket {
             Family::V4 => socket.bind_device_by_index_v4(interface)?,
             Family::V6 => socket.bind_device_by_index_v6(interface)?,
         }
-        socket.attach_filter(&filter::program(family, routers))?;
+        socket.attach_filter(&filter::vrrp(family, routers))?;
         discard_waiting(&socket)?;
-        set_common_options(&socket)?;
         match family {
-            Family::V4 => set_options_v4(&socket, index)?,
-            Family::V6 => set_options_v6(&socket, index)?,
+            Family::V4 => set_sending_v4(&socket)?,
+            Family::V6 => set_sending_v6(&socket, index)?,
         }
-        let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
-        let readiness = Readiness::of(&socket)?;
-        Ok(Self { socket, readiness, family, index, capacity })
-    }
-
-    /// Its readiness for reading.
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.readiness
-    }
-
-    /// Reads all that waits now, that is, until nothing waits or more has been read than could
-    /// have waited at the beginning: a flood does not keep the loop here.
-    ///
-    /// # Errors
-    /// What the kernel says; the packets that were read before are in `arrivals`.
-    pub(crate) fn drain(
-        &self,
-        buffers: &mut Buffers,
-        arrivals: &mut Vec<Arrival>,
-    ) -> io::Result<()> {
-        let end = arrivals.len() + self.capacity;
-        while arrivals.len() < end {
-            let count = match self.receive(buffers, arrivals) {
-                Ok(count) => count,
-                Err(Errno::EAGAIN) => 0,
-                Err(Errno::EINTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if count < AT_ONCE {
-                self.readiness.clear();
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn receive(&self, buffers: &mut Buffers, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
-        let Buffers { bytes, headers } = buffers;
-        let mut chunks = bytes.chunks_exact_mut(LONGEST);
-        let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] =
-            std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
-        // The kernel writes lengths into the headers, so used ones cannot be used again.
-        let mut fresh = headers.take().unwrap_or_else(Buffers::headers);
-        let fd = self.socket.as_raw_fd();
-        let received =
-            match recvmmsg(fd, &mut fresh, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
-                Ok(received) => received,
-                Err(error) => {
-                    *headers = Some(fresh);
-                    return Err(error);
-                }
-            };
-        let before = arrivals.len();
-        arrivals.extend(received.map(|message| arrival(self.family, &message)));
-        Ok(arrivals.len() - before)
+        Ok(Self { socket, index })
     }
 
     /// Sends messages from one source address. The result says of each what came of it.
@@ -249,6 +206,82 @@ impl VrrpSocket {
     }
 }
 
+impl VrrpSocket {
+    /// Opens the socket on the interface of this index, for these virtual routers.
+    ///
+    /// # Errors
+    /// What the kernel says, for example that there is no such interface.
+    pub(crate) fn open(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
+        let sender = Sender::with_filter(family, index, routers)?;
+        let socket = &sender.socket;
+        set_receiving(socket)?;
+        match family {
+            Family::V4 => join_v4(socket, index)?,
+            Family::V6 => join_v6(socket, index)?,
+        }
+        let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
+        let readiness = Readiness::of(socket)?;
+        Ok(Self { sender, readiness, family, capacity })
+    }
+
+    /// What sends through it.
+    pub(crate) fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Its readiness for reading.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Reads all that waits now, that is, until nothing waits or more has been read than could
+    /// have waited at the beginning: a flood does not keep the loop here.
+    ///
+    /// # Errors
+    /// What the kernel says; the packets that were read before are in `arrivals`.
+    pub(crate) fn drain(
+        &self,
+        buffers: &mut Buffers,
+        arrivals: &mut Vec<Arrival>,
+    ) -> io::Result<()> {
+        let end = arrivals.len() + self.capacity;
+        while arrivals.len() < end {
+            let count = match self.receive(buffers, arrivals) {
+                Ok(count) => count,
+                Err(Errno::EAGAIN) => 0,
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if count < AT_ONCE {
+                self.readiness.clear();
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffers: &mut Buffers, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
+        let Buffers { bytes, headers } = buffers;
+        let mut chunks = bytes.chunks_exact_mut(LONGEST);
+        let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] =
+            std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
+        // The kernel writes lengths into the headers, so used ones cannot be used again.
+        let mut fresh = headers.take().unwrap_or_else(Buffers::headers);
+        let fd = self.sender.socket.as_raw_fd();
+        let received =
+            match recvmmsg(fd, &mut fresh, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+                Ok(received) => received,
+                Err(error) => {
+                    *headers = Some(fresh);
+                    return Err(error);
+                }
+            };
+        let before = arrivals.len();
+        arrivals.extend(received.map(|message| arrival(self.family, &message)));
+        Ok(arrivals.len() - before)
+    }
+}
+
 /// Between its creation and the filter a raw socket gets the packets of all interfaces.
 fn discard_waiting(socket: &Socket) -> io::Result<()> {
     loop {
@@ -260,7 +293,25 @@ fn discard_waiting(socket: &Socket) -> io::Result<()> {
     }
 }
 
-fn set_common_options(socket: &Socket) -> io::Result<()> {
+fn set_sending_v4(socket: &Socket) -> io::Result<()> {
+    socket.set_ttl_v4(TTL)?;
+    socket.set_multicast_ttl_v4(TTL)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_tos_v4(TRAFFIC_CLASS)?;
+    // After the traffic class, which sets the priority too.
+    Ok(setsockopt(socket, sockopt::Priority, &PRIORITY)?)
+}
+
+fn set_sending_v6(socket: &Socket, index: u32) -> io::Result<()> {
+    socket.set_unicast_hops_v6(TTL)?;
+    socket.set_multicast_hops_v6(TTL)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_if_v6(index)?;
+    socket.set_tclass_v6(TRAFFIC_CLASS)?;
+    Ok(setsockopt(socket, sockopt::Priority, &PRIORITY)?)
+}
+
+fn set_receiving(socket: &Socket) -> io::Result<()> {
     if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
         // Only the initial user namespace may go beyond the administrator's limit.
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
@@ -269,27 +320,16 @@ fn set_common_options(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-fn set_options_v4(socket: &Socket, index: u32) -> io::Result<()> {
-    socket.set_ttl_v4(TTL)?;
-    socket.set_multicast_ttl_v4(TTL)?;
-    socket.set_multicast_loop_v4(false)?;
+/// Joins the group, after all other options: the first packet already meets all of them. What was
+/// sent to whom and with which TTL stands in the IP header, which a raw socket passes along.
+fn join_v4(socket: &Socket, index: u32) -> io::Result<()> {
     socket.set_multicast_all_v4(false)?;
-    socket.set_tos_v4(TRAFFIC_CLASS)?;
-    // After the traffic class, which sets the priority too.
-    setsockopt(socket, sockopt::Priority, &PRIORITY)?;
-    // Last, so that the first packet already meets all of the above. What was sent to whom and
-    // with which TTL stands in the IP header, which a raw socket passes along.
     socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
 }
 
-fn set_options_v6(socket: &Socket, index: u32) -> io::Result<()> {
-    socket.set_unicast_hops_v6(TTL)?;
-    socket.set_multicast_hops_v6(TTL)?;
-    socket.set_multicast_loop_v6(false)?;
+/// Joins the group, after all other options.
+fn join_v6(socket: &Socket, index: u32) -> io::Result<()> {
     socket.set_multicast_all_v6(false)?;
-    socket.set_multicast_if_v6(index)?;
-    socket.set_tclass_v6(TRAFFIC_CLASS)?;
-    setsockopt(socket, sockopt::Priority, &PRIORITY)?;
     socket.set_recv_hoplimit_v6(true)?;
     setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
     socket.join_multicast_v6(&GROUP_V6, index)
@@ -378,7 +418,7 @@ impl FrameSocket {
 
 /// The address of an interface for frames of a protocol (`packet(7)`).
 #[expect(clippy::cast_possible_truncation, reason = "the family is 17, the length is 20")]
-fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
+pub(crate) fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: `sockaddr_ll` is one of the platform's socket address types.
     let address: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
@@ -389,4 +429,17 @@ fn link_layer_address(index: u32, protocol: u16) -> SockAddr {
     // SAFETY: the family says `sockaddr_ll`, whose fields are set above or zero, which is valid
     // for each of them, and the length is that of the type.
     unsafe { SockAddr::new(storage, length) }
+}
+
+/// Has the kernel run the calling thread round-robin at this real-time priority
+/// (`sched_setscheduler(2)`, `sched(7)`), and neither the threads nor the programs that it starts.
+///
+/// # Errors
+/// What the kernel says, `EPERM` without the permission.
+pub(crate) fn schedule_round_robin(priority: i32) -> nix::Result<()> {
+    let policy = libc::SCHED_RR | libc::SCHED_RESET_ON_FORK;
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the kernel only reads `parameters`, which lives until the call is over. Zero is the
+    // calling thread.
+    Errno::result(unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) }).map(drop)
 }

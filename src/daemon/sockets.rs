@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 
+use super::arp::ArpSocket;
 use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, VrrpSocket};
 use crate::engine::Input;
-use crate::model::{Family, InterfaceName, Vrid};
+use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::time::{Mono, Now, Wall};
 
 /// All sockets of the protocol.
 #[derive(Debug)]
 pub(crate) struct Sockets {
     open: BTreeMap<(InterfaceName, Family), Open>,
+    watched: BTreeMap<InterfaceName, Watched>,
     frames: FrameSocket,
     buffers: Buffers,
     arrivals: Vec<Arrival>,
@@ -30,6 +32,14 @@ struct Open {
     error: Option<i32>,
 }
 
+#[derive(Debug)]
+struct Watched {
+    socket: ArpSocket,
+    addresses: Vec<Ipv4Addr>,
+    /// The last error of reading (`errno(3)`), so that it is told once.
+    error: Option<i32>,
+}
+
 impl Sockets {
     /// None yet but the one for frames.
     ///
@@ -38,6 +48,7 @@ impl Sockets {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             open: BTreeMap::new(),
+            watched: BTreeMap::new(),
             frames: FrameSocket::open()?,
             buffers: Buffers::new(),
             arrivals: Vec::new(),
@@ -68,8 +79,39 @@ impl Sockets {
         self.open.remove(&(interface.clone(), family));
     }
 
-    /// Reads everything that has arrived by `now`, whatever the runtime knows of it (invariant 1).
-    /// Returns also, for people, what went wrong.
+    /// From now on hears who else claims one of the IPv4 `addresses` on the interface of this index
+    /// and Ethernet address, instead of the addresses before; with none of them, nobody.
+    ///
+    /// # Errors
+    /// What the kernel says; then nobody is heard.
+    pub(crate) fn watch(
+        &mut self,
+        interface: &InterfaceName,
+        index: u32,
+        own: Option<Mac>,
+        addresses: Vec<Ipv4Addr>,
+    ) -> io::Result<()> {
+        self.watched.remove(interface);
+        if !addresses.is_empty() {
+            let socket = ArpSocket::open(index, own, &addresses)?;
+            self.watched.insert(interface.clone(), Watched { socket, addresses, error: None });
+        }
+        Ok(())
+    }
+
+    /// The addresses that are watched there.
+    pub(crate) fn watched(&self, interface: &InterfaceName) -> Vec<IpAddr> {
+        let addresses = self.watched.get(interface).map(|watched| &watched.addresses);
+        addresses.into_iter().flatten().copied().map(IpAddr::V4).collect()
+    }
+
+    /// Hears no more who claims addresses there.
+    pub(crate) fn stop_watching(&mut self, interface: &InterfaceName) {
+        self.watched.remove(interface);
+    }
+
+    /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
+    /// (invariant 1), and then some of the ARP packets. Returns also, for people, what went wrong.
     pub(crate) fn hear(&mut self, now: Now) -> (Vec<Input>, Vec<String>) {
         let (mut inputs, mut trouble) = (Vec::new(), Vec::new());
         for ((interface, family), open) in &mut self.open {
@@ -86,17 +128,27 @@ impl Sockets {
                 Input::Received { interface: interface.clone(), arrived, packet }
             }));
         }
+        for (interface, watched) in &mut self.watched {
+            let mut frames = Vec::new();
+            let result = watched.socket.read(&mut frames);
+            let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
+            if let Some(errno) = error.filter(|_| error != watched.error) {
+                let what = Errno::from_raw(errno).desc();
+                trouble.push(format!("{interface}: reading ARP packets failed: {what}"));
+            }
+            watched.error = error;
+            let arp = |frame| Input::Arp { interface: interface.clone(), frame };
+            inputs.extend(frames.into_iter().map(arp));
+        }
         (inputs, trouble)
     }
 
     /// Ready when something may have arrived.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        let ready = self
-            .open
-            .values()
-            // Each of them has to be asked: that is what has it wake us.
-            .filter(|open| open.socket.readiness().poll(context).is_ready())
-            .count();
+        let vrrp = self.open.values().map(|open| open.socket.readiness());
+        let arp = self.watched.values().map(|watched| watched.socket.readiness());
+        // Each of them has to be asked: that is what has it wake us.
+        let ready = vrrp.chain(arp).filter(|readiness| readiness.poll(context).is_ready()).count();
         if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -108,7 +160,7 @@ impl Sockets {
         messages: &[Outgoing<'_>],
     ) -> Vec<io::Result<()>> {
         match self.open.get(&(interface.clone(), Family::of(source))) {
-            Some(open) => open.socket.send(source, messages),
+            Some(open) => open.socket.sender().send(source, messages),
             None => messages.iter().map(|_| Err(Errno::ENOTCONN.into())).collect(),
         }
     }

@@ -69,6 +69,11 @@ pub enum Input {
         /// What the system said.
         error: SystemError,
     },
+    /// The machine was suspended and runs again. Nothing could arrive meanwhile.
+    Resumed {
+        /// For how long (`CLOCK_BOOTTIME` went on, `CLOCK_MONOTONIC` did not).
+        length: Span,
+    },
     /// [`Engine::next_deadline`](super::Engine::next_deadline) has come, and every packet that
     /// had arrived before it has been handed in (invariant 1, hear before you act).
     Deadline,

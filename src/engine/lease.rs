@@ -1,9 +1,9 @@
-//! What an instance holds: the addresses that it has put on interfaces, and what the system
-//! still owes it.
+//! What an instance holds: the addresses that it has put on interfaces, until when the kernel
+//! keeps them there, and what the system still owes.
 
 use std::net::IpAddr;
 
-use super::event::Action;
+use super::event::{Action, HeldAddress, SystemError};
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
 
@@ -13,12 +13,27 @@ const PUT_BACK_DISTANCE: Span = Span::from_millis(50);
 const RETRY: Span = Span::from_millis(100);
 /// How many attempts to install an address are made before the instance gives up.
 const ATTEMPTS: u32 = 3;
+/// How often a lease is renewed in its lifetime: one late renewal, even two, cost nothing.
+const RENEWALS: u64 = 4;
+/// `ETIME` (`errno(3)`): an addition was carried out too late and so not at all.
+const TOO_LATE: i32 = 62;
+
+/// How addresses are put on interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// How long the kernel keeps an address that is not renewed; `None`: for ever.
+    pub(super) lease: Option<Span>,
+    /// Up to how long after the decision an address may still be added.
+    pub(super) patience: Span,
+}
 
 /// The addresses that an instance holds, or is to let go of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Holding {
+    terms: Terms,
     held: Vec<Held>,
     unremoved: Vec<Unremoved>,
+    renew_at: Option<Mono>,
 }
 
 #[derive(Debug)]
@@ -44,8 +59,8 @@ struct Unremoved {
 /// What to tell about a failed installation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InstallFailure {
-    /// Not an address that is held (any more).
-    NotOurs,
+    /// Not an address that is held (any more), or nothing to tell.
+    Nothing,
     /// It is tried again.
     Again,
     /// It was tried often enough.
@@ -53,9 +68,15 @@ pub(super) enum InstallFailure {
 }
 
 impl Holding {
+    /// Holds nothing yet.
+    pub(super) fn new(terms: Terms) -> Self {
+        Self { terms, held: Vec::new(), unremoved: Vec::new(), renew_at: None }
+    }
+
     /// Holds these addresses from now on.
     pub(super) fn claim<'a>(
         &mut self,
+        now: Mono,
         addresses: impl Iterator<Item = (&'a InterfaceName, &'a VirtualAddress)>,
         out: &mut Vec<Action>,
     ) {
@@ -68,12 +89,14 @@ impl Holding {
                 put_back: None,
                 failures: 0,
             });
-            out.push(add(interface, address));
+            out.push(self.terms.add(now, interface, address));
         }
+        self.renew_at = self.terms.next_renewal(now);
     }
 
     /// Lets go of everything.
     pub(super) fn release(&mut self, out: &mut Vec<Action>) {
+        self.renew_at = None;
         for held in self.held.drain(..) {
             out.push(remove(&held.interface, &held.address));
         }
@@ -85,7 +108,7 @@ impl Holding {
         self.unremoved.retain(|unremoved| unremoved.interface != *interface);
     }
 
-    /// Another program took an address off. Returns it when it is one of ours and is put back
+    /// An address is gone from an interface. Returns it when it is one of ours and is put back
     /// at once; where that happens all the time it is put back a little later.
     pub(super) fn gone(
         &mut self,
@@ -104,21 +127,36 @@ impl Holding {
             _ => {
                 held.put_back = Some(now);
                 held.install_at = None;
-                out.push(add(interface, &held.address));
+                out.push(self.terms.add(now, interface, &held.address));
                 Some(held.address.clone())
             }
         }
     }
 
-    /// An address could not be installed.
+    /// An address is gone that may not be ours any more: it is put back by [`Holding::fire`] if
+    /// it is.
+    pub(super) fn gone_late(&mut self, now: Mono, interface: &InterfaceName, address: IpAddr) {
+        let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
+        if let Some(held) = self.held.iter_mut().find(is_it) {
+            held.install_at = Some(now);
+        }
+    }
+
+    /// An address could not be installed or renewed: it is not there, as far as we know.
     pub(super) fn install_failed(
         &mut self,
         now: Mono,
         interface: &InterfaceName,
         address: &VirtualAddress,
+        error: &SystemError,
     ) -> InstallFailure {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address == *address;
-        let Some(held) = self.held.iter_mut().find(is_it) else { return InstallFailure::NotOurs };
+        let Some(held) = self.held.iter_mut().find(is_it) else { return InstallFailure::Nothing };
+        if error.errno == TOO_LATE {
+            // The time that it was meant for has passed, and it is still meant.
+            held.install_at = Some(now);
+            return InstallFailure::Nothing;
+        }
         held.failures += 1;
         if held.failures >= ATTEMPTS {
             return InstallFailure::Hopeless;
@@ -151,7 +189,8 @@ impl Holding {
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
         let installs = self.held.iter().filter_map(|h| h.install_at.map(|at| (at, "install")));
         let removals = self.unremoved.iter().filter_map(|u| u.retry_at.map(|at| (at, "removal")));
-        installs.chain(removals).min_by_key(|(at, _)| *at)
+        let renewal = self.renew_at.map(|at| (at, "renewal"));
+        installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due; returns the addresses that were put on again.
@@ -165,21 +204,58 @@ impl Holding {
         for held in self.held.iter_mut().filter(|h| due(h.install_at)) {
             held.install_at = None;
             held.put_back = Some(now);
-            out.push(add(&held.interface, &held.address));
+            out.push(self.terms.add(now, &held.interface, &held.address));
             installed.push(held.address.clone());
         }
+        if due(self.renew_at) {
+            self.renew(now, out);
+        }
         installed
+    }
+
+    /// To the kernel a renewal is the same as adding the address again.
+    fn renew(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.renew_at = self.terms.next_renewal(now);
+        for held in self.held.iter().filter(|h| h.install_at.is_none() && h.put_back != Some(now)) {
+            out.push(self.terms.add(now, &held.interface, &held.address));
+        }
     }
 
     /// The addresses with their interfaces.
     pub(super) fn held(&self) -> impl Iterator<Item = (&InterfaceName, &VirtualAddress)> {
         self.held.iter().map(|held| (&held.interface, &held.address))
     }
+
+    /// What may be on interfaces because of us.
+    pub(super) fn on_the_system(&self) -> Vec<HeldAddress> {
+        let unremoved = self.unremoved.iter().filter(|u| u.retry_at.is_some());
+        self.held()
+            .chain(unremoved.map(|u| (&u.interface, &u.address)))
+            .map(|(interface, address)| HeldAddress {
+                interface: interface.clone(),
+                address: address.clone(),
+            })
+            .collect()
+    }
 }
 
-fn add(interface: &InterfaceName, address: &VirtualAddress) -> Action {
-    let (interface, address) = (interface.clone(), address.clone());
-    Action::AddAddress { interface, address, lease: None, not_after: Mono(u64::MAX) }
+impl Terms {
+    fn add(self, now: Mono, interface: &InterfaceName, address: &VirtualAddress) -> Action {
+        Action::AddAddress {
+            interface: interface.clone(),
+            address: address.clone(),
+            lease: self.lease,
+            not_after: now + self.patience,
+        }
+    }
+
+    /// Instances with the same lease renew at the same times, so that it is one exchange with the
+    /// kernel for all of them.
+    fn next_renewal(self, now: Mono) -> Option<Mono> {
+        let period = self.lease?.divided_by(RENEWALS).nanos();
+        let periods = now.0.checked_div(period)?.saturating_add(1);
+        Some(Mono(periods.saturating_mul(period)))
+    }
 }
 
 fn remove(interface: &InterfaceName, address: &VirtualAddress) -> Action {

@@ -6,6 +6,7 @@
 //! told (`story`, `status`).
 
 mod announce;
+pub mod conflict;
 pub mod event;
 mod handover;
 mod instance;
@@ -17,6 +18,7 @@ pub mod status;
 pub mod story;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 pub use event::{
     Action, Farewell, HeldAddress, HeldRouter, Input, Link, LinkAddress, Packet, SystemError,
@@ -24,13 +26,15 @@ pub use event::{
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use status::Status;
 pub use story::Event;
+use story::What;
 
 use instance::Instance;
 use links::Links;
 use listen::Listening;
 
-use crate::model::{Config, InterfaceName};
+use crate::model::{Config, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
+use crate::vrrp::frame::arp_sender;
 pub use crate::vrrp::packet::Discard;
 
 /// All virtual routers of this node. See [`event`] for the contract.
@@ -41,6 +45,13 @@ pub struct Engine {
     listening: Listening,
     instances: Vec<Instance>,
     stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
+    /// What was written down last.
+    written: Vec<HeldRouter>,
+    /// The addresses that are watched for other stations' claims.
+    watched: BTreeMap<InterfaceName, Vec<IpAddr>>,
+    /// Whether the daemon stops, and whether the engine has said that this is the end.
+    stopping: bool,
+    ended: bool,
 }
 
 /// When the engine wants to be called, and what for.
@@ -69,6 +80,10 @@ impl Engine {
             links: Links::default(),
             listening: Listening::default(),
             stray_discards: BTreeMap::new(),
+            written: Vec::new(),
+            watched: BTreeMap::new(),
+            stopping: false,
+            ended: false,
         }
     }
 
@@ -77,27 +92,37 @@ impl Engine {
     /// Times must not go backwards from call to call; a deadline that comes early does nothing.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut out = Vec::new();
+        self.instances.iter_mut().for_each(|instance| instance.wake(now.mono));
         match input {
             Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
-            Input::Received { interface, packet, .. } => {
-                self.received(now, &interface, &packet, &mut out);
+            Input::Received { interface, arrived, packet } => {
+                self.received(now, &interface, arrived, &packet, &mut out);
             }
             Input::AddressGone { interface, address } => {
                 self.each(now, &mut out, |instance, context, out| {
                     instance.address_gone(context, &interface, address, out);
                 });
             }
-            Input::Arp { .. } | Input::Handover { .. } => {}
+            Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
+            Input::Handover { request, instance, to } => {
+                self.hand_over(now, request, &instance, to.as_ref(), &mut out);
+            }
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
+            Input::Resumed { length } => {
+                self.each(now, &mut out, |instance, context, out| {
+                    instance.resume(context, length, out);
+                });
+            }
             Input::Deadline => {
                 self.update_listening(now, &mut out);
                 self.each(now, &mut out, Instance::fire);
             }
             Input::Stop => {
+                self.stopping = true;
                 self.each(now, &mut out, Instance::stop);
-                out.push(Action::Exit);
             }
         }
+        self.settle(now, &mut out);
         out
     }
 
@@ -162,6 +187,7 @@ impl Engine {
         &mut self,
         now: Now,
         interface: &InterfaceName,
+        arrived: Mono,
         packet: &Packet,
         out: &mut Vec<Action>,
     ) {
@@ -170,7 +196,7 @@ impl Engine {
         match receive::address(interface, packet, configs) {
             Ok((place, datagram)) => {
                 if let Some(instance) = self.instances.get_mut(place) {
-                    instance.received(&context, datagram, out);
+                    instance.received(&context, arrived, datagram, out);
                 }
             }
             Err(discard) => {
@@ -180,12 +206,114 @@ impl Engine {
         }
     }
 
+    fn claimed(
+        &mut self,
+        now: Now,
+        interface: &InterfaceName,
+        frame: &[u8],
+        out: &mut Vec<Action>,
+    ) {
+        let Some((mac, address)) = arp_sender(frame) else { return };
+        self.each(now, out, |instance, context, out| {
+            instance.claimed(context, interface, (mac, address.into()), out);
+        });
+    }
+
+    fn hand_over(
+        &mut self,
+        now: Now,
+        request: u64,
+        name: &InstanceName,
+        to: Option<&NodeName>,
+        out: &mut Vec<Action>,
+    ) {
+        let context = Context { now, config: &self.config, links: &self.links };
+        let instance = self.instances.iter_mut().find(|i| i.config().name == *name);
+        let outcome = instance.map_or_else(
+            || {
+                let known = self.config.instances.iter().map(|i| i.name.clone()).collect();
+                Err(HandoverRefusal::NoSuchInstance(known))
+            },
+            |instance| instance.hand_over(&context, request, to, out),
+        );
+        if let Err(refusal) = outcome {
+            out.push(Action::Answer { request, answer: HandoverAnswer::Refused(refusal) });
+        }
+    }
+
+    /// What follows from all that was decided: what must be written down before it is done, what
+    /// is watched, and whether this is the end.
+    fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
+        let context = Context { now, config: &self.config, links: &self.links };
+        if out.iter().any(changes_what_is_held) {
+            let held: Vec<HeldRouter> =
+                self.instances.iter().filter_map(|i| i.held_router(&context)).collect();
+            write_down(&mut self.written, held, out);
+            self.watch(out);
+        }
+        if self.stopping && !self.ended && self.instances.iter().all(Instance::is_stopped) {
+            self.ended = true;
+            out.push(Action::Exit);
+        }
+    }
+
+    fn watch(&mut self, out: &mut Vec<Action>) {
+        let mut wanted: BTreeMap<InterfaceName, Vec<IpAddr>> = BTreeMap::new();
+        for (interface, address) in self.instances.iter().flat_map(Instance::watched) {
+            wanted.entry(interface.clone()).or_default().push(address);
+        }
+        for interface in self.watched.keys().filter(|name| !wanted.contains_key(*name)) {
+            out.push(Action::Watch { interface: interface.clone(), addresses: Vec::new() });
+        }
+        for (interface, addresses) in &wanted {
+            if self.watched.get(interface) != Some(addresses) {
+                let (interface, addresses) = (interface.clone(), addresses.clone());
+                out.push(Action::Watch { interface, addresses });
+            }
+        }
+        self.watched = wanted;
+    }
+
     fn failed(&mut self, now: Now, action: &Action, error: &SystemError, out: &mut Vec<Action>) {
         if let Action::Listen { interface, family, .. } = action {
             self.listening.failed(now.mono, interface, *family);
+        }
+        let mut report = |what| out.push(Action::Report(Event { instance: None, what }));
+        match action {
+            Action::WriteDown { .. } => report(What::WriteDownFailed(error.clone())),
+            Action::Watch { interface, .. } => {
+                report(What::WatchFailed(interface.clone(), error.clone()));
+            }
+            _ => {}
         }
         self.each(now, out, |instance, context, out| {
             instance.action_failed(context, action, error, out);
         });
     }
+}
+
+fn changes_what_is_held(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::Report(_))
+}
+
+/// Invariant 4, write down, then touch: what is new is written before the first address is added,
+/// what is no more after the last one was removed.
+fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
+    if *written == held {
+        return;
+    }
+    let is_addition = |action: &Action| matches!(action, Action::AddAddress { .. });
+    if let Some(place) = out.iter().position(is_addition) {
+        let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
+        let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();
+        let more = !old.is_empty();
+        let routers = held.iter().cloned().chain(old).collect();
+        out.insert(place, Action::WriteDown { routers });
+        if !more {
+            *written = held;
+            return;
+        }
+    }
+    out.push(Action::WriteDown { routers: held.clone() });
+    *written = held;
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
+use super::conflict::Conflict;
 use super::story::{Peer, StateName, Why};
 use crate::model::{InstanceName, InterfaceName, NodeName, Priority, VirtualAddress, Vrid};
 use crate::time::{Span, Wall};
@@ -32,6 +33,8 @@ pub struct InstanceStatus {
     pub virtual_router_id: Vrid,
     /// What it is.
     pub state: StateName,
+    /// Whether it has told the others that it stops being active, and waits for one of them.
+    pub leaving: bool,
     /// Since when.
     pub since: Wall,
     /// Why.
@@ -46,6 +49,8 @@ pub struct InstanceStatus {
     pub active: Option<Peer>,
     /// How long until its next deadline, and which one that is.
     pub next: Option<(Span, String)>,
+    /// What is wrong on the segment.
+    pub conflicts: Vec<Conflict>,
     /// What was counted since the daemon started.
     pub counters: Counters,
 }
@@ -75,6 +80,14 @@ pub struct Counters {
     pub failures: u64,
     /// Times that the active-down timer was restarted because the loop had been late.
     pub distrusted_pauses: u64,
+    /// Times that it gave up being active because the loop had been late for too long.
+    pub overslept: u64,
+    /// Times that nobody took over when it left.
+    pub unclaimed: u64,
+    /// ARP packets of other stations that claimed an address which it held.
+    pub foreign_claims: u64,
+    /// Signs of a conflict on the segment, of any kind.
+    pub conflicts: u64,
 }
 
 /// One line for `systemctl status`.
@@ -109,7 +122,11 @@ impl fmt::Display for InstanceStatus {
             (None, StateName::Backup) => f.write_str(", no active router heard")?,
             _ => {}
         }
-        write!(f, ": {}", self.why)
+        write!(f, ": {}", self.why)?;
+        if self.leaving {
+            f.write_str("; leaving, until another node has taken over")?;
+        }
+        self.conflicts.iter().try_for_each(|conflict| write!(f, "; conflict: {conflict}"))
     }
 }
 

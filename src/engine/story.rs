@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::conflict::Conflict;
 use super::event::SystemError;
-use crate::model::{Config, InstanceName, InterfaceName, Interval, NodeName, VirtualAddress};
+use super::handover::HandoverAnswer;
+use crate::model::{Config, InstanceName, InterfaceName, NodeName, VirtualAddress};
 use crate::time::Span;
 
 /// Something worth telling.
@@ -148,6 +150,15 @@ pub enum Why {
     HigherAddress(Peer),
     /// Something keeps it from taking part.
     Fault(Fault),
+    /// The operator has asked for a handover.
+    HandingOver,
+    /// The operator has asked for a handover, and this router has taken over.
+    HandedOver(Peer),
+    /// It was held up by this much more than the others wait for an active router, and this one
+    /// has taken over.
+    Overslept(Span, Peer),
+    /// The machine was suspended for this long.
+    Suspended(Span),
     /// The daemon stops.
     Stopping,
 }
@@ -171,6 +182,16 @@ impl fmt::Display for Why {
                 write!(f, "same priority from {peer}, which has the higher address")
             }
             Self::Fault(fault) => fault.fmt(f),
+            Self::HandingOver => f.write_str("handing over as asked"),
+            Self::HandedOver(peer) => write!(f, "handed over to {peer} as asked"),
+            Self::Overslept(late, peer) => write!(
+                f,
+                "this daemon was held up for {late}, and {peer} has taken over (is the machine \
+                 overloaded?)"
+            ),
+            Self::Suspended(span) => {
+                write!(f, "the machine was suspended for {span}: listening first")
+            }
             Self::Stopping => f.write_str("the daemon stops"),
         }
     }
@@ -205,34 +226,31 @@ pub enum What {
     SendFailed(InterfaceName, SystemError),
     /// The segment could not be told about our addresses.
     AnnounceFailed(InterfaceName, SystemError),
-    /// A router advertises other addresses than ours under our virtual router ID.
-    AddressDrift {
-        /// Which router.
-        peer: Peer,
-        /// What it advertises and we don't have.
-        extra: Vec<IpAddr>,
-        /// What we have and it doesn't advertise.
-        missing: Vec<IpAddr>,
-    },
-    /// A router advertises another interval than ours (v3).
-    IntervalDrift(Peer, Interval),
-    /// A router's advertisements are refused for a reason that somebody must mend.
-    Refused(Peer, super::Discard),
+    /// Something is wrong on the segment; how often it was seen by now.
+    Conflict(Conflict, u64),
+    /// It has told the others that it stops being active, and keeps the addresses until one of
+    /// them has taken over.
+    Leaving(Why),
+    /// A handover came to nothing.
+    HandoverFailed(HandoverAnswer),
+    /// The file for `vipd release` could not be written.
+    WriteDownFailed(SystemError),
+    /// Other stations' claims to the addresses cannot be noticed.
+    WatchFailed(InterfaceName, SystemError),
 }
 
 impl Event {
     /// How loudly to tell it.
     pub fn severity(&self) -> Severity {
         match &self.what {
-            What::Changed { to: StateName::Fault, .. } | What::FaultChanged(_) => Severity::Warning,
-            What::Changed { .. } | What::Following(..) => Severity::Info,
+            What::Changed { to: StateName::Fault, .. }
+            | What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => {
+                Severity::Warning
+            }
+            What::Changed { .. } | What::Following(..) | What::Leaving(_) => Severity::Info,
             _ => Severity::Warning,
         }
     }
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The line, without the instance's name.
@@ -267,24 +285,25 @@ impl fmt::Display for Event {
             What::AnnounceFailed(interface, error) => {
                 write!(f, "the addresses could not be announced on {interface}: {}", error.text)
             }
-            What::AddressDrift { peer, extra, missing } => {
-                write!(f, "{peer} advertises other addresses than this node's configuration has:")?;
-                if !extra.is_empty() {
-                    write!(f, " only there: {};", list(extra))?;
-                }
-                if !missing.is_empty() {
-                    write!(f, " only here: {};", list(missing))?;
-                }
-                f.write_str(" make the configurations the same")
-            }
-            What::IntervalDrift(peer, interval) => write!(
+            What::Conflict(conflict, 1) => conflict.fmt(f),
+            What::Conflict(conflict, count) => write!(f, "{conflict} (seen {count} times)"),
+            What::Leaving(why) => write!(
                 f,
-                "{peer} advertises every {interval}, not at this node's interval: make the \
-                 configurations the same"
+                "leaving, {why}: this node keeps answering until another one has taken over"
             ),
-            What::Refused(peer, discard) => {
-                write!(f, "advertisements of {peer} are refused: {discard}")
-            }
+            What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
+            What::WriteDownFailed(error) => write!(
+                f,
+                "what this node holds could not be written down: {}; if the daemon is killed now, \
+                 `vipd release` cannot remove it (its lease can)",
+                error.text
+            ),
+            What::WatchFailed(interface, error) => write!(
+                f,
+                "no ARP socket on {interface}: {}; that another station has the same address \
+                 will not be noticed",
+                error.text
+            ),
         }
     }
 }

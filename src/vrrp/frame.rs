@@ -4,8 +4,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
-use pnet_packet::ethernet::{EtherType, EtherTypes, MutableEthernetPacket};
+use pnet_packet::Packet as _;
+use pnet_packet::arp::{
+    ArpHardwareTypes, ArpOperation, ArpOperations, ArpPacket, MutableArpPacket,
+};
+use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 use pnet_packet::icmpv6::ndp::{
     Icmpv6Codes, MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvertFlags,
 };
@@ -44,6 +47,18 @@ pub fn gratuitous_arp(mac: Mac, address: Ipv4Addr, form: ArpForm) -> Vec<u8> {
         ArpForm::Request => (ArpOperations::Request, Mac::BROADCAST),
         ArpForm::Reply => (ArpOperations::Reply, mac),
     };
+    arp(operation, (mac, address), (target, address))
+}
+
+/// An ARP probe: to everyone, "does anybody have `address`?", without saying that we do (RFC 5227
+/// section 1.1: the sender's protocol address is zero, so that no cache learns from it).
+pub fn arp_probe(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
+    let nobody = (mac, Ipv4Addr::UNSPECIFIED);
+    arp(ArpOperations::Request, nobody, (Mac([0; 6]), address))
+}
+
+/// A broadcast ARP packet (RFC 826).
+fn arp(operation: ArpOperation, sender: (Mac, Ipv4Addr), target: (Mac, Ipv4Addr)) -> Vec<u8> {
     let mut bytes = [0; ARP_SIZE];
     let mut arp = sized(MutableArpPacket::new(&mut bytes));
     arp.set_hardware_type(ArpHardwareTypes::Ethernet);
@@ -51,11 +66,23 @@ pub fn gratuitous_arp(mac: Mac, address: Ipv4Addr, form: ArpForm) -> Vec<u8> {
     arp.set_hw_addr_len(6);
     arp.set_proto_addr_len(4);
     arp.set_operation(operation);
-    arp.set_sender_hw_addr(mac.0.into());
-    arp.set_sender_proto_addr(address);
-    arp.set_target_hw_addr(target.0.into());
-    arp.set_target_proto_addr(address);
-    ethernet(Mac::BROADCAST, mac, EtherTypes::Arp, &bytes)
+    arp.set_sender_hw_addr(sender.0.0.into());
+    arp.set_sender_proto_addr(sender.1);
+    arp.set_target_hw_addr(target.0.0.into());
+    arp.set_target_proto_addr(target.1);
+    ethernet(Mac::BROADCAST, sender.0, EtherTypes::Arp, &bytes)
+}
+
+/// Who says to have which address, in an ARP packet that somebody sent: the sender's hardware and
+/// protocol address. `None` where it is not ARP for IPv4 on Ethernet, or is cut short.
+pub fn arp_sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
+    let ethernet = EthernetPacket::new(frame).filter(|e| e.get_ethertype() == EtherTypes::Arp)?;
+    let arp = ArpPacket::new(ethernet.payload())?;
+    let is_plain = arp.get_hardware_type() == ArpHardwareTypes::Ethernet
+        && arp.get_protocol_type() == EtherTypes::Ipv4
+        && (arp.get_hw_addr_len(), arp.get_proto_addr_len()) == (6, 4);
+    let mac = Mac(arp.get_sender_hw_addr().octets());
+    is_plain.then(|| (mac, arp.get_sender_proto_addr()))
 }
 
 /// An unsolicited neighbour advertisement: to all nodes, "`address` is at `mac`", overriding what

@@ -1,6 +1,7 @@
 //! One virtual router's protocol (RFC 9568, RFC 3768).
 
 pub mod frame;
+mod outcome;
 pub mod packet;
 pub mod router;
 pub mod timing;

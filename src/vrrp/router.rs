@@ -9,9 +9,18 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::outcome::{Departure, Heard, Outcome, Takeover};
 use super::timing::{active_down_interval, compare_actives, skew_time};
 use crate::model::{InstanceConfig, Interval, Preempt, Priority, Version};
 use crate::time::{Mono, Span};
+
+/// The farewell is said again after this part of an interval: soon enough to come before the
+/// backups' skew times end, where the first one was lost.
+const FAREWELL_DISTANCE: u64 = 16;
+
+/// How long a takeover may take at the least, once a backup has decided on it: the machine may be
+/// busy, however short the interval is.
+const TAKEOVER_TIME: Span = Span::from_millis(100);
 
 /// What the election depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,50 +47,6 @@ impl From<&InstanceConfig> for Settings {
             preempt: config.preempt,
         }
     }
-}
-
-/// A valid advertisement, as far as the election cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// Who sent it.
-    pub source: IpAddr,
-    /// Its priority; 0: it stops being active.
-    pub priority: u8,
-    /// Its interval.
-    pub interval: Interval,
-}
-
-/// What a call led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the state has changed already; the system must follow"]
-pub enum Outcome {
-    /// Nothing to do.
-    Nothing,
-    /// Send an advertisement.
-    Advertise,
-    /// Send an advertisement and announce the addresses again: another router has just claimed
-    /// them, and the segment has learnt that it has them.
-    Reassert,
-    /// Now active: advertise, hold the addresses, announce them.
-    TakeOver(Takeover),
-    /// Now backup: stop answering for the addresses.
-    GiveUp(Heard),
-    /// The active-down timer was seen so late that frames may have been missed; it was restarted
-    /// instead (DESIGN.md, invariant 2).
-    Distrusted(Span),
-}
-
-/// Why a router becomes active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takeover {
-    /// It owns the addresses.
-    Owner,
-    /// No active router was heard for this long. `None`: there never was one.
-    Silence(Option<IpAddr>, Span),
-    /// The active router said that it stops.
-    Stopped(IpAddr),
-    /// The active router has a lower priority, and we preempt. It is still live.
-    Preempt(Heard),
 }
 
 /// The active router as a backup knows it.
@@ -115,6 +80,10 @@ pub enum State {
     Backup(Backup),
     /// Holding the addresses.
     Active(Active),
+    /// Has said that it stops being active, and answers for the addresses until another router
+    /// is (invariant 5, make before break). The RFC has no such state: to the others it is as if
+    /// this router were gone.
+    Leaving(Leaving),
 }
 
 /// What belongs to being backup.
@@ -130,6 +99,8 @@ pub struct Backup {
     pub since: Mono,
     /// Nothing is claimed before (hold-down); the timers run on.
     pub hold_until: Mono,
+    /// It has handed the addresses over: it doesn't preempt the one that it gave them to.
+    pub handed_over: bool,
 }
 
 /// What belongs to being active.
@@ -139,6 +110,24 @@ pub struct Active {
     pub next_advertisement: Mono,
     /// When a lower-priority router was last answered.
     pub answered: Option<Mono>,
+    /// When one that yields was last answered.
+    pub consoled: Option<Mono>,
+    /// By how much the daemon was late when that was too much; until it has heard what came
+    /// meanwhile.
+    pub held_up: Option<Span>,
+}
+
+/// What belongs to leaving.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Why.
+    pub why: Departure,
+    /// When it began.
+    pub since: Mono,
+    /// When to say it once more.
+    pub again: Option<Mono>,
+    /// How long another router is waited for.
+    pub until: Mono,
 }
 
 /// One virtual router.
@@ -166,49 +155,108 @@ impl Router {
             lower_since: None,
             since: now,
             hold_until,
+            handed_over: false,
         });
         Outcome::Nothing
     }
 
-    /// The *Shutdown* event. The caller sends priority 0 if the router was active.
+    /// The *Shutdown* event, at once. The caller sends priority 0 if the router was active.
     pub fn shut_down(&mut self) {
         self.state = State::Initialize;
     }
 
-    /// A valid advertisement of another router, while our own source address is `own`.
-    pub fn hear(&mut self, now: Mono, heard: Heard, own: IpAddr) -> Outcome {
+    /// The planned end of being active: the others are told now, and the addresses stay until one
+    /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active.
+    pub fn leave(&mut self, now: Mono, why: Departure) -> Outcome {
+        match &mut self.state {
+            State::Active(_) => {}
+            State::Leaving(leaving) => {
+                // A stop while a handover is under way only changes what comes after.
+                leaving.why = why;
+                return Outcome::Nothing;
+            }
+            State::Initialize | State::Backup(_) => return Outcome::Nothing,
+        }
+        let interval = self.settings.interval;
+        let lowest = Priority::LOWEST;
+        let slowest = skew_time(self.settings.version, lowest, interval);
+        let again = interval.span().divided_by(FAREWELL_DISTANCE);
+        let margin = interval.span().divided_by(2).max(TAKEOVER_TIME);
+        self.state = State::Leaving(Leaving {
+            why,
+            since: now,
+            again: Some(now + again),
+            until: now + again + slowest + margin,
+        });
+        Outcome::Farewell
+    }
+
+    /// A valid advertisement of another router, which arrived a little earlier than now, while our
+    /// own source address is `own`.
+    pub fn hear(&mut self, now: Mono, arrived: Mono, heard: Heard, own: IpAddr) -> Outcome {
         match &self.state {
             State::Initialize => Outcome::Nothing,
             State::Backup(_) => {
-                self.hear_as_backup(now, heard);
+                self.hear_as_backup(now, arrived.min(now), heard);
                 Outcome::Nothing
             }
             State::Active(_) => self.hear_as_active(now, heard, own),
+            State::Leaving(_) => self.hear_as_leaving(now, heard),
         }
     }
 
+    fn hear_as_leaving(&mut self, now: Mono, heard: Heard) -> Outcome {
+        let State::Leaving(leaving) = &self.state else { return Outcome::Nothing };
+        if heard.priority == 0 {
+            return Outcome::Nothing;
+        }
+        match leaving.why {
+            Departure::Stop => self.state = State::Initialize,
+            Departure::Handover => {
+                self.become_backup(now, heard);
+                if let State::Backup(backup) = &mut self.state {
+                    backup.handed_over = true;
+                }
+            }
+        }
+        Outcome::Succeeded(heard)
+    }
+
     /// RFC 9568 section 6.4.2, lines (420) to (470).
-    fn hear_as_backup(&mut self, now: Mono, heard: Heard) {
+    ///
+    /// The silence of the active router began when its packet arrived; the timer runs from now,
+    /// when this node was able to listen again.
+    fn hear_as_backup(&mut self, now: Mono, arrived: Mono, heard: Heard) {
         let settings = self.settings;
         let State::Backup(backup) = &mut self.state else { return };
         if heard.priority == 0 {
-            // It counts only from the active router: a third one's must not make us claim.
-            if let Some(active) = backup.active.as_mut().filter(|a| a.source == heard.source) {
+            // It counts only from the active router, or from one that has been active for all we
+            // know: a third one's must not make us claim.
+            let unknown = ActiveRouter {
+                source: heard.source,
+                priority: 0,
+                interval: heard.interval,
+                heard: arrived,
+                stopping: true,
+            };
+            let active = backup.active.get_or_insert(unknown);
+            if active.source == heard.source {
                 let interval = active.interval.min(settings.maximum_interval);
-                active.heard = now;
+                active.heard = arrived;
                 active.stopping = true;
                 backup.active_down = now + skew_time(settings.version, settings.priority, interval);
             }
             return;
         }
-        backup.remember(now, heard);
+        backup.remember(arrived, heard);
         let lower = heard.priority < settings.priority.get();
+        let preempt = if backup.handed_over { Preempt::Never } else { settings.preempt };
         if !lower {
             backup.lower_since = None;
         } else if backup.lower_since.is_none() {
             backup.lower_since = Some(now);
         }
-        if lower && settings.preempt == Preempt::Always {
+        if lower && preempt == Preempt::Always {
             return; // the timer runs on, and when it fires we take over
         }
         let interval = heard.interval.min(settings.maximum_interval);
@@ -221,15 +269,23 @@ impl Router {
         let interval = self.settings.interval.span();
         let priority = self.settings.priority.get();
         let State::Active(active) = &mut self.state else { return Outcome::Nothing };
+        if let Some(late) = active.held_up
+            && heard.priority > 0
+        {
+            self.become_backup(now, heard);
+            return Outcome::Overslept(late, heard);
+        }
         let rate_limited = active.answered.is_some_and(|at| now.since(at) < interval.divided_by(2));
         if heard.priority == 0 {
-            // Another active router leaves: its backups must hear us before their skew time ends.
-            if rate_limited {
+            // Another active router yields: its backups must hear us before their skew time ends,
+            // and whoever it has served must learn where the addresses are.
+            let answered = active.consoled.is_some_and(|at| now.since(at) < interval.divided_by(2));
+            if answered {
                 return Outcome::Nothing;
             }
-            active.answered = Some(now);
+            active.consoled = Some(now);
             active.next_advertisement = now + interval;
-            return Outcome::Advertise;
+            return Outcome::Reassert;
         }
         if compare_actives((heard.priority, heard.source), (priority, own)) == Ordering::Greater {
             self.become_backup(now, heard);
@@ -252,15 +308,71 @@ impl Router {
             lower_since: None,
             since: now,
             hold_until: now,
+            handed_over: false,
         };
         backup.remember(now, heard);
         self.state = State::Backup(backup);
+    }
+
+    /// To be called before anything else whenever time has passed. An active router that was held
+    /// up for longer than the others' shortest active-down interval may have been replaced. Then
+    /// its packets are waiting already: until they have been heard it defends nothing.
+    pub fn wake(&mut self, now: Mono) {
+        let patience = self.settings.interval.span().times(2);
+        let State::Active(active) = &mut self.state else { return };
+        // The others count from its last advertisement, an interval before the next one.
+        let late = now.since(active.next_advertisement);
+        if late > patience {
+            active.held_up = Some(late);
+        }
+    }
+
+    /// Whether it may have been replaced, and has not heard yet.
+    pub fn is_held_up(&self) -> bool {
+        matches!(&self.state, State::Active(Active { held_up: Some(_), .. }))
+    }
+
+    /// The machine was suspended: nothing that was sent meanwhile is waiting anywhere, so that it
+    /// listens anew. Returns whether it was active and must let go of the addresses.
+    #[must_use = "a router that is backup must not answer for the addresses"]
+    pub fn resume(&mut self, now: Mono) -> bool {
+        let listening = State::Backup(Backup {
+            active_down: now + self.active_down_interval(self.settings.interval),
+            active: None,
+            lower_since: None,
+            since: now,
+            hold_until: now,
+            handed_over: false,
+        });
+        match &mut self.state {
+            State::Backup(backup) => {
+                let handed_over = backup.handed_over;
+                self.state = listening;
+                if let State::Backup(backup) = &mut self.state {
+                    backup.handed_over = handed_over;
+                }
+                false
+            }
+            // Who stops does not wait any longer.
+            State::Leaving(leaving) if leaving.why == Departure::Stop => {
+                leaving.until = now;
+                false
+            }
+            // An address owner listens to nobody.
+            State::Active(_) | State::Leaving(_) if !self.settings.priority.is_owner() => {
+                self.state = listening;
+                true
+            }
+            State::Initialize | State::Active(_) | State::Leaving(_) => false,
+        }
     }
 
     fn become_active(&mut self, now: Mono, why: Takeover) -> Outcome {
         self.state = State::Active(Active {
             next_advertisement: now + self.settings.interval.span(),
             answered: None,
+            consoled: None,
+            held_up: None,
         });
         Outcome::TakeOver(why)
     }
@@ -270,6 +382,10 @@ impl Router {
         match &self.state {
             State::Initialize => None,
             State::Active(active) => Some((active.next_advertisement, "advertisement")),
+            State::Leaving(leaving) => match leaving.again {
+                Some(again) if again < leaving.until => Some((again, "farewell")),
+                _ => Some((leaving.until, "departure")),
+            },
             State::Backup(backup) => {
                 let (at, why) = self.claim_time(backup);
                 Some((at.max(backup.hold_until), why))
@@ -281,7 +397,9 @@ impl Router {
     fn claim_time(&self, backup: &Backup) -> (Mono, &'static str) {
         let down = (backup.active_down, "active-down");
         match (self.settings.preempt, backup.lower_since) {
-            (Preempt::After(delay), Some(since)) if since + delay < backup.active_down => {
+            (Preempt::After(delay), Some(since))
+                if since + delay < backup.active_down && !backup.handed_over =>
+            {
                 (since + delay, "preemption delay")
             }
             _ => down,
@@ -296,6 +414,7 @@ impl Router {
         match &mut self.state {
             State::Initialize => Outcome::Nothing,
             State::Active(active) => {
+                active.held_up = None;
                 let interval = self.settings.interval.span();
                 let next = active.next_advertisement + interval;
                 // Keep the beat, but never send a burst to catch up.
@@ -303,6 +422,22 @@ impl Router {
                 Outcome::Advertise
             }
             State::Backup(_) => self.claim(now, at),
+            State::Leaving(leaving) if leaving.until > now => {
+                leaving.again = None;
+                Outcome::Farewell
+            }
+            State::Leaving(leaving) => {
+                self.state = match leaving.why {
+                    Departure::Stop => State::Initialize,
+                    Departure::Handover => State::Active(Active {
+                        next_advertisement: now + self.settings.interval.span(),
+                        answered: None,
+                        consoled: None,
+                        held_up: None,
+                    }),
+                };
+                Outcome::Unclaimed
+            }
         }
     }
 
@@ -320,11 +455,14 @@ impl Router {
             backup.lower_since = None;
             return Outcome::Distrusted(late);
         }
+        let preempts = self.settings.preempt != Preempt::Never && !backup.handed_over;
         let why = match backup.active {
             None => Takeover::Silence(None, now.since(backup.since)),
             Some(active) if active.stopping => Takeover::Stopped(active.source),
             Some(active)
-                if active.priority < self.settings.priority.get() && !active.is_gone(now) =>
+                if preempts
+                    && active.priority < self.settings.priority.get()
+                    && !active.is_gone(now) =>
             {
                 Takeover::Preempt(Heard {
                     source: active.source,
@@ -343,8 +481,8 @@ impl Router {
     }
 
     /// Whether it holds the addresses.
-    pub fn is_active(&self) -> bool {
-        matches!(self.state, State::Active(_))
+    pub fn holds(&self) -> bool {
+        matches!(self.state, State::Active(_) | State::Leaving(_))
     }
 
     /// The priority that it advertises and compares with.

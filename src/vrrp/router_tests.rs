@@ -41,7 +41,7 @@ fn heard(last: u8, priority: u8) -> Heard {
 }
 
 fn hear(router: &mut Router, millis: u64, from: Heard) -> Outcome {
-    router.hear(at(millis), from, address(10))
+    router.hear(at(millis), at(millis), from, address(10))
 }
 
 fn due(router: &Router) -> u64 {
@@ -92,12 +92,20 @@ fn backup_waits_a_skew_time_after_priority_zero() {
 #[test]
 fn priority_zero_of_a_third_router_changes_nothing() {
     let mut router = backup(Preempt::Always);
-    assert_eq!(hear(&mut router, 50, heard(12, 0)), Outcome::Nothing);
-    assert_eq!(due(&router), 3_609_375);
     assert_eq!(hear(&mut router, 100, heard(11, 200)), Outcome::Nothing);
     assert_eq!(hear(&mut router, 150, heard(12, 150)), Outcome::Nothing);
     assert_eq!(hear(&mut router, 200, heard(12, 0)), Outcome::Nothing);
     assert_eq!(due(&router), 150_000 + 3_609_375);
+}
+
+/// Bug guarded: a backup that has just started and heard nothing yet must not ignore the only
+/// word of the router that it is to succeed.
+#[test]
+fn a_new_backup_hears_a_farewell() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 50, heard(11, 0)), Outcome::Nothing);
+    assert_eq!(due(&router), 50_000 + 609_375);
+    assert_eq!(router.fire(at(660)), Outcome::TakeOver(Takeover::Stopped(address(11))));
 }
 
 /// 6.4.2 (420): equal priority keeps a backup waiting, whoever has the higher address.
@@ -210,11 +218,12 @@ fn active_keeps_the_beat() {
     assert_eq!(due(&router), 10_000_000);
 }
 
-/// 6.4.3 (700): another one's priority 0 is answered at once, and the timer set anew.
+/// 6.4.3 (700): another one's priority 0 is answered at once, and the timer set anew. Beyond the
+/// RFC the addresses are announced: whoever the other one has served must find us.
 #[test]
 fn active_answers_priority_zero() {
     let mut router = active();
-    assert_eq!(hear(&mut router, 4_000, heard(11, 0)), Outcome::Advertise);
+    assert_eq!(hear(&mut router, 4_000, heard(11, 0)), Outcome::Reassert);
     assert_eq!(due(&router), 5_000_000);
 }
 
@@ -252,4 +261,98 @@ fn shutdown_ends_everything() {
     assert_eq!(router.deadline(), None);
     assert_eq!(hear(&mut router, 5_000, heard(11, 200)), Outcome::Nothing);
     assert_eq!(router.fire(at(99_000)), Outcome::Nothing);
+}
+
+/// Invariant 5: a router that leaves says so twice, and holds the addresses until another one is
+/// active; then it is out, or a backup that leaves the other one alone.
+#[test]
+fn leaving_ends_with_the_successor() {
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Stop), Outcome::Farewell);
+    assert!(router.holds());
+    assert_eq!(due(&router), 4_062_500);
+    assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
+    assert_eq!(hear(&mut router, 4_100, heard(12, 0)), Outcome::Nothing);
+    assert_eq!(hear(&mut router, 4_300, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
+    assert_eq!(router.state(), &State::Initialize);
+
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Handover), Outcome::Farewell);
+    assert_eq!(hear(&mut router, 4_300, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
+    for millis in (5_300..30_000).step_by(1_000) {
+        assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
+        assert_eq!(router.fire(at(millis)), Outcome::Nothing, "it must not take them back");
+    }
+    assert!(matches!(router.fire(at(33_000)), Outcome::TakeOver(Takeover::Silence(..))));
+}
+
+/// Rule: where nobody takes over, a stop goes on after a bound, and a handover is undone.
+#[test]
+fn leaving_is_bounded() {
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Stop), Outcome::Farewell);
+    assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
+    // The lowest priority's skew time, half an interval, and the farewell's repetition.
+    assert_eq!(due(&router), 4_000_000 + 62_500 + 996_093 + 500_000);
+    assert_eq!(router.fire(at(5_559)), Outcome::Unclaimed);
+    assert_eq!(router.state(), &State::Initialize);
+
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Handover), Outcome::Farewell);
+    assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
+    assert_eq!(router.fire(at(5_559)), Outcome::Unclaimed);
+    assert!(matches!(router.state(), State::Active(_)));
+}
+
+/// Rule: only an active router can leave.
+#[test]
+fn a_backup_does_not_leave() {
+    let mut router = backup(Preempt::Always);
+    assert_eq!(router.leave(at(100), Departure::Stop), Outcome::Nothing);
+    assert_eq!(due(&router), 3_609_375);
+}
+
+/// Invariant 2: an active router that was held up for longer than the others wait yields to
+/// whoever has taken over, whatever its priority; if nobody has, it goes on.
+#[test]
+fn an_active_router_that_overslept_listens_first() {
+    let late = Span::from_micros(2_010_000 + 380_000);
+    let mut router = active();
+    router.wake(at(7_000));
+    assert!(router.is_held_up());
+    assert_eq!(hear(&mut router, 7_000, heard(11, 50)), Outcome::Overslept(late, heard(11, 50)));
+    assert!(matches!(router.state(), State::Backup(_)));
+
+    let mut router = active();
+    router.wake(at(7_000));
+    assert_eq!(router.fire(at(7_000)), Outcome::Advertise);
+    assert!(!router.is_held_up());
+
+    let mut router = active();
+    router.wake(at(6_600));
+    assert!(!router.is_held_up(), "the others have not given it up yet");
+}
+
+/// Invariant 2: after a suspension nothing that was said meanwhile can be heard, so an active
+/// router listens anew, and a backup does.
+#[test]
+fn a_suspended_router_listens_anew() {
+    let mut router = active();
+    assert!(router.resume(at(100_000)));
+    assert_eq!(due(&router), 103_609_375);
+    let mut router = backup(Preempt::Always);
+    assert_eq!(hear(&mut router, 0, heard(11, 200)), Outcome::Nothing);
+    assert!(!router.resume(at(100_000)));
+    assert_eq!(due(&router), 103_609_375);
+}
+
+/// Rule: silence counts from the arrival of the last packet, the timer from when it was heard.
+#[test]
+fn an_old_packet_is_old() {
+    let mut router = backup(Preempt::Always);
+    let own = address(10);
+    assert_eq!(router.hear(at(2_000), at(1_500), heard(11, 200), own), Outcome::Nothing);
+    assert_eq!(due(&router), 2_000_000 + 3_609_375);
+    let why = Takeover::Silence(Some(address(11)), Span::from_millis(4_110));
+    assert_eq!(router.fire(at(5_610)), Outcome::TakeOver(why));
 }

@@ -14,6 +14,7 @@
 )]
 
 mod addresses;
+mod condition;
 mod demo;
 mod election;
 mod failure;
@@ -21,6 +22,7 @@ mod forged;
 mod forgery;
 mod frames;
 mod gaps;
+mod handover;
 mod healing;
 mod instruments;
 mod interfaces;
@@ -68,6 +70,14 @@ fn main() -> std::process::ExitCode {
         interfaces::late,
         interfaces::replaced,
         interfaces::renamed,
+        handover::there_and_back,
+        handover::many_times,
+        handover::nobody_there,
+        handover::at_the_backup,
+        handover::unknown_names,
+        handover::stopped_meanwhile,
+        handover::control_socket,
+        handover::replay,
         preemption::always,
         preemption::never,
         preemption::after_a_delay,
@@ -82,6 +92,9 @@ fn main() -> std::process::ExitCode {
         supervision::ready_and_status,
         supervision::watchdog,
         supervision::stopping,
+        condition::held_up,
+        condition::real_time,
+        condition::refused,
         readme::configuration,
         demo::interrupted,
         demo::killed,

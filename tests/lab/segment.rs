@@ -178,6 +178,11 @@ impl Host {
         &self.directory
     }
 
+    /// The runtime directory of its daemon.
+    pub(crate) fn runtime_directory(&self) -> PathBuf {
+        self.directory.join(format!("{}.run", self.number))
+    }
+
     /// Does `work` inside this host's namespace: sockets opened there stay there.
     pub(crate) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.namespace.inside(work)

@@ -1,19 +1,13 @@
 //! The operator's hand, and systemd's: what is run beside an agent.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::Host;
 
-/// Where the agent of a host writes down what it holds, and has its sockets.
-pub(crate) fn runtime_directory(host: &Host) -> PathBuf {
-    host.directory().join(format!("{}.run", host.number()))
-}
-
 /// `vipd release`, as systemd runs it when the agent has died.
 pub(crate) fn release(host: &Host) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
-    command.arg("release").arg("--runtime-directory").arg(runtime_directory(host));
+    command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
     done(host, "vipd release", &mut command)
 }
 
@@ -21,7 +15,7 @@ pub(crate) fn release(host: &Host) -> Result<(), String> {
 pub(crate) fn hand_over(host: &Host, instance: &str) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
     command.arg("handover").arg(instance);
-    command.arg("--runtime-directory").arg(runtime_directory(host));
+    command.arg("--runtime-directory").arg(host.runtime_directory());
     done(host, "vipctl handover", &mut command)
 }
 

@@ -14,7 +14,7 @@ use super::Host;
 pub(super) const PORT: u16 = 4711;
 
 /// How often the client asks.
-const EVERY: Duration = Duration::from_millis(5);
+const EVERY: Duration = Duration::from_millis(1);
 
 /// How long a blocked thread may take to notice that it is over.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -51,7 +51,7 @@ impl Drop for Responders {
     }
 }
 
-/// Asks `vip` every few milliseconds and remembers who answered when.
+/// Asks `vip` every millisecond and remembers who answered when.
 pub(crate) struct Client {
     answers: Arc<Mutex<Vec<Answer>>>,
     over: Arc<AtomicBool>,

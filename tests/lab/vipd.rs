@@ -5,7 +5,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, sleep};
@@ -95,7 +95,16 @@ impl Agent {
         fs::write(&file, yaml).expect("a configuration file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
         command.arg("run").arg("--config").arg(file);
+        command.arg("--runtime-directory").arg(host.runtime_directory());
         command
+    }
+
+    /// Runs `vipctl` with these arguments (words separated by blanks) for the agent of a host.
+    pub(crate) fn vipctl(host: &Host, arguments: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        command.args(arguments.split_whitespace());
+        command.arg("--runtime-directory").arg(host.runtime_directory());
+        command.output().expect("vipctl runs")
     }
 
     /// Runs any command that starts an agent, supervised as systemd would, and doesn't wait.
@@ -129,10 +138,15 @@ impl Agent {
     }
 
     /// What `systemctl status` would show now.
-    fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         let said = self.said();
         let status = said.iter().rev().find_map(|(_, line)| line.strip_prefix("STATUS="));
         status.unwrap_or_default().to_owned()
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// What it has logged.

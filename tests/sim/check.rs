@@ -4,7 +4,7 @@ use vipd::model::{Preempt, Priority, Version};
 use vipd::time::{Mono, Span};
 
 use crate::schedule::{Fault, Group, Schedule};
-use crate::world::World;
+use crate::world::{GRANULARITY, World};
 
 /// How a schedule ended.
 pub(crate) struct Verdict {
@@ -33,18 +33,58 @@ fn play(schedule: &Schedule, world: &mut World, owners: &mut Owners) -> Result<(
     }
     advance(world, owners, world.now)?;
     world.mend();
-    let refused = |fault: &(Span, Fault)| matches!(fault.1, Fault::RefuseAddresses { .. });
-    let convergence = convergence_bound(group, schedule.faults.iter().any(refused));
+    let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
+    let refused = happened(|fault| matches!(fault, Fault::RefuseAddresses { .. }));
+    let handed_over = happened(|fault| matches!(fault, Fault::HandOver { .. }));
+    let recreated = happened(|fault| matches!(fault, Fault::Recreate { .. }));
+    // How long an instance stays out after an address, or a socket, was refused.
+    let fault = match (refused, recreated) {
+        (true, _) => Span::from_secs(11),
+        (false, true) => Span::from_millis(2_100),
+        (false, false) => Span::ZERO,
+    };
+    let convergence = convergence_bound(group, fault);
     advance(world, owners, world.now + convergence)?;
-    settled(group, world)?;
+    settled(group, world, handed_over)?;
     // And so it stays.
     let told = world.story.len();
     advance(world, owners, world.now + group.interval.span().times(10))?;
-    settled(group, world)?;
+    settled(group, world, handed_over)?;
     match world.story.get(told) {
         Some(line) => Err(format!("no rest after {convergence}: {line}")),
         None => Ok(()),
     }
+}
+
+/// Plays a schedule of planned moves: from the first takeover on somebody always has the address.
+pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
+    let mut world = World::new(&schedule.group, schedule.seed);
+    let mut held = false;
+    let mut gap = None;
+    let mut play = |world: &mut World, until: Mono| {
+        world.run(until, |world| {
+            let holds = world.nodes.iter().any(|node| node.holds);
+            if held && !holds {
+                gap.get_or_insert(world.now);
+            }
+            held |= holds;
+        });
+        match gap {
+            Some(at) => Err(format!("nobody has the address at {at:?}")),
+            None if held => Ok(()),
+            None => Err("nobody ever took the address".to_owned()),
+        }
+    };
+    let end = schedule.faults.last().map_or(Span::ZERO, |(at, _)| *at) + Span::from_secs(60);
+    let mut steps = schedule.faults.iter().map(|(at, fault)| (Mono(0) + *at, Some(*fault)));
+    let outcome = steps.by_ref().chain([(Mono(0) + end, None)]).try_for_each(|(at, fault)| {
+        play(&mut world, at)?;
+        fault.map_or(Ok(()), |fault| {
+            world.inflict(fault);
+            Ok(())
+        })
+    });
+    outcome.map_err(|what| Verdict { what, story: world.story, takeovers: world.takeovers })
 }
 
 fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), String> {
@@ -73,22 +113,25 @@ fn longest_active_down(group: &Group) -> Span {
 /// active-down interval that may have been restarted twice (a pause that is distrusted, a
 /// deposed active router that yields in its turn), the preemption delay, and a refused
 /// address' time in fault.
-fn convergence_bound(group: &Group, refused: bool) -> Span {
+fn convergence_bound(group: &Group, fault: Span) -> Span {
     let preemption = match group.preempt {
         Preempt::After(delay) => delay,
         Preempt::Never | Preempt::Always => Span::ZERO,
     };
-    let fault = if refused { Span::from_secs(11) } else { Span::ZERO };
+    // A handover that is under way when the faults end: nobody is heard for a skew time and half
+    // an interval. The address of a node that died stays for its lease.
+    let departure = longest_active_down(group).times(2).divided_by(4).max(Span::from_millis(200));
+    let lease = group.lease.map_or(Span::ZERO, |lease| lease + GRANULARITY);
     // 30 ms: an interface that is just being re-created.
     group.hold_down
-        + longest_active_down(group).times(3)
+        + (longest_active_down(group).times(3) + departure).max(lease)
         + preemption
         + fault
         + Span::from_millis(40)
 }
 
 /// Exactly one node holds the address, and it is a rightful one.
-fn settled(group: &Group, world: &World) -> Result<(), String> {
+fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String> {
     let running = |node: usize| world.nodes[node].engine.is_some();
     let nodes = || 0..group.priorities.len();
     let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds).collect();
@@ -97,15 +140,23 @@ fn settled(group: &Group, world: &World) -> Result<(), String> {
     };
     let highest: Option<Priority> =
         nodes().filter(|n| running(*n)).map(|n| group.priorities[n]).max();
-    if group.preempt != Preempt::Never && Some(group.priorities[holder]) != highest {
+    if let Some(node) = nodes().find(|node| world.nodes[*node].unanswered > 0) {
+        return Err(format!("node{node} has not answered who asked for a handover"));
+    }
+    // Whoever has handed over does not preempt.
+    if group.preempt != Preempt::Never && !handed_over && Some(group.priorities[holder]) != highest
+    {
         return Err(format!("node{holder} holds the address, but a higher priority is there"));
     }
     Ok(())
 }
 
-/// Watches for two owners that could have heard each other.
+/// Watches for two owners that could have heard each other, and for the addresses of daemons that
+/// do not run.
 struct Owners {
     bound: Span,
+    /// How long an address may stay where its daemon does not run.
+    lease: Option<Span>,
     /// For each pair: since when both hold the address with nothing wrong between them.
     since: Vec<Option<Mono>>,
 }
@@ -116,11 +167,21 @@ impl Owners {
         let interval = group.interval.span();
         // The winner's next advertisement, its way, and the loop's lateness.
         let bound = interval + group.delay + interval.divided_by(10);
-        Self { bound, since: vec![None; nodes * nodes] }
+        let lease = group.lease.map(|lease| lease + GRANULARITY);
+        Self { bound, lease, since: vec![None; nodes * nodes] }
     }
 
     fn look(&mut self, world: &World) -> Option<String> {
         let nodes = world.nodes.len();
+        for (number, node) in world.nodes.iter().enumerate() {
+            let idle = node.idle_since.map(|since| world.now.since(since));
+            if let (true, Some(idle), Some(lease)) = (node.holds, idle, self.lease)
+                && idle > lease
+                && !node.suspended
+            {
+                return Some(format!("node{number} holds the address, {idle} after its daemon"));
+            }
+        }
         let well = |node: usize| {
             let node = &world.nodes[node];
             node.holds && node.engine.is_some() && node.paused_until.is_none()
@@ -130,7 +191,9 @@ impl Owners {
                 let both = well(first)
                     && well(second)
                     && world.loss == 0
-                    && world.connected(first, second);
+                    && world.connected(first, second)
+                    // After a partition both may be asked to hand over: then neither says more.
+                    && !(world.leaves(first) && world.leaves(second));
                 let since = &mut self.since[first * nodes + second];
                 if !both {
                     *since = None;

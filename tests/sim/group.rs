@@ -9,6 +9,7 @@ use vipd::model::{
 };
 
 use crate::schedule::Group;
+use vipd::time::Span;
 
 pub(crate) const VIRTUAL_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
 
@@ -18,6 +19,10 @@ pub(crate) fn node_address(node: usize) -> IpAddr {
 
 pub(crate) fn interface() -> InterfaceName {
     InterfaceName::try_from("eth0").expect("valid")
+}
+
+pub(crate) fn instance_name() -> InstanceName {
+    InstanceName::try_from("vip").expect("valid")
 }
 
 fn node_name(node: usize) -> NodeName {
@@ -31,7 +36,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         Version::V3 => Interval::LONGEST_V3,
     };
     let instance = InstanceConfig {
-        name: InstanceName::try_from("vip").expect("valid"),
+        name: instance_name(),
         interface: interface(),
         virtual_router_id: Vrid::try_from(51).expect("valid"),
         version: group.version,
@@ -47,6 +52,10 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         }],
         preempt: group.preempt,
         hold_down: group.hold_down,
+        link_down_delay: Span::ZERO,
+        link_up_delay: Span::ZERO,
+        lease: group.lease,
+        announce_refresh: Span::from_secs(60),
         checksum: ChecksumStyle::Auto,
     };
     let node_of = |n| Node { name: node_name(n), address: node_address(n) };

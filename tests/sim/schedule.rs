@@ -21,6 +21,7 @@ pub(crate) struct Group {
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
     pub(crate) hold_down: Span,
+    pub(crate) lease: Option<Span>,
     /// How long a frame is under way at the most.
     pub(crate) delay: Span,
 }
@@ -30,6 +31,28 @@ pub(crate) enum Fault {
     /// The machine is gone at once, and with it its addresses.
     PowerOff {
         node: usize,
+    },
+    /// The daemon is killed; its machine runs on.
+    Kill {
+        node: usize,
+    },
+    /// The daemon is killed in the middle of its next answers: after so many actions.
+    KillAfter {
+        node: usize,
+        actions: u8,
+    },
+    /// `vipd release`, as systemd runs it when the daemon has died.
+    Release {
+        node: usize,
+    },
+    /// The operator wants another node to have the address.
+    HandOver {
+        node: usize,
+    },
+    /// The machine sleeps for this long.
+    Suspend {
+        node: usize,
+        length: Span,
     },
     /// An orderly stop of the daemon.
     Stop {
@@ -96,6 +119,41 @@ impl Schedule {
         }
         Self { seed, group, faults }
     }
+
+    /// Only what an operator plans: stops, starts and handovers, each after the one before has come
+    /// to rest, on a segment that loses nothing; and never the last node.
+    pub(crate) fn planned(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let mut group = Group::draw(&mut rng);
+        group.hold_down = Span::ZERO;
+        // No switch lets a frame overtake another one that was sent a sixteenth of an interval later.
+        group.delay = group.delay.min(group.interval.span().divided_by(100));
+        let rest = group.interval.span().times(8) + Span::from_secs(4);
+        let rest = match group.preempt {
+            Preempt::After(delay) => rest + delay,
+            Preempt::Never | Preempt::Always => rest,
+        };
+        let mut running = vec![true; group.priorities.len()];
+        let mut faults = Vec::new();
+        let mut at = Span::ZERO;
+        for _ in 0..rng.usize(1..12) {
+            at = at + rest + Span::from_micros(rng.u64(..2_000_000));
+            let node = rng.usize(..running.len());
+            let others = (0..running.len()).any(|other| other != node && running[other]);
+            let fault = match (running[node], others, rng.bool()) {
+                (false, ..) => Fault::Start { node },
+                (true, true, true) => Fault::Stop { node },
+                _ => Fault::HandOver { node },
+            };
+            match fault {
+                Fault::Start { .. } => running[node] = true,
+                Fault::Stop { .. } => running[node] = false,
+                _ => {}
+            }
+            faults.push((at, fault));
+        }
+        Self { seed, group, faults }
+    }
 }
 
 impl Group {
@@ -121,7 +179,14 @@ impl Group {
         let hold_down = interval.span().times(rng.u64(0..4));
         // At least a frame's time on a wire; up to a third of an interval, as on a bad link.
         let delay = interval.span().divided_by(rng.choice([1_000, 100, 3]).expect("not empty"));
-        Self { priorities, version, interval, preempt, hold_down, delay }
+        // The default, a longer one, or none.
+        let default = interval.span().times(3).nanos() / 1_000_000_000;
+        let lease = match rng.u8(..6) {
+            0 => None,
+            1 => Some(Span::from_secs(rng.u64(1..8))),
+            _ => Some(Span::from_secs(default.max(1))),
+        };
+        Self { priorities, version, interval, preempt, hold_down, lease, delay }
     }
 }
 
@@ -129,7 +194,7 @@ impl Fault {
     fn draw(rng: &mut Rng, group: &Group) -> Self {
         let node = rng.usize(..group.priorities.len());
         let interval = group.interval.span();
-        match rng.u8(..26) {
+        match rng.u8(..40) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },
             6..10 => Self::Start { node },
@@ -142,7 +207,13 @@ impl Fault {
             21 => Self::WallClock { node, seconds: rng.i64(-100_000..100_000) },
             22 | 23 => Self::Delete { node },
             24 => Self::RefuseAddresses { node, count: rng.u8(1..6) },
-            _ => Self::Recreate { node },
+            25 => Self::Recreate { node },
+            26..29 => Self::Kill { node },
+            29..32 => Self::KillAfter { node, actions: rng.u8(..12) },
+            32..35 => Self::Release { node },
+            35..38 => Self::HandOver { node },
+            38 => Self::Suspend { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
+            _ => Self::Pause { node, length: Span::from_millis(rng.u64(1..8_000)) },
         }
     }
 }

@@ -6,16 +6,18 @@ use std::net::IpAddr;
 
 use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, Input, Packet, SystemError};
+use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
 use vipd::time::{Mono, Now, Span, Wall};
 
-use crate::group::{VIRTUAL_ADDRESS, config, interface, link};
+use crate::group::{VIRTUAL_ADDRESS, config, instance_name, interface, link};
 use crate::schedule::{Fault, Group};
 
 /// Real daemons wake up a little late.
 const WAKE_JITTER: Span = Span::from_micros(200);
 /// How long a re-created interface is missing.
 const RECREATION: Span = Span::from_millis(30);
+/// How late the kernel is with an address whose lifetime is over, at the most (measured: 0.4 s).
+pub(crate) const GRANULARITY: Span = Span::from_millis(400);
 const UNIX_TIME: u64 = 1_800_000_000;
 
 pub(crate) struct World {
@@ -50,12 +52,21 @@ enum Happening {
     Appear {
         node: usize,
     },
+    /// The kernel removes the address, if it was not renewed since.
+    Expire {
+        node: usize,
+        lease: u64,
+    },
 }
 
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) holds: bool,
     pub(crate) paused_until: Option<Mono>,
+    /// Since when its daemon does not run, by death or pause.
+    pub(crate) idle_since: Option<Mono>,
+    /// Handovers that were asked for and not answered.
+    pub(crate) unanswered: u32,
     pub(crate) carrier: bool,
     pub(crate) exists: bool,
     index: u32,
@@ -65,6 +76,15 @@ pub(crate) struct Node {
     inbox: VecDeque<(Mono, Vec<u8>)>,
     /// What its netlink socket and its signals hold while it is paused.
     pending: VecDeque<Input>,
+    /// The machine sleeps: nothing arrives, and the kernel's own timers stand still.
+    pub(crate) suspended: bool,
+    /// What `vipd release` would find.
+    written: Vec<HeldRouter>,
+    /// Counts installations and renewals.
+    lease: u64,
+    /// The daemon dies when it has carried out so many more actions.
+    dies_after: Option<u8>,
+    stopping: bool,
     refusals: u8,
     listening: bool,
     sleep: u64,
@@ -121,6 +141,7 @@ impl World {
                     }
                 }
                 Happening::Appear { node } => self.appear(node),
+                Happening::Expire { node, lease } => self.expire(node, lease),
             }
             look(self);
         }
@@ -131,7 +152,14 @@ impl World {
         self.tell(None, &format!("{fault:?}"));
         match fault {
             Fault::PowerOff { node } => self.power_off(node),
-            Fault::Stop { node } => self.input(node, Input::Stop),
+            // On a machine that sleeps nothing is killed.
+            Fault::Kill { node } if self.nodes[node].suspended => {}
+            Fault::Kill { node } => self.kill(node),
+            Fault::KillAfter { node, actions } => self.nodes[node].dies_after = Some(actions),
+            Fault::Release { node } => self.release(node),
+            Fault::HandOver { node } => self.hand_over(node),
+            Fault::Suspend { node, length } => self.suspend(node, length),
+            Fault::Stop { node } => self.stop(node),
             Fault::Start { node } => self.start(node),
             Fault::Pause { node, length } => self.pause(node, length),
             Fault::LinkDown { node } => self.set_carrier(node, false),
@@ -159,9 +187,17 @@ impl World {
             if self.nodes[node].paused_until.is_some() {
                 self.resume(node);
             }
+            self.nodes[node].dies_after = None;
+            if self.nodes[node].stopping {
+                // Asked twice it ends at once: from now on it is there, or it isn't.
+                self.stop(node);
+            }
             self.set_carrier(node, true);
             if self.rng.bool() {
                 self.start(node);
+            } else if self.group.lease.is_none() {
+                // As systemd does when the daemon has died.
+                self.release(node);
             }
         }
         if self.nodes.iter().all(|node| node.engine.is_none()) {
@@ -174,6 +210,13 @@ impl World {
         let side = |node: usize| self.partition.map(|side| side >> node & 1);
         let up = |node: usize| self.nodes[node].carrier && self.nodes[node].exists;
         side(first) == side(second) && up(first) && up(second)
+    }
+
+    /// Whether a node has told the others that it stops being active.
+    pub(crate) fn leaves(&self, node: usize) -> bool {
+        let now = self.local(node);
+        let status = self.nodes[node].engine.as_ref().map(|engine| engine.status(now));
+        status.is_some_and(|status| status.instances.iter().any(|instance| instance.leaving))
     }
 
     fn schedule(&mut self, at: Mono, happening: Happening) {
@@ -203,34 +246,104 @@ impl World {
             return;
         }
         self.tell(Some(node), "starts");
+        self.release(node);
         let engine = Engine::new(config(&self.group, node), self.local(node));
         self.nodes[node].engine = Some(engine);
         self.nodes[node].paused_until = None;
+        self.nodes[node].idle_since = None;
+        self.nodes[node].stopping = false;
         self.report_link(node);
     }
 
     fn power_off(&mut self, node: usize) {
         let at = self.now;
+        self.kill(node);
+        let node = &mut self.nodes[node];
+        node.holds = false;
+        node.written.clear();
+        node.booted = Boot { at, uptime: Span::from_secs(5) };
+    }
+
+    fn stop(&mut self, node: usize) {
+        if self.nodes[node].engine.is_some() {
+            self.nodes[node].stopping = true;
+            self.input(node, Input::Stop);
+        }
+    }
+
+    /// As `kill -9` does it: the addresses stay, until the kernel removes them.
+    fn kill(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         node.engine = None;
-        node.holds = false;
+        node.idle_since = Some(self.now);
+        node.unanswered = 0;
+        node.dies_after = None;
         node.listening = false;
         node.paused_until = None;
+        node.suspended = false;
         node.inbox.clear();
         node.pending.clear();
-        node.booted = Boot { at, uptime: Span::from_secs(5) };
+    }
+
+    /// What `vipd release` does; it refuses while a daemon runs.
+    fn release(&mut self, node: usize) {
+        if self.nodes[node].engine.is_some() {
+            return;
+        }
+        for router in std::mem::take(&mut self.nodes[node].written) {
+            if !router.addresses.is_empty() {
+                self.nodes[node].holds = false;
+            }
+            if let Some(farewell) = router.farewell.filter(|_| self.nodes[node].exists) {
+                let packet = ipv4(farewell.source, farewell.destination, &farewell.message);
+                self.broadcast(node, &packet);
+                self.broadcast(node, &packet);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, node: usize) {
+        if self.nodes[node].engine.is_some() {
+            self.nodes[node].unanswered += 1;
+            let instance = instance_name();
+            self.input(node, Input::Handover { request: self.happenings, instance, to: None });
+        }
+    }
+
+    fn suspend(&mut self, node: usize, length: Span) {
+        if self.nodes[node].paused_until.is_none() && self.nodes[node].engine.is_some() {
+            self.nodes[node].suspended = true;
+            self.pause(node, length);
+            self.nodes[node].pending.push_front(Input::Resumed { length });
+        }
+    }
+
+    fn expire(&mut self, node: usize, lease: u64) {
+        if self.nodes[node].lease != lease {
+            return;
+        }
+        if self.nodes[node].suspended
+            && let Some(until) = self.nodes[node].paused_until
+        {
+            // The time asleep is added to the lease, at the worst all of it.
+            return self.schedule(until + GRANULARITY, Happening::Expire { node, lease });
+        }
+        self.delete(node);
     }
 
     fn pause(&mut self, node: usize, length: Span) {
         let until = self.now + length;
         if self.nodes[node].engine.is_some() && self.nodes[node].paused_until.is_none() {
             self.nodes[node].paused_until = Some(until);
+            self.nodes[node].idle_since = Some(self.now);
             self.schedule(until, Happening::Resume { node });
         }
     }
 
     fn resume(&mut self, node: usize) {
         self.nodes[node].paused_until = None;
+        self.nodes[node].idle_since = None;
+        self.nodes[node].suspended = false;
         while let Some(input) = self.nodes[node].pending.pop_front() {
             self.input(node, input);
         }
@@ -279,7 +392,12 @@ impl World {
     fn arrive(&mut self, node: usize, packet: Vec<u8>) {
         let arrived = self.local(node).mono;
         let state = &mut self.nodes[node];
-        if state.engine.is_some() && state.listening && state.exists && state.carrier {
+        if state.engine.is_some()
+            && state.listening
+            && state.exists
+            && state.carrier
+            && !state.suspended
+        {
             state.inbox.push_back((arrived, packet));
             self.wake(node);
         }
@@ -336,6 +454,9 @@ impl World {
             let now = self.local(node);
             let Some(engine) = &mut self.nodes[node].engine else { return };
             for action in engine.handle(now, input) {
+                if self.dies(node) {
+                    return;
+                }
                 if let Some(error) = self.apply(node, &action) {
                     let error = SystemError { errno: error, text: format!("errno {error}") };
                     inputs.push_back(Input::Failed { action: Box::new(action), error });
@@ -344,6 +465,33 @@ impl World {
         }
         if is_wake {
             self.sleep_until(node, self.now);
+        }
+    }
+
+    /// Whether the daemon dies before its next action.
+    fn dies(&mut self, node: usize) -> bool {
+        let Some(left) = &mut self.nodes[node].dies_after else { return false };
+        if *left > 0 {
+            *left -= 1;
+            return false;
+        }
+        self.tell(Some(node), "dies in the middle of its work");
+        self.kill(node);
+        true
+    }
+
+    /// The kernel has the address now, for as long as its lease is.
+    fn install(&mut self, node: usize, lease: Option<Span>) {
+        let is_written = |router: &HeldRouter| !router.addresses.is_empty();
+        if !self.nodes[node].written.iter().any(is_written) {
+            self.violation = Some(format!("node{node} adds its address without writing it down"));
+        }
+        self.nodes[node].holds = true;
+        self.nodes[node].lease += 1;
+        if let Some(length) = lease {
+            let late = Span::from_nanos(self.rng.u64(..GRANULARITY.nanos()));
+            let lease = self.nodes[node].lease;
+            self.schedule(self.now + length + late, Happening::Expire { node, lease });
         }
     }
 
@@ -365,9 +513,11 @@ impl World {
                 self.nodes[node].refusals -= 1;
                 return Some(EPERM);
             }
-            Action::AddAddress { .. } => self.nodes[node].holds = true,
+            Action::AddAddress { lease, .. } => self.install(node, *lease),
+            Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
+            Action::Answer { .. } => self.nodes[node].unanswered -= 1,
             Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
-            Action::RemoveAddress { .. } | Action::Announce { .. } => {}
+            Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;
@@ -376,6 +526,8 @@ impl World {
             }
             Action::Exit => {
                 self.nodes[node].engine = None;
+                self.nodes[node].idle_since = Some(self.now);
+                self.nodes[node].unanswered = 0;
                 self.nodes[node].listening = false;
                 if self.nodes[node].holds {
                     self.violation = Some(format!("node{node} ended and left its address behind"));
@@ -409,6 +561,8 @@ impl Node {
             engine: None,
             holds: false,
             paused_until: None,
+            idle_since: None,
+            unanswered: 0,
             carrier: true,
             exists: true,
             index: 2,
@@ -416,6 +570,11 @@ impl Node {
             wall: UNIX_TIME * 1_000_000_000,
             inbox: VecDeque::new(),
             pending: VecDeque::new(),
+            suspended: false,
+            written: Vec::new(),
+            lease: 0,
+            dies_after: None,
+            stopping: false,
             refusals: 0,
             listening: false,
             sleep: 0,

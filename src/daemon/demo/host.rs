@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
@@ -154,10 +156,23 @@ pub(super) fn main(options: &HostOptions) -> ExitCode {
     if getppid() != Pid::from_raw(options.parent) {
         return ExitCode::FAILURE;
     }
+    if let Err(errno) = hide_run() {
+        eprintln!("a /run of its own cannot be mounted for a node: {errno}");
+        return ExitCode::FAILURE;
+    }
     let run = ["run", "--config", CONFIGURATION_PATH];
     let error = std::process::Command::new(PROGRAM).arg0("vipd").args(run).exec();
     eprintln!("{PROGRAM} cannot be run: {error}");
     ExitCode::FAILURE
+}
+
+/// Gives this process a `/run` that goes with it: the agents must not share a runtime directory,
+/// with each other or with the machine's own agent, and nothing is left of it.
+fn hide_run() -> nix::Result<()> {
+    let nothing = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
+};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
 
 use super::table::{AddressKey, Change, KernelAddress, LinkState};
 use crate::model::{Scope, VirtualAddress};
+use crate::time::Span;
 
 /// A message to or from the kernel.
 pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
@@ -99,9 +102,12 @@ pub(super) fn dumps() -> [Message; 2] {
     ]
 }
 
-/// Asks to add an address. That it is there already is no error to the kernel either.
-pub(super) fn add(index: u32, address: &VirtualAddress) -> Message {
+/// Asks to add an address for the time of the lease, or to let the one that is there last as long
+/// from now on: the kernel leaves the label and the other flags of that one as they are, which is
+/// true of IPv6 because we ask for the same flags each time.
+pub(super) fn add(index: u32, address: &VirtualAddress, lease: Option<Span>) -> Message {
     let mut body = describe(index, address);
+    body.attributes.push(AddressAttribute::CacheInfo(lifetime(lease)));
     if let Some(label) = &address.label {
         body.attributes.push(AddressAttribute::Label(label.clone()));
     }
@@ -119,6 +125,21 @@ pub(super) fn add(index: u32, address: &VirtualAddress) -> Message {
     let mut message = Message::from(RouteNetlinkMessage::NewAddress(body));
     message.header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
     message
+}
+
+/// How long the kernel keeps an address, and as long it may be chosen as a source: whole seconds,
+/// at least one, since the kernel refuses zero. Without a lease forever, which has to be said:
+/// an address that is there may have a lifetime already.
+fn lifetime(lease: Option<Span>) -> CacheInfo {
+    // The kernel's `INFINITY_LIFE_TIME`.
+    const FOREVER: u32 = u32::MAX;
+    let seconds = lease.map_or(FOREVER, |lease| {
+        u32::try_from(lease.nanos() / 1_000_000_000).unwrap_or(FOREVER).max(1)
+    });
+    let mut lifetime = CacheInfo::default();
+    lifetime.ifa_valid = seconds;
+    lifetime.ifa_preferred = seconds;
+    lifetime
 }
 
 /// Asks to remove an address, whatever its label is by now.

@@ -4,8 +4,11 @@
 //! that other programs may hold for long, and the protocol must not.
 
 mod message;
+mod removal;
 mod requests;
 mod table;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -15,19 +18,36 @@ use std::thread;
 use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::removal::{Removal, remove_now};
 use self::watch::Watcher;
+use super::realtime::{self, Thread};
 use crate::engine::{Input, SystemError};
 use crate::model::{InterfaceName, VirtualAddress};
+use crate::time::{Mono, Span};
 
 /// How many news may wait for the protocol loop; then the kernel's own buffer fills.
 const BACKLOG: usize = 256;
 
-/// An address to add or to remove.
+/// An address to add, to renew or to remove.
 #[derive(Clone, Debug)]
 pub(crate) struct AddressChange {
-    pub(crate) add: bool,
     pub(crate) interface: InterfaceName,
     pub(crate) address: VirtualAddress,
+    pub(crate) wanted: Wanted,
+}
+
+/// What is wanted of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// That it is there.
+    There {
+        /// For how long from now on; `None`: for good.
+        lease: Option<Span>,
+        /// Not sent to the kernel after this; the outcome is `ETIME` then.
+        not_after: Mono,
+    },
+    /// That it is not there.
+    Gone,
 }
 
 /// What came of the changes of one request, one by one.
@@ -67,6 +87,8 @@ impl Netlink {
         let (started, first) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("netlink".to_owned()).spawn(move || {
+            // Where that is refused, the protocol thread is refused too, which says so.
+            let _ = realtime::schedule(Thread::Netlink);
             runtime.block_on(async {
                 match Watcher::start(names).await {
                     Ok((watcher, state)) => {

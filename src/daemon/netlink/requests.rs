@@ -16,6 +16,8 @@ use tokio::time::timeout;
 
 use super::message::{self, Message};
 use super::table::Change;
+use crate::daemon::clock;
+use crate::time::Mono;
 
 /// How long a dump may take.
 const DUMP_PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +27,20 @@ const CHANGE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many changes go to the kernel at once: their answers fit into the socket's buffer.
 const AT_ONCE: usize = 64;
+
+/// A change that the kernel is asked for.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) message: Message,
+    /// After this it is not asked any more.
+    pub(super) not_after: Option<Mono>,
+}
+
+impl Order {
+    fn is_late(&self, now: Mono) -> bool {
+        self.not_after.is_some_and(|not_after| now > not_after)
+    }
+}
 
 /// The socket for questions.
 #[derive(Clone, Debug)]
@@ -51,25 +67,48 @@ impl Requests {
         Ok(changes)
     }
 
-    /// Has the kernel carry out `messages` in this order. The result is its number for what went
-    /// wrong with each of them (`errno(3)`), zero for nothing.
-    pub(super) async fn change(&self, messages: Vec<Message>) -> Vec<i32> {
-        let count = messages.len();
+    /// Has the kernel carry out `orders` in this order. The result is its number for what went
+    /// wrong with each of them (`errno(3)`), zero for nothing, `ETIME` where it was too late.
+    pub(super) async fn change(&self, orders: Vec<Order>) -> Vec<i32> {
+        let count = orders.len();
         let mut errors = Vec::with_capacity(count);
-        let mut rest = messages.into_iter().peekable();
-        let unanswered = loop {
-            let batch: Vec<Message> = rest.by_ref().take(AT_ONCE).collect();
-            let end = errors.len() + batch.len();
-            let Ok(answers) = self.ask(batch) else { break Errno::ECONNABORTED };
-            if timeout(CHANGE_PATIENCE, numbers(answers, &mut errors)).await.is_err() {
-                break Errno::ETIMEDOUT;
+        let mut rest = orders.into_iter().peekable();
+        while rest.peek().is_some() {
+            let batch: Vec<Order> = rest.by_ref().take(AT_ONCE).collect();
+            if let Err(unanswered) = self.change_some(batch, &mut errors).await {
+                errors.resize(count, unanswered as i32);
             }
-            if errors.len() < end || rest.peek().is_none() {
-                break Errno::ECONNABORTED;
+            if errors.len() == count {
+                break;
             }
-        };
-        errors.resize(count, unanswered as i32);
+        }
         errors
+    }
+
+    /// Has the kernel carry out what its buffer has room for; fails where it does not answer.
+    async fn change_some(&self, batch: Vec<Order>, errors: &mut Vec<i32>) -> Result<(), Errno> {
+        // The time is read here and not when the change was asked for: this process may have
+        // stood still since, and somebody else may have the address by now.
+        let now = clock::now().mono;
+        let late: Vec<bool> = batch.iter().map(|order| order.is_late(now)).collect();
+        let timely = batch.into_iter().filter(|order| !order.is_late(now));
+        let messages: Vec<Message> = timely.map(|order| order.message).collect();
+        let mut answers = Vec::with_capacity(messages.len());
+        let mut patience = Ok(());
+        if !messages.is_empty() {
+            let stream = self.ask(messages).map_err(|_| Errno::ECONNABORTED)?;
+            patience = timeout(CHANGE_PATIENCE, numbers(stream, &mut answers)).await;
+        }
+        let mut answers = answers.into_iter();
+        for late in late {
+            let unanswered = match patience {
+                Ok(()) => Errno::ECONNABORTED,
+                Err(_) => Errno::ETIMEDOUT,
+            };
+            let answer = if late { Some(Errno::ETIME as i32) } else { answers.next() };
+            errors.push(answer.ok_or(unanswered)?);
+        }
+        Ok(())
     }
 
     /// Whether the socket is gone, so that another one must be opened.

@@ -14,9 +14,9 @@ use rtnetlink::MulticastGroup;
 use tokio::sync::{mpsc, oneshot};
 
 use super::message::{self, Message};
-use super::requests::Requests;
+use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
-use super::{News, Outcomes, Request, system_error};
+use super::{News, Outcomes, Request, Wanted, system_error};
 use crate::engine::{Input, SystemError};
 use crate::model::InterfaceName;
 
@@ -148,24 +148,28 @@ impl Watcher {
     fn begin(&mut self, request: Request) -> Batch {
         // Where this fails, so do the requests, and they say so.
         let _ = self.reopen_requests();
-        let mut messages = Vec::new();
+        let mut orders = Vec::new();
         let mut asked = Vec::new();
         for change in &request.changes {
             let address = &change.address;
             let key = AddressKey { address: address.address, prefix: address.prefix };
             let target = self.table.index_of(&change.interface).map(|index| (index, key));
-            match target {
-                Some((index, _)) if change.add => messages.push(message::add(index, address)),
-                Some((index, _)) => {
-                    self.table.expect_removal(index, key);
-                    messages.push(message::remove(index, address));
+            match (target, change.wanted) {
+                (Some((index, _)), Wanted::There { lease, not_after }) => {
+                    let message = message::add(index, address, lease);
+                    orders.push(Order { message, not_after: Some(not_after) });
                 }
-                None => {}
+                (Some((index, _)), Wanted::Gone) => {
+                    self.table.expect_removal(index, key);
+                    let message = message::remove(index, address);
+                    orders.push(Order { message, not_after: None });
+                }
+                (None, _) => {}
             }
-            asked.push((change.add, target));
+            asked.push((change.wanted != Wanted::Gone, target));
         }
         let requests = self.requests.clone();
-        let errors = Box::pin(async move { requests.change(messages).await });
+        let errors = Box::pin(async move { requests.change(orders).await });
         Batch { asked, errors, answer: request.answer }
     }
 

@@ -1,0 +1,214 @@
+//! Hearing who else claims an address: a packet socket that lets in nothing but that.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{MsgFlags, recv};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::filter;
+use super::socket::{Readiness, link_layer_address};
+use crate::model::Mac;
+
+/// How many frames are read at once: under a flood of them, which anyone on the segment can make,
+/// VRRP packets and deadlines have their turn in between.
+const AT_ONCE: usize = 16;
+
+/// The longest frame that is read whole, in bytes: an ARP packet for IPv4 has 42, its padding
+/// goes up to 60.
+const LONGEST: usize = 64;
+
+/// Hears ARP packets on one interface.
+#[derive(Debug)]
+pub(crate) struct ArpSocket {
+    socket: Socket,
+    readiness: Readiness,
+}
+
+impl ArpSocket {
+    /// Hears on the interface of this index what claims one of `senders` and does not come from
+    /// `own`, the interface's Ethernet address.
+    ///
+    /// # Errors
+    /// What the kernel says, for example that there is no such interface (`ENODEV`), or that this
+    /// is more addresses than a filter has room for (about 2,000).
+    pub(crate) fn open(index: u32, own: Option<Mac>, senders: &[Ipv4Addr]) -> io::Result<Self> {
+        // Protocol 0: nothing matches (packet(7)), so nothing comes before the filter is there.
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
+        socket.set_nonblocking(true)?;
+        socket.attach_filter(&filter::arp(own, senders))?;
+        // A socket for one protocol does not see the frames that this machine sends.
+        let arp = u16::try_from(libc::ETH_P_ARP).map_err(|_| Errno::EPROTONOSUPPORT)?;
+        socket.bind(&link_layer_address(index, arp))?;
+        let readiness = Readiness::of(&socket)?;
+        Ok(Self { socket, readiness })
+    }
+
+    /// Its readiness for reading.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// Reads some of the frames that wait, from the destination's address on. While there may be
+    /// more the socket stays ready.
+    ///
+    /// # Errors
+    /// What the kernel says; the frames that were read before are in `frames`. That the interface
+    /// is down is none: it is heard again once it is up.
+    pub(crate) fn read(&self, frames: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        let mut buffer = [0; LONGEST];
+        for _ in 0..AT_ONCE {
+            match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => frames.push(buffer.get(..length).unwrap_or_default().to_vec()),
+                Err(Errno::EAGAIN) => {
+                    self.readiness.clear();
+                    return Ok(());
+                }
+                Err(Errno::EINTR | Errno::ENETDOWN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+
+    use super::*;
+    use crate::daemon::socket::FrameSocket;
+    use crate::daemon::sockets::Sockets;
+    use crate::engine::Input;
+    use crate::model::InterfaceName;
+    use crate::time::Now;
+    use crate::vrrp::frame::{ArpForm, gratuitous_arp};
+
+    /// Set where a test has been started again, in a network namespace of its own.
+    const INSIDE: &str = "VIPD_TEST_NAMESPACE";
+    const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+    const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+    /// Starts the test of this name again in a network namespace (and a user namespace, where it
+    /// takes no root), unless this is there already.
+    fn inside_a_namespace(test: &str) -> bool {
+        if env::var_os(INSIDE).is_some() {
+            return true;
+        }
+        let mut again = Command::new("unshare");
+        again.args(["--user", "--map-root-user", "--net"]).arg(env::current_exe().unwrap());
+        let output = again.args(["--exact", test]).env(INSIDE, "yes").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+        false
+    }
+
+    fn ip(command: &str) {
+        let status = Command::new("ip").args(command.split(' ')).status().unwrap();
+        assert!(status.success(), "ip {command}");
+    }
+
+    /// Both ends of a cable in this namespace.
+    fn cable() -> (u32, u32) {
+        ip("link add here address 02:00:00:00:00:01 type veth peer name there");
+        ip("link set here up");
+        ip("link set there up");
+        let index = |name| nix::net::if_::if_nametoindex(name).unwrap();
+        (index("here"), index("there"))
+    }
+
+    fn in_a_runtime(test: impl FnOnce()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        runtime.block_on(async { test() });
+    }
+
+    fn heard(socket: &ArpSocket) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        socket.read(&mut frames).unwrap();
+        frames
+    }
+
+    /// Rule: another station's claim is heard as it was sent; what we send ourselves is not,
+    /// from whichever Ethernet address, and neither is what others send among themselves.
+    #[test]
+    fn others_are_heard_and_we_are_not() {
+        if !inside_a_namespace("daemon::arp::tests::others_are_heard_and_we_are_not") {
+            return;
+        }
+        let (here, there) = cable();
+        in_a_runtime(|| {
+            let own = Mac([2, 0, 0, 0, 0, 1]);
+            let socket = ArpSocket::open(here, Some(own), &[VIP]).unwrap();
+            let frames = FrameSocket::open().unwrap();
+            let claim = |mac, address| gratuitous_arp(mac, address, ArpForm::Request);
+            frames.send(here, &claim(own, VIP)).unwrap();
+            frames.send(here, &claim(OTHER, VIP)).unwrap();
+            frames.send(there, &claim(own, VIP)).unwrap();
+            frames.send(there, &claim(OTHER, Ipv4Addr::new(10, 0, 0, 1))).unwrap();
+            assert!(heard(&socket).is_empty());
+            frames.send(there, &claim(OTHER, VIP)).unwrap();
+            assert_eq!(heard(&socket), [claim(OTHER, VIP)]);
+        });
+    }
+
+    /// Rule: a flood is read in portions, and an interface that was down is heard again.
+    #[test]
+    fn a_flood_is_read_in_portions() {
+        if !inside_a_namespace("daemon::arp::tests::a_flood_is_read_in_portions") {
+            return;
+        }
+        let (here, there) = cable();
+        in_a_runtime(|| {
+            let socket = ArpSocket::open(here, None, &[VIP]).unwrap();
+            let frames = FrameSocket::open().unwrap();
+            let claim = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
+            for _ in 0..=AT_ONCE {
+                frames.send(there, &claim).unwrap();
+            }
+            assert_eq!(heard(&socket).len(), AT_ONCE);
+            assert_eq!(heard(&socket).len(), 1);
+            ip("link set here down");
+            assert!(heard(&socket).is_empty());
+            ip("link set here up");
+            frames.send(there, &claim).unwrap();
+            assert_eq!(heard(&socket), [claim]);
+            assert!(ArpSocket::open(there + 100, None, &[VIP]).is_err());
+        });
+    }
+
+    /// Rule: a list replaces the one before, an empty one ends it, and what is heard comes as an
+    /// input with its interface.
+    #[test]
+    fn the_last_list_counts() {
+        if !inside_a_namespace("daemon::arp::tests::the_last_list_counts") {
+            return;
+        }
+        let (here, there) = cable();
+        in_a_runtime(|| {
+            let interface = InterfaceName::try_from("here").unwrap();
+            let mut sockets = Sockets::new().unwrap();
+            let second = Ipv4Addr::new(10, 0, 0, 101);
+            let mut heard = |watched: &[Ipv4Addr]| {
+                sockets.watch(&interface, here, None, watched.to_vec()).unwrap();
+                for address in [VIP, second] {
+                    let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
+                    sockets.announce(there, &claim).unwrap();
+                }
+                let (inputs, trouble) = sockets.hear(Now::default());
+                assert!(trouble.is_empty(), "{trouble:?}");
+                inputs
+            };
+            let input = |address| Input::Arp {
+                interface: interface.clone(),
+                frame: gratuitous_arp(OTHER, address, ArpForm::Reply),
+            };
+            assert_eq!(heard(&[VIP]), [input(VIP)]);
+            assert_eq!(heard(&[second]), [input(second)]);
+            assert_eq!(heard(&[]), []);
+        });
+    }
+}

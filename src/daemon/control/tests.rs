@@ -1,0 +1,249 @@
+//! The control socket as its clients see it, with a protocol loop of the test's own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::*;
+use crate::api::{self, CONTROL_SOCKET, Handover, LONGEST_REQUEST};
+use crate::engine::HandoverRefusal;
+
+/// Far longer than anything here may take.
+const BOUND: Duration = Duration::from_secs(30);
+
+const HANDOVER: &[u8] = b"{\"handover\":{\"instance\":\"web\",\"to\":\"node2\"}}\n";
+
+/// A directory of the test's own, gone at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vipd-control-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join(CONTROL_SOCKET)
+    }
+
+    /// A client that has said this.
+    fn client(&self, says: &[u8]) -> UnixStream {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        stream.write_all(says).unwrap();
+        stream
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn response(stream: UnixStream) -> Response {
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: '{line}'"))
+}
+
+#[track_caller]
+fn assert_error(stream: UnixStream, text: &str) {
+    match response(stream) {
+        Response::Error(error) => assert!(error.contains(text), "{error}"),
+        Response::Handover(answer) => panic!("{answer:?}"),
+    }
+}
+
+fn nobody() -> HandoverAnswer {
+    HandoverAnswer::Refused(HandoverRefusal::OwnNode)
+}
+
+/// The next request, as the protocol loop gets it.
+fn next(control: &mut Control) -> Result<Asked, Gone> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(BOUND, control.next()).await.unwrap() })
+}
+
+/// Rule: a request reaches the protocol loop as it was sent, and its answer the client, whatever
+/// order the answers come in.
+#[test]
+fn each_client_gets_its_own_answer() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    let ask = |control: &mut Control, instance: &str| {
+        let handover = Handover { instance: instance.try_into().unwrap(), to: None };
+        let request = Request::Handover(handover);
+        let client = directory.client(&api::line(&request).unwrap());
+        let asked = next(control).unwrap();
+        assert_eq!(asked.request, request);
+        (client, control.admit(asked.reply))
+    };
+    let (first, number) = ask(&mut control, "web");
+    let (second, other) = ask(&mut control, "mail");
+    assert_ne!(number, other);
+    let leaving = HandoverAnswer::Refused(HandoverRefusal::Leaving);
+    control.answer(other, leaving.clone());
+    assert_eq!(response(second), Response::Handover(leaving));
+    control.answer(number, nobody());
+    assert_eq!(response(first), Response::Handover(nobody()));
+    control.answer(number, nobody());
+    assert!(control.finish());
+}
+
+/// Rule: what is no request is answered with what is wrong, and reaches nobody.
+#[test]
+fn garbage_is_answered_with_what_is_wrong() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    assert_error(directory.client(b"{\"dance\":1}\n"), "unknown variant `dance`");
+    assert_error(directory.client(b"\x00\xff\xfe\n"), "not a request");
+    let half = directory.client(b"{\"handover\":");
+    half.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_error(half, "EOF while parsing");
+    let silent = directory.client(b"");
+    silent.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(BufReader::new(silent).read_line(&mut String::new()).unwrap(), 0);
+    assert!(control.requests.as_mut().unwrap().try_recv().is_err());
+}
+
+/// Rule: a line is read up to its bound and no further; one of exactly that length is a request.
+#[test]
+fn a_line_is_bounded() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    let mut longest = vec![b' '; LONGEST_REQUEST - HANDOVER.len()];
+    longest.extend_from_slice(HANDOVER);
+    let client = directory.client(&longest);
+    next(&mut control).unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    assert_eq!(response(client), Response::Handover(nobody()));
+
+    let mut client = directory.client(b"");
+    // It may be told before it has written all of that.
+    let _ = client.write_all(&vec![b' '; LONGEST_REQUEST]);
+    assert_error(client, "longer than 65536 bytes");
+}
+
+/// Rule: a client that does not end its line is told so after some seconds, and holds up nobody
+/// meanwhile.
+#[test]
+fn a_slow_client_holds_up_nobody() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    let slow = directory.client(b"{");
+    let start = Instant::now();
+    let quick = directory.client(HANDOVER);
+    next(&mut control).unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    assert_eq!(response(quick), Response::Handover(nobody()));
+    assert_error(slow, "no whole line came within 5 s");
+    assert!(start.elapsed() >= Duration::from_secs(4));
+}
+
+/// Rule: there is a bound on the clients that are served at once; one too many is told, and it is
+/// served once another one has gone.
+#[test]
+fn one_client_too_many_is_turned_away() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| directory.client(HANDOVER)).collect();
+    let mut asked: Vec<_> = clients.iter().map(|_| next(&mut control).unwrap()).collect();
+    assert_error(UnixStream::connect(directory.socket()).unwrap(), "16 clients are being served");
+    asked.pop().unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    let start = Instant::now();
+    loop {
+        let mut client = UnixStream::connect(directory.socket()).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        // It may have been turned away already, or wait for the rest of its line.
+        let _ = client.write_all(b"{");
+        if client.read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            break;
+        }
+        assert!(start.elapsed() < BOUND, "still turned away");
+    }
+}
+
+/// Rule: when vipd stops, whoever waits for an answer hears that there is none, and the socket is
+/// removed.
+#[test]
+fn the_end_is_told_to_those_who_wait() {
+    let directory = Directory::new();
+    let mut control = Control::start(&directory.0).unwrap();
+    let admitted = directory.client(HANDOVER);
+    let asked = next(&mut control).unwrap();
+    control.admit(asked.reply);
+    let queued = directory.client(HANDOVER);
+    while control.requests.as_ref().unwrap().is_empty() {
+        thread::yield_now();
+    }
+    assert!(control.finish());
+    assert_error(admitted, "vipd stopped before it answered");
+    assert_error(queued, "vipd stopped before it answered");
+    assert!(!directory.socket().exists());
+}
+
+/// Bug guarded: clients that have gone must not fill the protocol loop's memory.
+#[test]
+fn a_client_that_has_gone_is_forgotten() {
+    let mut waiting = Waiting::default();
+    let first = waiting.admit(oneshot::channel().0);
+    let second = waiting.admit(oneshot::channel().0);
+    assert_eq!(waiting.clients.keys().copied().collect::<Vec<_>>(), [second]);
+    waiting.answer(first, nobody());
+    waiting.answer(second, nobody());
+    assert!(waiting.clients.is_empty());
+}
+
+/// Rule: a panic of the control thread is told to the protocol loop once, and costs it nothing
+/// else.
+#[test]
+fn a_panic_of_the_thread_is_told_once() {
+    let mut control =
+        Control::spawn(|_requests| panic!("a mistake in the control thread")).unwrap();
+    assert_eq!(next(&mut control).unwrap_err(), Gone);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let again = runtime
+        .block_on(async { tokio::time::timeout(Duration::from_millis(10), control.next()).await });
+    assert!(again.is_err(), "nothing more is told");
+    assert!(control.finish());
+}
+
+/// Rule: only the owner and the group may connect, whatever the umask; the socket of a dead daemon
+/// is replaced.
+#[test]
+fn a_dead_daemons_socket_is_replaced() {
+    let directory = Directory::new();
+    fs::create_dir_all(&directory.0).unwrap();
+    drop(UnixListener::bind(directory.socket()).unwrap());
+    let control = Control::start(&directory.0).unwrap();
+    let mode = fs::metadata(directory.socket()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o660, "{mode:o}");
+    directory.client(HANDOVER);
+    assert!(control.finish());
+}
+
+/// Rule: what is not a dead daemon's is left alone: a live one's socket, and any other file.
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let directory = Directory::new();
+    let control = Control::start(&directory.0).unwrap();
+    let error = Control::start(&directory.0).unwrap_err().to_string();
+    assert!(error.contains("control.sock: another vipd listens there"), "{error}");
+    directory.client(HANDOVER);
+    assert!(control.finish());
+
+    fs::write(directory.socket(), "dear diary").unwrap();
+    let error = Control::start(&directory.0).unwrap_err().to_string();
+    assert!(error.contains("no socket"), "{error}");
+    assert_eq!(fs::read_to_string(directory.socket()).unwrap(), "dear diary");
+
+    fs::remove_file(directory.socket()).unwrap();
+    let _other = UnixDatagram::bind(directory.socket()).unwrap();
+    assert!(Control::start(&directory.0).is_err());
+    assert!(directory.socket().exists());
+}

@@ -1,0 +1,256 @@
+//! What this node holds, written down where `vipd release` finds it when the daemon is dead
+//! (invariant 4, write down, then touch).
+//!
+//! The file is replaced as a whole by renaming another one onto it, so whoever reads it sees
+//! either the old list or the new one. It is not synced to a disk: the runtime directory is in
+//! memory, and what the file describes dies with the machine as the file does.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::HeldRouter;
+
+/// The format that this version writes, and the only one that it reads.
+const FORMAT: u32 = 1;
+
+/// The name of the file in the runtime directory.
+const NAME: &str = "held.json";
+
+/// What a new list is written to before it takes that name.
+const TEMPORARY: &str = "held.json.new";
+
+/// Where the list is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldFile {
+    path: PathBuf,
+    temporary: PathBuf,
+}
+
+/// The file as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    format: u32,
+    routers: &'a [HeldRouter],
+}
+
+/// As much of a file as tells whether the rest can be read.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// The rest.
+#[derive(Deserialize)]
+struct Routers {
+    routers: Vec<HeldRouter>,
+}
+
+/// Why the list cannot be read.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// The system does not let us.
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        error: io::Error,
+    },
+    /// It is not what a vipd of this version writes.
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, error } => write!(
+                f,
+                "{}: cannot be read: {error}; it says which addresses vipd has put on this system",
+                path.display()
+            ),
+            Self::Content { path, why } => write!(
+                f,
+                "{path}: {why}. It should say which addresses vipd has put on this system, so look \
+                 for them (ip address), take off what does not belong here (ip address del \
+                 ADDRESS/PREFIX dev INTERFACE), then delete {path}",
+                path = path.display()
+            ),
+        }
+    }
+}
+
+impl HeldFile {
+    /// The one in this runtime directory, which need not exist.
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        Self { path: directory.join(NAME), temporary: directory.join(TEMPORARY) }
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replaces the list. Without anything in it there is no file.
+    ///
+    /// # Errors
+    /// What the system says; then the list is as it was before.
+    pub(crate) fn write(&self, routers: &[HeldRouter]) -> io::Result<()> {
+        if routers.is_empty() {
+            return match fs::remove_file(&self.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            };
+        }
+        let text = serde_json::to_vec(&Written { format: FORMAT, routers })?;
+        // For the owner alone: an advertisement of version 2 may have a password in it.
+        let mut options = File::options();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
+        file.write_all(&text)?;
+        fs::rename(&self.temporary, &self.path)
+    }
+
+    /// The list; empty where there is no file.
+    ///
+    /// # Errors
+    /// That it cannot be read, or not be understood.
+    pub(crate) fn read(&self) -> Result<Vec<HeldRouter>, Unreadable> {
+        let path = self.path.clone();
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Unreadable::File { path, error }),
+        };
+        let why = match parse(&text) {
+            Ok(routers) => return Ok(routers),
+            Err(why) => why,
+        };
+        Err(Unreadable::Content { path, why })
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Vec<HeldRouter>, String> {
+    let damaged = |error: serde_json::Error| format!("the file is damaged: {error}");
+    let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
+    if format != FORMAT {
+        return Err(format!(
+            "another version of vipd wrote it: its format is {format}, this version reads {FORMAT}"
+        ));
+    }
+    let Routers { routers } = serde_json::from_slice(text).map_err(damaged)?;
+    Ok(routers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::runtime::tests::Scratch;
+    use crate::engine::{Farewell, HeldAddress};
+    use crate::model::{Scope, VirtualAddress};
+
+    fn router(last: u8) -> HeldRouter {
+        let address = VirtualAddress {
+            address: [10, 0, 0, last].into(),
+            prefix: 24,
+            dev: None,
+            label: Some("eth0:web".to_owned()),
+            scope: Scope::Global,
+        };
+        let interface = "eth0".try_into().unwrap();
+        let farewell = Farewell {
+            interface: "eth0".try_into().unwrap(),
+            source: [10, 0, 0, 11].into(),
+            destination: [224, 0, 0, 18].into(),
+            message: vec![0x31, 51, 0, 1],
+        };
+        HeldRouter {
+            instance: "web".try_into().unwrap(),
+            addresses: vec![HeldAddress { interface, address }],
+            farewell: Some(farewell),
+        }
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Rule: what is written is read again, each list replaces the one before, and an empty one
+    /// leaves no file.
+    #[test]
+    fn lists_replace_each_other() {
+        let directory = Scratch::new("lists");
+        let held = HeldFile::in_directory(directory.path());
+        assert_eq!(held.read().unwrap(), []);
+        for list in [vec![router(1), router(2)], vec![router(2)], vec![router(1)]] {
+            held.write(&list).unwrap();
+            assert_eq!(held.read().unwrap(), list);
+            assert_eq!(names(directory.path()), [NAME]);
+        }
+        held.write(&[]).unwrap();
+        held.write(&[]).unwrap();
+        assert!(names(directory.path()).is_empty());
+    }
+
+    /// Rule: a reader never sees a part of a list, whenever it looks.
+    #[test]
+    fn no_part_of_a_list_is_ever_seen() {
+        let directory = Scratch::new("parts");
+        let held = HeldFile::in_directory(directory.path());
+        let lists: Vec<Vec<HeldRouter>> =
+            [1, 40, 2].map(|count| (1..=count).map(router).collect()).to_vec();
+        held.write(&lists[0]).unwrap();
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                for round in 0..300 {
+                    held.write(&lists[round % 3]).unwrap();
+                }
+            });
+            while !writing.is_finished() {
+                let seen = held.read().unwrap();
+                assert!(lists.contains(&seen), "{} routers", seen.len());
+            }
+        });
+    }
+
+    /// Rule: where a list cannot be written, the one before stays.
+    #[test]
+    fn a_failure_leaves_the_list_as_it_was() {
+        let directory = Scratch::new("failure");
+        let held = HeldFile::in_directory(directory.path());
+        held.write(&[router(1)]).unwrap();
+        fs::create_dir(directory.path().join(TEMPORARY)).unwrap();
+        assert!(held.write(&[router(2)]).is_err());
+        assert_eq!(held.read().unwrap(), [router(1)]);
+    }
+
+    /// Rule: a list of another format, or none at all, is refused by its name, with what to do.
+    #[test]
+    fn other_content_is_refused() {
+        let directory = Scratch::new("content");
+        let held = HeldFile::in_directory(directory.path());
+        held.write(&[router(1)]).unwrap();
+        let text = fs::read_to_string(held.path()).unwrap();
+        let newer = text.replace(r#"{"format":1,"#, r#"{"format":2,"#);
+        assert_ne!(newer, text);
+        let cut = &text[..text.len() / 2];
+        for (bad, what) in [(newer.as_str(), "another version"), (cut, "damaged"), ("", "damaged")]
+        {
+            fs::write(held.path(), bad).unwrap();
+            let error = held.read().unwrap_err().to_string();
+            let path = held.path().display().to_string();
+            assert!(error.starts_with(&path) && error.contains(what), "{error}");
+            assert!(error.contains("ip address del"), "{error}");
+            assert_eq!(fs::read_to_string(held.path()).unwrap(), bad, "it was touched");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Removing addresses at once: without a thread, without knowing the kernel's state. For a process
+//! that does only this and ends.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::net::if_::if_nametoindex;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::message::{self, Message};
+use super::system_error;
+use crate::engine::{HeldAddress, SystemError};
+
+/// How long the kernel may take for an answer, in case it gives none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many requests go to the kernel at once: their answers fit into the socket's buffer.
+const AT_ONCE: usize = 64;
+
+/// Room for one answer, which repeats the request where it has failed.
+const ANSWER: usize = 4096;
+
+/// What came of a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// The address was there and is gone.
+    Done,
+    /// It was not there, or the interface was not.
+    Absent,
+    /// It may still be there.
+    Failed(SystemError),
+}
+
+impl Removal {
+    fn of(errno: i32) -> Self {
+        match Errno::from_raw(errno) {
+            _ if errno == 0 => Self::Done,
+            Errno::EADDRNOTAVAIL | Errno::ENODEV => Self::Absent,
+            _ => Self::Failed(system_error(errno)),
+        }
+    }
+}
+
+/// Removes these addresses from their interfaces; the results are in their order.
+pub(crate) fn remove_now(addresses: &[&HeldAddress]) -> Vec<Removal> {
+    // Where a name belongs to no interface, there is nothing to ask.
+    let indices: Vec<Result<u32, Errno>> =
+        addresses.iter().map(|held| if_nametoindex(held.interface.as_str())).collect();
+    let found = addresses.iter().zip(&indices);
+    let requests: Vec<Message> = found
+        .filter_map(|(held, index)| Some(message::remove((*index).ok()?, &held.address)))
+        .collect();
+    let mut answers = exchange(requests).into_iter();
+    let lost = Errno::ECONNABORTED as i32;
+    let errno = |index: Result<u32, Errno>| match index {
+        Ok(_) => answers.next().unwrap_or(lost),
+        Err(errno) => errno as i32,
+    };
+    indices.into_iter().map(errno).map(Removal::of).collect()
+}
+
+/// Sends the requests; the kernel's numbers are in their order (`errno(3)`), zero for success.
+fn exchange(mut requests: Vec<Message>) -> Vec<i32> {
+    let mut numbers = Vec::with_capacity(requests.len());
+    let result = socket().and_then(|mut socket| {
+        requests.chunks_mut(AT_ONCE).try_for_each(|some| ask(&mut socket, some, &mut numbers))
+    });
+    if let Err(error) = result {
+        let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
+        numbers.resize(requests.len(), errno);
+    }
+    numbers
+}
+
+fn socket() -> io::Result<Socket> {
+    let route = Protocol::from(libc::NETLINK_ROUTE);
+    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(route))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// One message to the kernel with all the requests, and one from it for each of them.
+fn ask(socket: &mut Socket, requests: &mut [Message], numbers: &mut Vec<i32>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for request in requests.iter_mut() {
+        request.finalize();
+        let start = bytes.len();
+        bytes.resize(start + request.buffer_len(), 0);
+        if let Some(room) = bytes.get_mut(start..) {
+            request.serialize(room);
+        }
+    }
+    // A socket that is not connected sends to the kernel (netlink(7)).
+    socket.send(&bytes)?;
+    let mut buffer = [0; ANSWER];
+    for _ in requests {
+        let length = socket.read(&mut buffer)?;
+        let answer = Message::deserialize(buffer.get(..length).unwrap_or_default());
+        let number = answer.ok().as_ref().and_then(message::answer);
+        numbers.push(number.ok_or_else(|| io::Error::from(Errno::EPROTO))?);
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! `vipd release`: removes what a daemon that is dead has left on the system, and says to the
+//! other routers what it could not say any more.
+//!
+//! **First the addresses go, then priority 0 is sent.** From the farewell on a backup waits for
+//! its skew time alone, which may be less than a millisecond, whereas a removal may have to wait
+//! for a lock of the kernel's. So the other way round two nodes could have an address. This way
+//! the addresses are missing for as long as the removal takes (some milliseconds) and the skew
+//! time, and while the kernel keeps us waiting this node still serves.
+//!
+//! **Where none of a virtual router's addresses was there any more, nothing is said.** Their lease
+//! has run out, so a backup has taken over, and priority 0 would only have the others doubt it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::net::if_::if_nametoindex;
+
+use super::cli::ReleaseOptions;
+use super::exit::Exit;
+use super::held::{HeldFile, Unreadable};
+use super::netlink::{Removal, remove_now};
+use super::permission;
+use super::runtime::{self, Refusal, RuntimeDirectory};
+use super::socket::{Outgoing, Sender};
+use crate::engine::{Farewell, HeldAddress, HeldRouter, SystemError};
+use crate::model::{Family, InstanceName, InterfaceName};
+
+/// How far apart a farewell is sent again: multicast is lost in bursts. Short, because a backup
+/// that has heard the first one starts its skew time anew.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// What became of one virtual router.
+#[derive(Debug)]
+struct Released {
+    instance: InstanceName,
+    addresses: Vec<(HeldAddress, Removal)>,
+    /// Whether it could be said to the others; `None` where there was nothing to say.
+    farewell: Option<io::Result<()>>,
+}
+
+/// Releases and says so on standard output.
+pub(crate) fn main(options: &ReleaseOptions) -> Exit {
+    let path = runtime::path(options.runtime.directory.as_deref());
+    if !path.exists() {
+        return nothing();
+    }
+    if let Err(missing) = permission::check() {
+        eprintln!("{missing}");
+        return Exit::Permission;
+    }
+    match RuntimeDirectory::take(path) {
+        Ok(directory) => release(&directory.held()),
+        Err(refusal) => {
+            eprintln!("{refusal}");
+            if let Refusal::Busy { .. } = refusal {
+                eprintln!("  it holds what is written down itself: to release it, stop that one");
+            }
+            refusal.exit()
+        }
+    }
+}
+
+fn release(file: &HeldFile) -> Exit {
+    let routers = match file.read() {
+        Ok(routers) if routers.is_empty() => return nothing(),
+        Ok(routers) => routers,
+        Err(error) => {
+            eprintln!("vipd: {error}");
+            return match error {
+                Unreadable::File { .. } => Exit::System,
+                Unreadable::Content { .. } => Exit::Data,
+            };
+        }
+    };
+    let released = sweep(&routers);
+    let written = file.write(&left(&routers, &released));
+    let mut out = io::stdout().lock();
+    for released in &released {
+        // Nobody is left to hear of an output that is closed.
+        let _ = writeln!(out, "{released}");
+    }
+    if let Err(error) = &written {
+        eprintln!("vipd: {}: cannot be brought up to date: {error}", file.path().display());
+    }
+    let complete = released.iter().all(Released::is_complete);
+    if complete && written.is_ok() { Exit::Ok } else { Exit::System }
+}
+
+fn nothing() -> Exit {
+    let _ = writeln!(io::stdout(), "nothing to release");
+    Exit::Ok
+}
+
+/// The same for a daemon that starts, as lines of its log. Whatever comes of it the daemon starts:
+/// it is one more node that can serve, and takes off itself what its configuration names.
+pub(crate) fn sweep_at_start(file: &HeldFile) {
+    let routers = match file.read() {
+        Ok(routers) if routers.is_empty() => return,
+        Ok(routers) => routers,
+        Err(error) => {
+            tracing::warn!("what a vipd before this one left on the system is not known: {error}");
+            return;
+        }
+    };
+    let released = sweep(&routers);
+    for released in &released {
+        tracing::warn!("left by a vipd that did not end in an orderly way: {released}");
+    }
+    if let Err(error) = file.write(&left(&routers, &released)) {
+        tracing::warn!("{}: cannot be brought up to date: {error}", file.path().display());
+    }
+}
+
+/// Removes the addresses, then says farewell.
+fn sweep(routers: &[HeldRouter]) -> Vec<Released> {
+    let mut farewells = Farewells::default();
+    // Without its addresses an address owner (priority 255) has nothing to send from.
+    let early = routers.iter().map(|r| r.farewell.as_ref().filter(|_| sends_from_its_own(r)));
+    let said = farewells.say(&early.collect::<Vec<_>>());
+
+    let addresses: Vec<&HeldAddress> = routers.iter().flat_map(|r| &r.addresses).collect();
+    let mut removals = remove_now(&addresses).into_iter();
+    let mut released: Vec<Released> = routers
+        .iter()
+        .zip(said)
+        .map(|(router, farewell)| Released {
+            instance: router.instance.clone(),
+            addresses: router.addresses.iter().cloned().zip(removals.by_ref()).collect(),
+            farewell,
+        })
+        .collect();
+
+    let late = routers.iter().zip(&released).map(|(router, released)| {
+        router.farewell.as_ref().filter(|_| released.farewell.is_none() && released.was_there())
+    });
+    let said = farewells.say(&late.collect::<Vec<_>>());
+    for (released, said) in released.iter_mut().zip(said) {
+        released.farewell = released.farewell.take().or(said);
+    }
+    released
+}
+
+fn sends_from_its_own(router: &HeldRouter) -> bool {
+    let mut addresses = router.addresses.iter().map(|held| held.address.address);
+    router.farewell.as_ref().is_some_and(|farewell| addresses.any(|own| own == farewell.source))
+}
+
+/// What has to stay written down: what could not be removed. The farewell has been said.
+fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
+    let left = routers.iter().zip(released).map(|(router, released)| HeldRouter {
+        instance: router.instance.clone(),
+        addresses: released.failed().map(|(held, _)| held.clone()).collect(),
+        farewell: None,
+    });
+    left.filter(|router| !router.addresses.is_empty()).collect()
+}
+
+impl Released {
+    fn was_there(&self) -> bool {
+        self.addresses.iter().any(|(_, removal)| *removal != Removal::Absent)
+    }
+
+    fn failed(&self) -> impl Iterator<Item = (&HeldAddress, &SystemError)> {
+        self.addresses.iter().filter_map(|(held, removal)| match removal {
+            Removal::Failed(error) => Some((held, error)),
+            Removal::Done | Removal::Absent => None,
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.failed().next().is_none()
+    }
+}
+
+/// One line for each virtual router.
+impl fmt::Display for Released {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.instance)?;
+        for (HeldAddress { interface, address }, removal) in &self.addresses {
+            match removal {
+                Removal::Done => write!(f, " {address} taken off {interface},")?,
+                Removal::Absent => write!(f, " {address} had gone from {interface} already,")?,
+                Removal::Failed(error) => write!(
+                    f,
+                    " {address} CANNOT be taken off {interface}: {} (by hand: ip address del \
+                     {address} dev {interface}),",
+                    error.text
+                )?,
+            }
+        }
+        match &self.farewell {
+            Some(Ok(())) => f.write_str(" priority 0 sent"),
+            Some(Err(error)) => write!(
+                f,
+                " priority 0 could not be sent ({error}): another node takes over when it has \
+                 missed this one for long enough"
+            ),
+            None => f.write_str(" nothing to tell the other nodes"),
+        }
+    }
+}
+
+/// The sockets to say farewell by.
+#[derive(Debug, Default)]
+struct Farewells {
+    senders: BTreeMap<(InterfaceName, Family), Sender>,
+}
+
+impl Farewells {
+    /// Says each of them twice, all one after the other and then again; they may get lost on the
+    /// way.
+    fn say(&mut self, farewells: &[Option<&Farewell>]) -> Vec<Option<io::Result<()>>> {
+        let mut once = || -> Vec<_> {
+            farewells.iter().map(|some| some.map(|farewell| self.send(farewell))).collect()
+        };
+        let first = once();
+        if first.iter().flatten().next().is_none() {
+            return first;
+        }
+        sleep(AGAIN);
+        let either = |(first, again): (Option<io::Result<()>>, Option<io::Result<()>>)| {
+            Some(first?.or(again?))
+        };
+        first.into_iter().zip(once()).map(either).collect()
+    }
+
+    fn send(&mut self, farewell: &Farewell) -> io::Result<()> {
+        let Farewell { interface, source, destination, message } = farewell;
+        let place = (interface.clone(), Family::of(*source));
+        if !self.senders.contains_key(&place) {
+            let index = if_nametoindex(interface.as_str())?;
+            self.senders.insert(place.clone(), Sender::open(place.1, index)?);
+        }
+        let outgoing = Outgoing { destination: *destination, message };
+        let sent = self.senders.get(&place).map(|sender| sender.send(*source, &[outgoing]));
+        sent.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::netlink::system_error;
+    use crate::model::{Scope, VirtualAddress};
+
+    fn held(last: u8) -> HeldAddress {
+        let address = [10, 0, 0, last].into();
+        let scope = Scope::Global;
+        let address = VirtualAddress { address, prefix: 24, dev: None, label: None, scope };
+        HeldAddress { interface: "eth0".try_into().unwrap(), address }
+    }
+
+    fn router(source: u8, addresses: &[u8]) -> HeldRouter {
+        let farewell = Farewell {
+            interface: "eth0".try_into().unwrap(),
+            source: [10, 0, 0, source].into(),
+            destination: [224, 0, 0, 18].into(),
+            message: Vec::new(),
+        };
+        HeldRouter {
+            instance: "web".try_into().unwrap(),
+            addresses: addresses.iter().map(|last| held(*last)).collect(),
+            farewell: Some(farewell),
+        }
+    }
+
+    /// Rule: what could not be removed stays written down, without a farewell that has been said,
+    /// and is named with the error and the command that removes it by hand.
+    #[test]
+    fn only_what_is_left_stays_written_down() {
+        let routers = [router(11, &[1, 2, 3]), router(11, &[4])];
+        let refused = Removal::Failed(system_error(nix::libc::EPERM));
+        let released = |addresses: &[(u8, Removal)]| Released {
+            instance: "web".try_into().unwrap(),
+            addresses: addresses.iter().map(|(last, r)| (held(*last), r.clone())).collect(),
+            farewell: Some(Ok(())),
+        };
+        let released = [
+            released(&[(1, Removal::Done), (2, refused), (3, Removal::Absent)]),
+            released(&[(4, Removal::Done)]),
+        ];
+        assert_eq!(left(&routers, &released), [HeldRouter { farewell: None, ..router(11, &[2]) }]);
+        assert!(!released[0].is_complete() && released[1].is_complete());
+        let line = released[0].to_string();
+        assert!(line.contains("ip address del 10.0.0.2/24 dev eth0"), "{line}");
+        assert_eq!(released[1].to_string(), "web: 10.0.0.4/24 taken off eth0, priority 0 sent");
+    }
+
+    /// Rule: an address owner says farewell while it has the address to say it from.
+    #[test]
+    fn owners_send_from_what_is_removed() {
+        assert!(sends_from_its_own(&router(1, &[2, 1])));
+        assert!(!sends_from_its_own(&router(11, &[1, 2])));
+    }
+}

@@ -1,0 +1,264 @@
+//! What is wrong on the segment and not ours to mend: told once, counted, and told again at
+//! growing distances while it lasts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Discard;
+use super::story::Peer;
+use crate::model::{Interval, Mac};
+use crate::time::{Mono, Span};
+
+/// How many different conflicts are remembered. Source addresses are the sender's choice, so
+/// there must be a bound.
+const REMEMBERED: usize = 64;
+/// A conflict that was not seen for this long is over.
+const OVER: Span = Span::from_secs(60);
+/// The first repetition in the log comes this long after the first line; each later one after
+/// twice as long.
+const FIRST_REPETITION: Span = Span::from_secs(60);
+
+/// Two stations of a segment disagree.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// Another router advertises other addresses than ours under our virtual router ID.
+    AddressDrift {
+        /// Which router.
+        peer: Peer,
+        /// What it advertises and we don't have.
+        extra: Vec<IpAddr>,
+        /// What we have and it doesn't advertise.
+        missing: Vec<IpAddr>,
+    },
+    /// Another router advertises another interval than ours (v3).
+    IntervalDrift(Peer, Interval),
+    /// Another router's advertisements are refused for a reason that somebody must mend.
+    Refused(Peer, Discard),
+    /// Another router goes on being active with this lower priority although we are.
+    TwoActive(Peer, u8),
+    /// Another station answers for a virtual address, or announces it, while we hold it.
+    ForeignClaim(IpAddr, Mac),
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressDrift { peer, extra, missing } => {
+                write!(f, "{peer} advertises other addresses than this node's configuration has:")?;
+                if !extra.is_empty() {
+                    write!(f, " only there: {};", list(extra))?;
+                }
+                if !missing.is_empty() {
+                    write!(f, " only here: {};", list(missing))?;
+                }
+                f.write_str(" make the configurations the same")
+            }
+            Self::IntervalDrift(peer, interval) => write!(
+                f,
+                "{peer} advertises every {interval}, not at this node's interval: make the \
+                 configurations the same"
+            ),
+            Self::Refused(peer, discard) => {
+                write!(f, "advertisements of {peer} are refused: {discard}")
+            }
+            Self::TwoActive(peer, priority) => write!(
+                f,
+                "{peer} is active too, with priority {priority}, and does not yield: does it hear \
+                 this node's advertisements, and accept them?"
+            ),
+            Self::ForeignClaim(address, mac) => write!(
+                f,
+                "another station, {mac}, says that it has {address}: a node that died and still \
+                 has it, or an address given twice?"
+            ),
+        }
+    }
+}
+
+fn list(addresses: &[IpAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The conflicts of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Conflicts {
+    seen: BTreeMap<Conflict, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    first: Mono,
+    last: Mono,
+    count: u64,
+    /// How long it must last before it is told at all: a takeover is no conflict.
+    grace: Span,
+    /// Whether it is told then without being seen again: a station answers a probe only once.
+    by_itself: bool,
+    /// The distance to the next line; `None` while none was written.
+    repetition: Option<Span>,
+    told: Mono,
+}
+
+impl Conflicts {
+    /// Sees a conflict (again) that is one if it lasts for `grace`. Returns how often it was seen
+    /// when a line is due.
+    pub(super) fn see(&mut self, now: Mono, conflict: Conflict, grace: Span) -> Option<u64> {
+        let seen = self.remember(now, conflict, grace, false)?;
+        seen.tell(now).then_some(seen.count)
+    }
+
+    /// Sees what is a conflict unless it is explained within `grace`; [`Conflicts::fire`] tells.
+    pub(super) fn suspect(&mut self, now: Mono, conflict: Conflict, grace: Span) -> Option<u64> {
+        let seen = self.remember(now, conflict, grace, true)?;
+        seen.tell(now).then_some(seen.count)
+    }
+
+    fn remember(
+        &mut self,
+        now: Mono,
+        conflict: Conflict,
+        grace: Span,
+        by_itself: bool,
+    ) -> Option<&mut Seen> {
+        // What is not told yet must last: it begins anew after a pause.
+        self.seen.retain(|_, seen| {
+            let patience = if seen.repetition.is_some() { OVER } else { seen.grace };
+            seen.by_itself && seen.repetition.is_none() || now.since(seen.last) <= patience
+        });
+        if !self.seen.contains_key(&conflict) && self.seen.len() >= REMEMBERED {
+            return None;
+        }
+        let new =
+            Seen { first: now, last: now, count: 0, grace, by_itself, repetition: None, told: now };
+        let seen = self.seen.entry(conflict).or_insert(new);
+        seen.last = now;
+        seen.count += 1;
+        Some(seen)
+    }
+
+    /// The suspicions that were not explained in time.
+    pub(super) fn fire(&mut self, now: Mono) -> Vec<(Conflict, u64)> {
+        let due = self.seen.iter_mut().filter(|(_, seen)| seen.is_suspicion());
+        due.filter_map(|(conflict, seen)| seen.tell(now).then(|| (conflict.clone(), seen.count)))
+            .collect()
+    }
+
+    /// When [`Conflicts::fire`] is due.
+    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        let suspicions = self.seen.values().filter(|seen| seen.is_suspicion());
+        suspicions.map(|seen| (seen.first + seen.grace, "conflict")).min_by_key(|(at, _)| *at)
+    }
+
+    /// It is over.
+    pub(super) fn over(&mut self, is_it: impl Fn(&Conflict) -> bool) {
+        self.seen.retain(|conflict, _| !is_it(conflict));
+    }
+
+    /// Another router has shown that what looks like a conflict is a takeover.
+    pub(super) fn explain(&mut self) {
+        self.seen.retain(|_, seen| !seen.is_suspicion());
+    }
+
+    /// Those that last and were told.
+    pub(super) fn current(&self, now: Mono) -> impl Iterator<Item = &Conflict> {
+        let is_current =
+            move |seen: &Seen| seen.repetition.is_some() && now.since(seen.last) < OVER;
+        self.seen.iter().filter(move |(_, seen)| is_current(seen)).map(|(conflict, _)| conflict)
+    }
+}
+
+impl Seen {
+    fn is_suspicion(&self) -> bool {
+        self.by_itself && self.repetition.is_none()
+    }
+
+    fn tell(&mut self, now: Mono) -> bool {
+        let next = match self.repetition {
+            None => self.first + self.grace,
+            Some(distance) => self.told + distance,
+        };
+        if now < next {
+            return false;
+        }
+        self.repetition = Some(self.repetition.map_or(FIRST_REPETITION, |last| last.times(2)));
+        self.told = now;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Span = Span::from_secs(1);
+
+    fn claim(last: u8) -> Conflict {
+        Conflict::ForeignClaim(IpAddr::from([10, 0, 0, last]), Mac([2, 0, 0, 0, 0, 9]))
+    }
+
+    fn at(seconds: u64) -> Mono {
+        Mono(0) + Span::from_secs(seconds)
+    }
+
+    /// Rule: repeats are folded: one line at once, then at growing distances, with the count.
+    #[test]
+    fn repeats_are_folded() {
+        let mut conflicts = Conflicts::default();
+        let told: Vec<_> = (0..600)
+            .filter_map(|second| {
+                let count = conflicts.see(at(second), claim(1), Span::ZERO)?;
+                Some((second, count))
+            })
+            .collect();
+        assert_eq!(told, [(0, 1), (60, 61), (180, 181), (420, 421)]);
+    }
+
+    /// Rule: what lasts no longer than its grace is never told.
+    #[test]
+    fn a_conflict_must_last() {
+        let mut conflicts = Conflicts::default();
+        let grace = SECOND.times(2);
+        let mut see = |second| conflicts.see(at(second), claim(1), grace);
+        assert_eq!([see(0), see(1)], [None, None]);
+        assert_eq!(see(10), None, "it began anew");
+        assert_eq!([see(11), see(12)], [None, Some(3)]);
+    }
+
+    /// Rule: a suspicion is told without being seen again, unless it is explained.
+    #[test]
+    fn suspicions() {
+        let mut conflicts = Conflicts::default();
+        assert_eq!(conflicts.suspect(at(0), claim(1), SECOND.times(2)), None);
+        assert_eq!(conflicts.deadline(), Some((at(2), "conflict")));
+        assert_eq!(conflicts.fire(at(1)), []);
+        assert_eq!(conflicts.fire(at(2)), [(claim(1), 1)]);
+        assert_eq!(conflicts.deadline(), None);
+        assert_eq!(conflicts.current(at(2)).count(), 1);
+        assert_eq!(conflicts.suspect(at(10), claim(2), SECOND), None);
+        conflicts.explain();
+        assert_eq!(conflicts.fire(at(20)), []);
+    }
+
+    /// Rule: a conflict that is not seen any more is over, and told anew when it comes back.
+    #[test]
+    fn a_conflict_ends() {
+        let mut conflicts = Conflicts::default();
+        assert_eq!(conflicts.see(at(0), claim(1), Span::ZERO), Some(1));
+        assert_eq!(conflicts.current(at(61)).count(), 0);
+        assert_eq!(conflicts.see(at(61), claim(1), Span::ZERO), Some(1));
+    }
+
+    /// Bug guarded: a sender that invents sources must not make us remember all of them.
+    #[test]
+    fn memory_is_bounded() {
+        let mut conflicts = Conflicts::default();
+        for last in 0..=255 {
+            conflicts.see(at(0), claim(last), Span::ZERO);
+        }
+        assert_eq!(conflicts.current(at(0)).count(), REMEMBERED);
+    }
+}

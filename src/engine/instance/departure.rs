@@ -1,0 +1,161 @@
+//! How an instance stops being active: at once where it must, and otherwise so that the addresses
+//! are answered for all the time.
+
+use super::super::event::Action;
+use super::super::handover::{HandoverAnswer, HandoverRefusal};
+use super::super::story::{Peer, StateName, What, Why};
+use super::{Condition, Context, Instance};
+use crate::model::{InterfaceName, NodeName};
+use crate::time::Mono;
+use crate::vrrp::router::{Departure, Heard, Outcome, State};
+
+/// A handover that the operator waits for.
+#[derive(Debug)]
+pub(super) struct HandingOver {
+    request: u64,
+    to: Option<NodeName>,
+    since: Mono,
+}
+
+impl Instance {
+    /// Leaves the election at once. The others are told, where they can hear it.
+    pub(super) fn leave_the_election(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let held = self.router.holds();
+        self.router.shut_down();
+        if held {
+            if context.links.fault(&self.config.interface).is_none() {
+                self.advertise(context, 0, out);
+            }
+            self.let_go(out);
+        }
+        self.call_off(out);
+    }
+
+    /// An orderly stop. An active router goes on answering until another one does, or none does
+    /// within a bound; asked a second time it ends at once.
+    pub(in super::super) fn stop(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let again = std::mem::replace(&mut self.stopping, true);
+        if self.is_stopped() {
+            return;
+        }
+        if again || !self.router.holds() || !self.moves_addresses() {
+            let from = self.state_name();
+            self.leave_the_election(context, out);
+            return self.stopped(context, from, out);
+        }
+        self.call_off(out);
+        let outcome = self.router.leave(context.now.mono, Departure::Stop);
+        self.follow(context, outcome, out);
+        self.report(What::Leaving(Why::Stopping), out);
+    }
+
+    pub(super) fn stopped(
+        &mut self,
+        context: &Context<'_>,
+        from: StateName,
+        out: &mut Vec<Action>,
+    ) {
+        self.condition = Condition::Stopped;
+        if from != StateName::Stopped {
+            self.changed(context, from, Why::Stopping, out);
+        }
+    }
+
+    /// The operator wants another node to have the addresses. `Err`: it stays as it is.
+    pub(in super::super) fn hand_over(
+        &mut self,
+        context: &Context<'_>,
+        request: u64,
+        to: Option<&NodeName>,
+        out: &mut Vec<Action>,
+    ) -> Result<(), HandoverRefusal> {
+        if let Some(to) = to {
+            let nodes = &context.config.nodes;
+            if !nodes.iter().any(|node| node.name == *to) {
+                let known = nodes.iter().map(|node| node.name.clone()).collect();
+                return Err(HandoverRefusal::NoSuchNode(known));
+            }
+        }
+        if self.stopping || matches!(self.router.state(), State::Leaving(_)) {
+            return Err(HandoverRefusal::Leaving);
+        }
+        if !self.router.holds() {
+            let active = self.active_router().map(|address| Peer::new(context.config, address));
+            return Err(HandoverRefusal::NotActive { state: self.state_name(), active });
+        }
+        if to.is_some() && to == context.config.this_node.as_ref() {
+            return Err(HandoverRefusal::OwnNode);
+        }
+        if !self.moves_addresses() {
+            return Err(HandoverRefusal::AddressOwner);
+        }
+        let since = context.now.mono;
+        self.handing_over = Some(HandingOver { request, to: to.cloned(), since });
+        let outcome = self.router.leave(since, Departure::Handover);
+        self.follow(context, outcome, out);
+        self.report(What::Leaving(Why::HandingOver), out);
+        Ok(())
+    }
+
+    /// Another router is active with higher right. It may not know that this one was: whatever
+    /// this one has announced last is still in the clients' caches. So it is told, and announces
+    /// the addresses again.
+    pub(super) fn give_up(&mut self, context: &Context<'_>, heard: Heard, out: &mut Vec<Action>) {
+        self.let_go(out);
+        self.advertise(context, 0, out);
+        let peer = Peer::new(context.config, heard.source);
+        let why = if heard.priority > self.config.priority.get() {
+            Why::HigherPriority(peer, heard.priority)
+        } else {
+            Why::HigherAddress(peer)
+        };
+        self.changed(context, StateName::Active, why, out);
+    }
+
+    /// It has left, and another router has taken over.
+    pub(super) fn succeeded(&mut self, context: &Context<'_>, heard: Heard, out: &mut Vec<Action>) {
+        let peer = Peer::new(context.config, heard.source);
+        self.let_go(out);
+        if self.stopping {
+            self.report(What::Following(peer, heard.priority), out);
+            return self.stopped(context, StateName::Active, out);
+        }
+        self.changed(context, StateName::Active, Why::HandedOver(peer.clone()), out);
+        let Some(HandingOver { request, to, since }) = self.handing_over.take() else { return };
+        let answer = match to {
+            Some(wanted) if peer.name.as_ref() != Some(&wanted) => {
+                HandoverAnswer::DoneByAnother { to: peer, wanted }
+            }
+            _ => HandoverAnswer::Done { to: peer, took: context.now.mono.since(since) },
+        };
+        out.push(Action::Answer { request, answer });
+    }
+
+    /// It has left, and nobody has taken over: a stop goes on, a handover was in vain.
+    pub(super) fn unclaimed(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        self.counters.unclaimed += 1;
+        if self.stopping {
+            self.let_go(out);
+            return self.stopped(context, StateName::Active, out);
+        }
+        self.follow(context, Outcome::Reassert, out);
+        let Some(HandingOver { request, since, .. }) = self.handing_over.take() else { return };
+        let refusal = HandoverRefusal::Nobody(context.now.mono.since(since));
+        let answer = HandoverAnswer::Refused(refusal);
+        self.report(What::HandoverFailed(answer.clone()), out);
+        out.push(Action::Answer { request, answer });
+    }
+
+    /// A handover that is under way comes to nothing.
+    pub(super) fn call_off(&mut self, out: &mut Vec<Action>) {
+        if let Some(HandingOver { request, .. }) = self.handing_over.take() {
+            let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
+            out.push(Action::Answer { request, answer });
+        }
+    }
+
+    /// An interface does not exist any more, and nothing that was on it.
+    pub(in super::super) fn interface_vanished(&mut self, interface: &InterfaceName) {
+        self.holding.interface_vanished(interface);
+    }
+}

@@ -1,0 +1,133 @@
+//! Whether an instance can take part: its interfaces, and what the system lets it do.
+
+use super::super::LinkAddress;
+use super::super::event::Action;
+use super::super::story::{Fault, StateName, What, Why};
+use super::{Condition, Context, Instance};
+use crate::time::{Mono, Span};
+use crate::vrrp::router::Outcome;
+
+/// A change of the link that is not believed yet.
+#[derive(Debug, Default)]
+pub(super) struct Blip {
+    since: Option<Mono>,
+}
+
+impl Blip {
+    /// The link is other than what is acted on: whether that has lasted for `delay`.
+    fn outlasts(&mut self, now: Mono, delay: Span) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let outlasts = now.since(since) >= delay;
+        if outlasts {
+            self.since = None;
+        }
+        outlasts
+    }
+}
+
+impl Instance {
+    /// Looks again at whether it can take part, and follows: into fault, or back to work.
+    pub(in super::super) fn reconsider(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let known = || self.interfaces().all(|name| context.links.is_known(name));
+        if self.is_stopped() || !known() {
+            return;
+        }
+        let fault = self.believed_fault(context);
+        match (&self.condition, fault) {
+            (Condition::Running, None) | (Condition::Stopped, _) => {}
+            (Condition::Fault(old), Some(new)) if *old == new => {}
+            (Condition::Fault(_), Some(new)) => {
+                self.condition = Condition::Fault(new.clone());
+                self.why = Why::Fault(new.clone());
+                self.report(What::FaultChanged(new), out);
+            }
+            (_, Some(fault)) => {
+                let from = self.state_name();
+                self.leave_the_election(context, out);
+                if self.stopping {
+                    return self.stopped(context, from, out);
+                }
+                self.condition = Condition::Fault(fault.clone());
+                self.changed(context, from, Why::Fault(fault), out);
+            }
+            (Condition::Starting, None) => self.start(context, Why::Started, out),
+            (Condition::Fault(_), None) => self.start(context, Why::Recovered, out),
+        }
+    }
+
+    fn start(&mut self, context: &Context<'_>, why: Why, out: &mut Vec<Action>) {
+        if self.moves_addresses() {
+            self.remove_leftovers(context, out);
+        }
+        let from = self.state_name();
+        self.condition = Condition::Running;
+        let carrier = context.links.carrier_since(&self.config.interface);
+        let outcome = self.router.start(context.now.mono, carrier + self.config.hold_down);
+        match outcome {
+            Outcome::TakeOver(how) => self.take_over(context, from, how, out),
+            _ => self.changed(context, from, why, out),
+        }
+    }
+
+    /// Addresses that a killed predecessor has left on the interfaces: a backup must not answer
+    /// for them.
+    fn remove_leftovers(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        for address in &self.config.addresses {
+            let interface = self.config.interface_of(address);
+            let is_there = context.links.get(interface).is_some_and(|link| {
+                let same =
+                    |a: &LinkAddress| a.address == address.address && a.prefix == address.prefix;
+                link.addresses.iter().any(same)
+            });
+            if is_there {
+                let (interface, address) = (interface.clone(), address.clone());
+                out.push(Action::RemoveAddress { interface, address });
+            }
+        }
+    }
+
+    /// What keeps it from taking part, where short interruptions of a link don't count.
+    fn believed_fault(&mut self, context: &Context<'_>) -> Option<Fault> {
+        let fault = self.find_fault(context);
+        let now = context.now.mono;
+        let of_the_link =
+            |fault: &Fault| matches!(fault, Fault::InterfaceDown(_) | Fault::NoCarrier(_));
+        match (&self.condition, fault) {
+            (Condition::Running, Some(fault)) if of_the_link(&fault) => {
+                self.blip.outlasts(now, self.config.link_down_delay).then_some(fault)
+            }
+            (Condition::Fault(old), None) if of_the_link(old) => {
+                let old = old.clone();
+                (!self.blip.outlasts(now, self.config.link_up_delay)).then_some(old)
+            }
+            (_, fault) => {
+                self.blip.since = None;
+                fault
+            }
+        }
+    }
+
+    /// When a change of the link has lasted long enough to be believed.
+    pub(super) fn blip_deadline(&self) -> Option<(Mono, &'static str)> {
+        let since = self.blip.since?;
+        let delay = match self.state_name() {
+            StateName::Fault => self.config.link_up_delay,
+            _ => self.config.link_down_delay,
+        };
+        Some((since + delay, "link delay"))
+    }
+
+    /// Whether the link is down and that is not believed yet.
+    pub(super) fn is_in_a_blip(&self) -> bool {
+        self.blip.since.is_some()
+    }
+
+    fn find_fault(&self, context: &Context<'_>) -> Option<Fault> {
+        if let Some((fault, _)) = &self.refused {
+            return Some(fault.clone());
+        }
+        let fault = self.interfaces().find_map(|name| context.links.fault(name));
+        let no_source = || Fault::NoSourceAddress(self.config.interface.clone());
+        fault.or_else(|| self.source(context).is_none().then(no_source))
+    }
+}

@@ -1,0 +1,194 @@
+//! What an instance hears of the other routers, and of who else claims its addresses.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::super::announce::announce;
+use super::super::conflict::Conflict;
+use super::super::event::Action;
+use super::super::receive;
+use super::super::story::{Peer, What};
+use super::{Context, Instance};
+use crate::model::{ChecksumStyle, InterfaceName, Mac, Version};
+use crate::time::{Mono, Span};
+use crate::vrrp::packet::{ChecksumForm, Datagram, Decoded};
+use crate::vrrp::router::{Heard, Outcome, State};
+
+/// An address is announced against another station's claim at most this often.
+const DEFENCE_DISTANCE: Span = Span::from_millis(500);
+
+/// Since when the instance is active, and when another active router was last heard beside it.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    active_since: Mono,
+    other_heard: Option<Mono>,
+}
+
+impl Presence {
+    pub(super) fn became_active(&mut self, now: Mono) {
+        *self = Self { active_since: now, other_heard: None };
+    }
+}
+
+impl Instance {
+    /// A packet that names this instance, which arrived then.
+    pub(in super::super) fn received(
+        &mut self,
+        context: &Context<'_>,
+        arrived: Mono,
+        datagram: Datagram<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        match receive::accept(context, &self.config, &datagram) {
+            Ok(decoded) => self.hear(context, arrived, datagram.source, &decoded, out),
+            Err(discard) => {
+                *self.counters.discards.entry(discard).or_default() += 1;
+                if receive::is_misconfiguration(discard) {
+                    let peer = Peer::new(context.config, datagram.source);
+                    self.see(context.now.mono, Conflict::Refused(peer, discard), Span::ZERO, out);
+                }
+            }
+        }
+    }
+
+    fn hear(
+        &mut self,
+        context: &Context<'_>,
+        arrived: Mono,
+        source: IpAddr,
+        decoded: &Decoded,
+        out: &mut Vec<Action>,
+    ) {
+        let now = context.now.mono;
+        let advertisement = &decoded.advertisement;
+        self.counters.advertisements_received += 1;
+        self.counters.priority_zero_received += u64::from(advertisement.priority == 0);
+        self.learn_checksum(decoded.checksum);
+        self.compare_addresses(context, source, &advertisement.addresses, out);
+        if advertisement.interval != self.config.advertisement_interval {
+            let peer = Peer::new(context.config, source);
+            let drift = Conflict::IntervalDrift(peer, advertisement.interval);
+            self.see(now, drift, Span::ZERO, out);
+        }
+        let Some(own) = self.source(context) else { return };
+        let heard =
+            Heard { source, priority: advertisement.priority, interval: advertisement.interval };
+        self.notice_another_active(context, heard, out);
+        let before = self.active_router();
+        let outcome = self.router.hear(now, arrived, heard, own);
+        self.follow(context, outcome, out);
+        let is_news =
+            self.active_router() != before && outcome == Outcome::Nothing && heard.priority > 0;
+        if let Some(active) = self.active_router().filter(|_| is_news) {
+            let peer = Peer::new(context.config, active);
+            self.report(What::Following(peer, heard.priority), out);
+        }
+    }
+
+    pub(super) fn active_router(&self) -> Option<IpAddr> {
+        match self.router.state() {
+            State::Backup(backup) => backup.active.map(|active| active.source),
+            _ => None,
+        }
+    }
+
+    /// Two active routers are no conflict while one of them has just taken over: they have not
+    /// heard each other yet. It is one when the other stays.
+    fn notice_another_active(
+        &mut self,
+        context: &Context<'_>,
+        heard: Heard,
+        out: &mut Vec<Action>,
+    ) {
+        if !matches!(self.router.state(), State::Active(_)) {
+            return;
+        }
+        self.conflicts.explain();
+        self.presence.other_heard = Some(context.now.mono);
+        let peer = Peer::new(context.config, heard.source);
+        if heard.priority == 0 {
+            self.conflicts.over(|c| matches!(c, Conflict::TwoActive(who, _) if *who == peer));
+        } else {
+            let conflict = Conflict::TwoActive(peer, heard.priority);
+            let takeover = heard.interval.span().max(self.interval()).times(3);
+            self.see(context.now.mono, conflict, takeover, out);
+        }
+    }
+
+    fn interval(&self) -> Span {
+        self.config.advertisement_interval.span()
+    }
+
+    /// Our next advertisement is summed like the last valid one of the group.
+    fn learn_checksum(&mut self, form: ChecksumForm) {
+        if self.config.version == Version::V3 {
+            self.counters.checksum_without_pseudo_header +=
+                u64::from(form == ChecksumForm::Message);
+            if self.config.checksum == ChecksumStyle::Auto {
+                self.checksum = form;
+            }
+        }
+    }
+
+    /// Another list than ours is drift: said, counted, and no reason to refuse the
+    /// advertisement. Refusing it would make two active routers.
+    fn compare_addresses(
+        &mut self,
+        context: &Context<'_>,
+        source: IpAddr,
+        advertised: &[IpAddr],
+        out: &mut Vec<Action>,
+    ) {
+        let ours: BTreeSet<IpAddr> = self.config.addresses.iter().map(|a| a.address).collect();
+        let theirs: BTreeSet<IpAddr> = advertised.iter().copied().collect();
+        let of_this_router = |c: &Conflict| matches!(c, Conflict::AddressDrift { peer, .. } if peer.address == source);
+        if ours == theirs {
+            return self.conflicts.over(of_this_router);
+        }
+        self.counters.address_drift += 1;
+        let drift = Conflict::AddressDrift {
+            peer: Peer::new(context.config, source),
+            extra: theirs.difference(&ours).copied().collect(),
+            missing: ours.difference(&theirs).copied().collect(),
+        };
+        self.conflicts.over(|c| of_this_router(c) && *c != drift);
+        self.see(context.now.mono, drift, Span::ZERO, out);
+    }
+
+    /// Another station says that it has an address. If it is one of ours while we hold it, the
+    /// segment is told again who has it; and people are, unless it turns out to be a takeover.
+    pub(in super::super) fn claimed(
+        &mut self,
+        context: &Context<'_>,
+        interface: &InterfaceName,
+        (mac, address): (Mac, IpAddr),
+        out: &mut Vec<Action>,
+    ) {
+        let is_it = |a: &&crate::model::VirtualAddress| {
+            a.address == address && self.config.interface_of(a) == interface
+        };
+        let own = context.links.get(interface).and_then(|link| link.mac);
+        let Some(ours) = self.config.addresses.iter().find(is_it).cloned() else { return };
+        // A leaving router expects another one to announce the addresses.
+        if !matches!(self.router.state(), State::Active(_)) || own == Some(mac) {
+            return;
+        }
+        let now = context.now.mono;
+        self.counters.foreign_claims += 1;
+        if self.defended.is_none_or(|at| now.since(at) >= DEFENCE_DISTANCE) {
+            self.defended = Some(now);
+            announce(context.links, interface, &ours, out);
+        }
+        // A router that takes over says so by its advertisement, within an interval.
+        let takeover = self.interval().times(2);
+        if self.presence.other_heard.is_none_or(|at| now.since(at) > takeover) {
+            let settled = self.presence.active_since + takeover;
+            let grace = takeover.max(settled.since(now));
+            let conflict = Conflict::ForeignClaim(address, mac);
+            self.counters.conflicts += 1;
+            if let Some(count) = self.conflicts.suspect(now, conflict.clone(), grace) {
+                self.report(What::Conflict(conflict, count), out);
+            }
+        }
+    }
+}

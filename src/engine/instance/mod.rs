@@ -1,0 +1,411 @@
+//! One instance: a virtual router, its addresses, and what people are told about it.
+//!
+//! Here is what belongs to being active and what is due when; in `fitness` whether it can take
+//! part, in `hear` what the others say, in `departure` how it leaves, in `refusal` what the
+//! system did not do.
+
+mod departure;
+mod fitness;
+mod hear;
+mod refusal;
+
+use std::net::IpAddr;
+
+use super::Context;
+use super::announce::{self, Announcer, announce};
+use super::conflict::{Conflict, Conflicts};
+use super::event::{Action, Farewell, HeldRouter, SystemError};
+use super::lease::{Holding, Terms};
+use super::status::{Counters, InstanceStatus};
+use super::story::{Event, Fault, Peer, StateName, What, Why};
+use crate::model::{
+    ChecksumStyle, Config, Family, InstanceConfig, InterfaceName, Version, VirtualAddress,
+};
+use crate::time::{Mono, Now, Span, Wall};
+use crate::vrrp::packet::{Advertisement, Authentication, ChecksumForm, multicast_group};
+use crate::vrrp::router::{Outcome, Router, State, Takeover};
+use departure::HandingOver;
+use fitness::Blip;
+use hear::Presence;
+use refusal::FailedSends;
+
+/// One virtual router of this node.
+#[derive(Debug)]
+pub(super) struct Instance {
+    config: InstanceConfig,
+    router: Router,
+    condition: Condition,
+    /// What the system has refused, and until when that keeps the instance from taking part.
+    refused: Option<(Fault, Mono)>,
+    blip: Blip,
+    since: Wall,
+    why: Why,
+    holding: Holding,
+    announcer: Announcer,
+    /// When an address was last announced because another station claimed it.
+    defended: Option<Mono>,
+    handing_over: Option<HandingOver>,
+    /// The daemon stops: the instance leaves and does not come back.
+    stopping: bool,
+    presence: Presence,
+    failed_sends: FailedSends,
+    checksum: ChecksumForm,
+    conflicts: Conflicts,
+    counters: Counters,
+}
+
+/// Whether the protocol runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Condition {
+    /// Its interfaces are not known yet.
+    Starting,
+    /// It takes part.
+    Running,
+    /// It cannot take part.
+    Fault(Fault),
+    /// The daemon stops.
+    Stopped,
+}
+
+impl Instance {
+    /// An instance that waits for news of its interfaces.
+    pub(super) fn new(config: InstanceConfig, now: Now) -> Self {
+        let checksum = match (config.version, config.checksum) {
+            (Version::V2, _) | (Version::V3, ChecksumStyle::Rfc9568) => ChecksumForm::Message,
+            (Version::V3, _) => ChecksumForm::WithPseudoHeader,
+        };
+        // The others take over three intervals after the last advertisement at the earliest, and
+        // that is at most one old whenever something is decided.
+        let patience = config.advertisement_interval.span().times(2);
+        let terms = Terms { lease: config.lease, patience };
+        Self {
+            router: Router::new((&config).into()),
+            config,
+            condition: Condition::Starting,
+            refused: None,
+            blip: Blip::default(),
+            since: now.wall,
+            why: Why::Started,
+            holding: Holding::new(terms),
+            announcer: Announcer::default(),
+            defended: None,
+            handing_over: None,
+            stopping: false,
+            presence: Presence::default(),
+            failed_sends: FailedSends::default(),
+            checksum,
+            conflicts: Conflicts::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The address owner's addresses are the machine's own: they are there without us.
+    fn moves_addresses(&self) -> bool {
+        !self.config.priority.is_owner()
+    }
+
+    /// Its own interface, then those of its addresses that have another one.
+    fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let others = self.config.addresses.iter().filter_map(|a| a.dev.as_ref());
+        std::iter::once(&self.config.interface).chain(others)
+    }
+
+    fn source(&self, context: &Context<'_>) -> Option<IpAddr> {
+        context.links.source(context.config, &self.config)
+    }
+
+    /// Time has passed.
+    pub(super) fn wake(&mut self, now: Mono) {
+        self.router.wake(now);
+    }
+
+    /// The machine was suspended.
+    pub(super) fn resume(&mut self, context: &Context<'_>, length: Span, out: &mut Vec<Action>) {
+        // The others don't miss us so soon.
+        let is_short = length <= self.config.advertisement_interval.span().times(2);
+        if !is_short && self.router.resume(context.now.mono) {
+            self.counters.overslept += 1;
+            self.let_go(out);
+            self.call_off(out);
+            self.changed(context, StateName::Active, Why::Suspended(length), out);
+        }
+    }
+
+    /// Carries out what the state machine has decided.
+    fn follow(&mut self, context: &Context<'_>, outcome: Outcome, out: &mut Vec<Action>) {
+        let priority = self.config.priority.get();
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Advertise => self.advertise(context, priority, out),
+            Outcome::Reassert => {
+                self.advertise(context, priority, out);
+                self.announce(context, false, out);
+            }
+            Outcome::TakeOver(how) => self.take_over(context, StateName::Backup, how, out),
+            Outcome::GiveUp(heard) => self.give_up(context, heard, out),
+            Outcome::Farewell => self.advertise(context, 0, out),
+            Outcome::Succeeded(heard) => self.succeeded(context, heard, out),
+            Outcome::Unclaimed => self.unclaimed(context, out),
+            Outcome::Distrusted(late) => {
+                self.counters.distrusted_pauses += 1;
+                self.report(What::Distrusted(late), out);
+            }
+            Outcome::Overslept(late, heard) => {
+                self.counters.overslept += 1;
+                self.let_go(out);
+                let peer = Peer::new(context.config, heard.source);
+                self.changed(context, StateName::Active, Why::Overslept(late, peer), out);
+            }
+        }
+    }
+
+    /// Becomes active. After silence it advertises first, so that other backups hold back; where
+    /// another router still answers, because it is preempted or leaves, it installs and announces
+    /// first, so that the other one lets go only when we answer already (DESIGN.md, invariant 5).
+    fn take_over(
+        &mut self,
+        context: &Context<'_>,
+        from: StateName,
+        how: Takeover,
+        out: &mut Vec<Action>,
+    ) {
+        let priority = self.config.priority.get();
+        let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
+        if !others_answer {
+            self.advertise(context, priority, out);
+        }
+        if matches!(how, Takeover::Silence(..)) {
+            self.probe(context, out);
+        }
+        if self.moves_addresses() {
+            let config = &self.config;
+            let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
+            self.holding.claim(context.now.mono, addresses, out);
+        }
+        self.announce(context, others_answer, out);
+        if others_answer {
+            self.advertise(context, priority, out);
+        }
+        self.counters.became_active += 1;
+        self.presence.became_active(context.now.mono);
+        let peer = |address| Peer::new(context.config, address);
+        let why = match how {
+            Takeover::Owner => Why::AddressOwner,
+            Takeover::Silence(None, span) => Why::NobodyHeard(span),
+            Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
+            Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
+            Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
+        };
+        self.changed(context, from, why, out);
+    }
+
+    /// Stops answering for the addresses.
+    fn let_go(&mut self, out: &mut Vec<Action>) {
+        self.announcer.stop();
+        self.holding.release(out);
+        self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
+    }
+
+    fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
+        let advertisement = match self.advertisement(context, priority) {
+            None => return,
+            Some(Ok(advertisement)) => advertisement,
+            Some(Err(error)) => return self.send_failed(context, &error, out),
+        };
+        self.counters.advertisements_sent += 1;
+        self.counters.priority_zero_sent += u64::from(priority == 0);
+        self.failed_sends.another();
+        let Farewell { interface, source, destination, message } = advertisement;
+        out.push(Action::Send { interface, source, destination, message });
+    }
+
+    /// The advertisement with this priority; `None` while there is no address to send it from.
+    fn advertisement(
+        &self,
+        context: &Context<'_>,
+        priority: u8,
+    ) -> Option<Result<Farewell, SystemError>> {
+        let source = self.source(context)?;
+        let destination = multicast_group(self.config.family());
+        let advertisement = Advertisement {
+            version: self.config.version,
+            virtual_router_id: self.config.virtual_router_id,
+            priority,
+            interval: self.config.advertisement_interval,
+            addresses: self.config.addresses.iter().map(|a| a.address).collect(),
+            authentication: Authentication::None,
+        };
+        let interface = self.config.interface.clone();
+        let message = advertisement.encode(source, destination, self.checksum);
+        Some(
+            message
+                .map(|message| Farewell { interface, source, destination, message })
+                .map_err(|error| SystemError { errno: 0, text: error.to_string() }),
+        )
+    }
+
+    /// Tells the segment who has the addresses, now and a few times more.
+    fn announce(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
+        let (now, refresh) = (context.now.mono, self.config.announce_refresh);
+        self.announcer.start(now, self.config.addresses.len(), refresh);
+        self.announce_due(context, all_at_once, out);
+    }
+
+    fn announce_due(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
+        let (now, refresh) = (context.now.mono, self.config.announce_refresh);
+        let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
+        for address in self.config.addresses.get(due).unwrap_or_default() {
+            announce(context.links, self.config.interface_of(address), address, out);
+        }
+    }
+
+    /// Asks whether anybody still answers for the addresses, and does not wait for an answer.
+    fn probe(&self, context: &Context<'_>, out: &mut Vec<Action>) {
+        if self.moves_addresses() {
+            for address in &self.config.addresses {
+                announce::probe(context.links, self.config.interface_of(address), address, out);
+            }
+        }
+    }
+
+    /// An address has gone from an interface, and we have not taken it off.
+    pub(super) fn address_gone(
+        &mut self,
+        context: &Context<'_>,
+        interface: &InterfaceName,
+        address: IpAddr,
+        out: &mut Vec<Action>,
+    ) {
+        let now = context.now.mono;
+        if self.router.is_held_up() {
+            // Nobody took it: its lease ran out. Whether it is still ours the next packets tell.
+            return self.holding.gone_late(now, interface, address);
+        }
+        if let Some(address) = self.holding.gone(now, interface, address, out) {
+            self.tell_put_back(context, address, out);
+        }
+    }
+
+    fn tell_put_back(
+        &mut self,
+        context: &Context<'_>,
+        address: VirtualAddress,
+        out: &mut Vec<Action>,
+    ) {
+        let interface = self.config.interface_of(&address).clone();
+        announce(context.links, &interface, &address, out);
+        self.counters.put_back += 1;
+        self.report(What::PutBack(address, interface), out);
+    }
+
+    /// When [`Instance::fire`] is due, and what for.
+    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
+        let all = [
+            self.router.deadline(),
+            self.announcer.deadline(),
+            self.holding.deadline(),
+            self.conflicts.deadline(),
+            self.blip_deadline(),
+            refused.filter(|_| self.condition != Condition::Stopped),
+        ];
+        all.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Does everything that is due.
+    pub(super) fn fire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let now = context.now.mono;
+        if self.refused.as_ref().is_some_and(|(_, at)| *at <= now) {
+            self.refused = None;
+            self.reconsider(context, out);
+        }
+        if self.blip_deadline().is_some_and(|(at, _)| at <= now) {
+            self.reconsider(context, out);
+        }
+        // The advertisement first: everything else can wait a moment, the other nodes cannot.
+        let outcome = self.router.fire(now);
+        self.follow(context, outcome, out);
+        for address in self.holding.fire(now, out) {
+            self.tell_put_back(context, address, out);
+        }
+        self.announce_due(context, false, out);
+        for (conflict, count) in self.conflicts.fire(now) {
+            self.report(What::Conflict(conflict, count), out);
+        }
+    }
+
+    fn see(&mut self, now: Mono, conflict: Conflict, grace: Span, out: &mut Vec<Action>) {
+        self.counters.conflicts += 1;
+        if let Some(count) = self.conflicts.see(now, conflict.clone(), grace) {
+            self.report(What::Conflict(conflict, count), out);
+        }
+    }
+
+    fn state_name(&self) -> StateName {
+        match (&self.condition, self.router.state()) {
+            (Condition::Starting | Condition::Stopped, _) => StateName::Stopped,
+            (Condition::Fault(_), _) => StateName::Fault,
+            // To its clients a leaving router is active: it answers.
+            (Condition::Running, State::Active(_) | State::Leaving(_)) => StateName::Active,
+            (Condition::Running, State::Initialize | State::Backup(_)) => StateName::Backup,
+        }
+    }
+
+    fn changed(&mut self, context: &Context<'_>, from: StateName, why: Why, out: &mut Vec<Action>) {
+        self.since = context.now.wall;
+        self.why = why.clone();
+        self.report(What::Changed { from, to: self.state_name(), why }, out);
+    }
+
+    fn report(&self, what: What, out: &mut Vec<Action>) {
+        out.push(Action::Report(Event { instance: Some(self.config.name.clone()), what }));
+    }
+
+    /// Its configuration.
+    pub(super) fn config(&self) -> &InstanceConfig {
+        &self.config
+    }
+
+    /// Whether the end has come for it.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.condition == Condition::Stopped
+    }
+
+    /// What `vipd release` must undo if this daemon dies now.
+    pub(super) fn held_router(&self, context: &Context<'_>) -> Option<HeldRouter> {
+        let addresses = self.holding.on_the_system();
+        let holds = self.router.holds();
+        let farewell = holds.then(|| self.advertisement(context, 0)).flatten().and_then(Result::ok);
+        let is_something = !addresses.is_empty() || farewell.is_some();
+        let instance = self.config.name.clone();
+        is_something.then_some(HeldRouter { instance, addresses, farewell })
+    }
+
+    /// The addresses that nobody else may claim, with their interfaces.
+    pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
+        let addresses = self.config.addresses.iter().filter(|_| self.router.holds());
+        addresses
+            .filter(|a| Family::of(a.address) == Family::V4)
+            .map(|a| (self.config.interface_of(a), a.address))
+    }
+
+    /// What there is to know about it.
+    pub(super) fn status(&self, config: &Config, now: Now) -> InstanceStatus {
+        InstanceStatus {
+            name: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            virtual_router_id: self.config.virtual_router_id,
+            state: self.state_name(),
+            leaving: matches!(self.router.state(), State::Leaving(_)),
+            since: self.since,
+            why: self.why.clone(),
+            priority: self.config.priority,
+            addresses: self.config.addresses.clone(),
+            held: self.holding.held().map(|(_, address)| address.clone()).collect(),
+            active: self.active_router().map(|address| Peer::new(config, address)),
+            next: self.deadline().map(|(at, why)| (at.since(now.mono), why.to_owned())),
+            conflicts: self.conflicts.current(now.mono).cloned().collect(),
+            counters: self.counters.clone(),
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One engine with one instance, fed by hand.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use vipd::engine::story::StateName;
+use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Packet, Status, SystemError};
+use vipd::model::{
+    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Preempt,
+    Priority, Scope, Version, VirtualAddress, Vrid,
+};
+use vipd::time::{Mono, Now, Span, Wall};
+use vipd::vrrp::packet::{Advertisement, Authentication, ChecksumForm};
+
+pub(crate) const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
+pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11));
+pub(crate) const VIRTUAL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+pub(crate) const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
+
+pub(crate) fn eth0() -> InterfaceName {
+    InterfaceName::try_from("eth0").unwrap()
+}
+
+pub(crate) fn virtual_address() -> VirtualAddress {
+    VirtualAddress { address: VIRTUAL, prefix: 24, dev: None, label: None, scope: Scope::Global }
+}
+
+pub(crate) fn instance(priority: u8) -> InstanceConfig {
+    InstanceConfig {
+        name: InstanceName::try_from("web").unwrap(),
+        interface: eth0(),
+        virtual_router_id: Vrid::try_from(51).unwrap(),
+        version: Version::V3,
+        priority: Priority::try_from(priority).unwrap(),
+        advertisement_interval: Interval::ONE_SECOND,
+        maximum_interval: Interval::LONGEST_V3,
+        addresses: vec![virtual_address()],
+        preempt: Preempt::Always,
+        hold_down: Span::ZERO,
+        link_down_delay: Span::ZERO,
+        link_up_delay: Span::ZERO,
+        lease: Some(Span::from_secs(3)),
+        announce_refresh: Span::from_secs(60),
+        checksum: ChecksumStyle::Auto,
+    }
+}
+
+pub(crate) fn link() -> Link {
+    let own = |address, secondary| LinkAddress { address, prefix: 24, secondary };
+    Link {
+        index: 2,
+        mac: Some(Mac([2, 0, 0, 0, 0, 10])),
+        up: true,
+        carrier: true,
+        mtu: 1500,
+        addresses: vec![own(OURS, false)],
+    }
+}
+
+/// An engine with one instance, and its time in milliseconds.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) millis: u64,
+}
+
+impl Node {
+    pub(crate) fn new(config: InstanceConfig) -> Self {
+        engine_of(Config { instances: vec![config], ..Config::default() })
+    }
+
+    pub(crate) fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.engine.handle(now(self.millis), input)
+    }
+
+    /// Lets time pass to the engine's next deadline.
+    pub(crate) fn next(&mut self) -> Vec<Action> {
+        let at = self.engine.next_deadline().expect("something is due").at;
+        self.millis = at.0.div_ceil(1_000_000);
+        self.tell(Input::Deadline)
+    }
+
+    /// Lets time pass until it sends something: the source and the message.
+    pub(crate) fn next_sent(&mut self) -> (IpAddr, Vec<u8>) {
+        loop {
+            let sent = self.next().into_iter().find_map(|action| match action {
+                Action::Send { source, message, .. } => Some((source, message)),
+                _ => None,
+            });
+            if let Some(sent) = sent {
+                return sent;
+            }
+        }
+    }
+
+    /// A node that has taken over after silence.
+    pub(crate) fn active(priority: u8) -> Self {
+        let mut node = Self::new(instance(priority));
+        node.next();
+        assert_eq!(node.state(), StateName::Active);
+        node
+    }
+
+    pub(crate) fn hear(&mut self, bytes: Vec<u8>) -> Vec<Action> {
+        let arrived = now(self.millis).mono;
+        let packet = Packet::V4 { bytes };
+        self.tell(Input::Received { interface: eth0(), arrived, packet })
+    }
+
+    pub(crate) fn fail(&mut self, action: &Action, errno: i32) -> Vec<Action> {
+        let error = SystemError { errno, text: "refused".to_owned() };
+        self.tell(Input::Failed { action: Box::new(action.clone()), error })
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.engine.status(now(self.millis))
+    }
+
+    pub(crate) fn state(&self) -> StateName {
+        self.status().instances[0].state
+    }
+}
+
+/// An engine with this configuration whose interface is up.
+pub(crate) fn engine_of(config: Config) -> Node {
+    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
+    assert!(matches!(actions[0], Action::Listen { index: 2, .. }), "{actions:?}");
+    node
+}
+
+pub(crate) fn now(millis: u64) -> Now {
+    let nanos = millis * 1_000_000;
+    Now { mono: Mono(nanos), wall: Wall(1_800_000_000_000_000_000 + nanos) }
+}
+
+pub(crate) fn advertisement(priority: u8) -> Advertisement {
+    Advertisement {
+        version: Version::V3,
+        virtual_router_id: Vrid::try_from(51).unwrap(),
+        priority,
+        interval: Interval::ONE_SECOND,
+        addresses: vec![VIRTUAL],
+        authentication: Authentication::None,
+    }
+}
+
+/// A packet from `source`, as a raw socket hands it over.
+pub(crate) fn packet(advertisement: &Advertisement, source: IpAddr, form: ChecksumForm) -> Vec<u8> {
+    let message = advertisement.encode(source, GROUP, form).unwrap();
+    let (IpAddr::V4(source), IpAddr::V4(group)) = (source, GROUP) else { panic!("IPv4 only") };
+    let mut bytes = vec![0x45, 0xc0, 0, u8::try_from(20 + message.len()).unwrap()];
+    bytes.extend([0, 0, 0, 0, 255, 112, 0, 0]);
+    bytes.extend(source.octets());
+    bytes.extend(group.octets());
+    bytes.extend(message);
+    bytes
+}
+
+pub(crate) fn from_peer(priority: u8) -> Vec<u8> {
+    packet(&advertisement(priority), PEER, ChecksumForm::WithPseudoHeader)
+}
+
+pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
+    let kind = |action: &Action| match action {
+        Action::Listen { .. } => "listen",
+        Action::StopListening { .. } => "stop listening",
+        Action::Send { message, .. } if message[2] == 0 => "priority 0",
+        Action::Send { .. } => "advertise",
+        Action::AddAddress { .. } => "add",
+        Action::RemoveAddress { .. } => "remove",
+        // A probe says of nobody that he has the address.
+        Action::Announce { frame, .. } if frame[28..32] == [0; 4] => "probe",
+        Action::Announce { .. } => "announce",
+        Action::WriteDown { .. } => "write down",
+        Action::Watch { .. } => "watch",
+        Action::Answer { .. } => "answer",
+        Action::Report(_) => "report",
+        Action::Exit => "exit",
+    };
+    actions.iter().map(kind).collect()
+}
+
+pub(crate) fn told(actions: &[Action]) -> String {
+    let line = |action: &Action| match action {
+        Action::Report(event) => Some(event.to_string()),
+        _ => None,
+    };
+    actions.iter().filter_map(line).collect::<Vec<_>>().join("\n")
+}
