@@ -25,6 +25,10 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// How long a process stands still.
 const FROZEN: Duration = Duration::from_secs(10);
 
+/// A client asks again for what it was only told by an announcement, after 5 s (`arp(7)`,
+/// `delay_first_probe_time`). After the answer it believes in it for up to 45 s.
+const BELIEVED: Duration = Duration::from_secs(8);
+
 /// A row of the table.
 pub(crate) struct Scenario {
     /// What happens, for the reader.
@@ -117,6 +121,7 @@ fn partition(lab: &Lab, kind: Kind) -> Trial {
     let _routers = stage.start_both(stage.settings());
     stage.segment.join(false);
     stage.both_are_active();
+    sleep(BELIEVED);
     let start = Instant::now();
     stage.segment.join(true);
     stage.observe(start, &stage.preferred, ARP_LIMIT)

@@ -1,7 +1,6 @@
 //! Plays every scenario as often as asked for, with each router, two at a time.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -22,6 +21,7 @@ pub(crate) struct Row {
 #[derive(Clone, Copy)]
 struct Job {
     row: usize,
+    scenario: &'static Scenario,
     router: usize,
     kind: Kind,
 }
@@ -32,19 +32,19 @@ pub(crate) fn run(only: &str, trials: u32, at_once: u8) -> Vec<Row> {
     let rows: Vec<Row> =
         wanted.map(|scenario| Row { scenario, trials: [Vec::new(), Vec::new()] }).collect();
     let jobs = jobs(&rows, trials);
+    let all = jobs.len();
+    let jobs = Mutex::new((1..).zip(jobs));
     let rows = Mutex::new(rows);
-    let next = AtomicUsize::new(0);
+    let next = || jobs.lock().expect("the jobs").next();
+    let work = || {
+        while let Some((number, job)) = next() {
+            let trial = play(job, number, all);
+            rows.lock().expect("the rows")[job.row].trials[job.router].push(trial);
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..at_once {
-            scope.spawn(|| {
-                while let Some((place, job)) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|p| Some((p, jobs.get(p)?)))
-                {
-                    let scenario = rows.lock().expect("the rows")[job.row].scenario;
-                    let trial = play(scenario, job.kind, place + 1, jobs.len());
-                    rows.lock().expect("the rows")[job.row].trials[job.router].push(trial);
-                }
-            });
+            scope.spawn(work);
         }
     });
     rows.into_inner().expect("the rows")
@@ -56,7 +56,7 @@ fn jobs(rows: &[Row], trials: u32) -> Vec<Job> {
         for _ in 0..trials {
             for (router, kind) in Kind::ALL.into_iter().enumerate() {
                 if scenario.leaves_out.is_none_or(|(left_out, _)| left_out != kind) {
-                    jobs.push(Job { row, router, kind });
+                    jobs.push(Job { row, scenario, router, kind });
                 }
             }
         }
@@ -64,7 +64,8 @@ fn jobs(rows: &[Row], trials: u32) -> Vec<Job> {
     jobs
 }
 
-fn play(scenario: &'static Scenario, kind: Kind, number: usize, of: usize) -> Trial {
+fn play(job: Job, number: usize, of: usize) -> Trial {
+    let Job { scenario, kind, .. } = job;
     let start = Instant::now();
     let lab = Lab::new(scenario.name);
     let trial = lab.attempt(|| (scenario.play)(&lab, kind)).and_then(|trial| trial);

@@ -23,6 +23,7 @@ mod forgery;
 mod frames;
 mod gaps;
 mod handover;
+mod healing;
 mod instruments;
 mod interfaces;
 #[path = "../lab/mod.rs"]
@@ -54,6 +55,7 @@ fn main() -> std::process::ExitCode {
         failure::frozen_backup,
         instruments::gap,
         instruments::two_holders,
+        healing::of_a_partition,
         gaps::frozen_for_10_s,
         gaps::frozen_for_5_s,
         gaps::frozen_for_2_s,

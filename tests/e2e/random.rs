@@ -51,14 +51,14 @@ const WELL: Duration = Duration::from_millis(300);
 pub(crate) fn sequences(lab: &Lab) {
     if let Ok(seed) = env::var("VIPD_RANDOM_SEED") {
         let seed = seed.parse().expect("VIPD_RANDOM_SEED is a number");
-        return Play::new(lab).sequence(lab, seed);
+        return lab.note(Play::new(lab).sequence(seed));
     }
     let start = Instant::now();
     lab.in_parallel(GROUPS, |lab, place| {
         let mut play = Play::new(lab);
         for seed in (place as u64..SEQUENCES).step_by(GROUPS) {
-            let outcome = lab.attempt(|| play.sequence(lab, seed));
-            outcome.unwrap_or_else(|why| panic!("VIPD_RANDOM_SEED={seed} fails: {why}"));
+            let outcome = lab.attempt(|| play.sequence(seed));
+            let _ = outcome.unwrap_or_else(|why| panic!("VIPD_RANDOM_SEED={seed} fails: {why}"));
         }
     });
     lab.note(format!("{SEQUENCES} sequences in {:?}", start.elapsed()));
@@ -144,8 +144,8 @@ impl Play {
         play
     }
 
-    /// Plays one sequence and mends everything after it.
-    fn sequence(&mut self, lab: &Lab, seed: u64) {
+    /// Plays one sequence, mends everything after it, and tells what happened.
+    fn sequence(&mut self, seed: u64) -> String {
         let mut random = Rng::with_seed(seed);
         let mut told = format!("sequence {seed}:");
         self.whole_since = Some(Instant::now());
@@ -168,7 +168,7 @@ impl Play {
         self.mend();
         let took = self.is_well(&told);
         self.never_two(&told);
-        lab.note(format!("{told} well after {took:?}"));
+        format!("{told} well after {took:?}")
     }
 
     fn draw(&self, random: &mut Rng) -> (usize, Fault) {

@@ -1,37 +1,31 @@
 //! The operator's hand, and systemd's: what is run beside an agent.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use super::Host;
 
-/// Where the agent of a host writes down what it holds, and has its sockets.
-pub(crate) fn runtime_directory(host: &Host) -> PathBuf {
-    host.directory().join(format!("{}.run", host.number()))
-}
-
 /// `vipd release`, as systemd runs it when the agent has died.
 pub(crate) fn release(host: &Host) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
-    command.arg("release").arg("--runtime-directory").arg(runtime_directory(host));
-    done(host, &mut command)
+    command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
+    done(host, "vipd release", &mut command)
 }
 
 /// `vipctl handover`: asks the agent of `host` to move an instance to whoever takes it.
 pub(crate) fn hand_over(host: &Host, instance: &str) -> Result<(), String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
     command.arg("handover").arg(instance);
-    command.arg("--runtime-directory").arg(runtime_directory(host));
-    done(host, &mut command)
+    command.arg("--runtime-directory").arg(host.runtime_directory());
+    done(host, "vipctl handover", &mut command)
 }
 
 /// Runs a command on a host; what it complained of where it failed.
-fn done(host: &Host, command: &mut Command) -> Result<(), String> {
+fn done(host: &Host, name: &str, command: &mut Command) -> Result<(), String> {
     let Output { status, stderr, .. } =
-        host.inside(|| command.output()).map_err(|why| format!("{command:?}: {why}"))?;
+        host.inside(|| command.output()).map_err(|why| format!("{name}: {why}"))?;
     if status.success() {
         return Ok(());
     }
     let complaint = String::from_utf8_lossy(&stderr);
-    Err(format!("{command:?} ended with {status}: {}", complaint.trim()))
+    Err(format!("{name} ended with {status}: {}", complaint.trim()))
 }
