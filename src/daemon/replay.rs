@@ -68,6 +68,9 @@ fn input(input: &Input) -> String {
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
         }
+        Input::Reload { config } => {
+            format!("a new configuration with {} instances", config.instances.len())
+        }
         Input::Resumed { length } => format!("resumed after a suspension of {length}"),
         Input::Deadline => "deadline".to_owned(),
         Input::Stop => "stop".to_owned(),

@@ -69,6 +69,13 @@ pub enum Input {
         /// What the system said.
         error: SystemError,
     },
+    /// The configuration has changed. It is applied as a whole: what is the same in both goes on
+    /// undisturbed (invariant 6, nothing half done). Interfaces that it names for the first time
+    /// are reported by [`Input::Link`] afterwards.
+    Reload {
+        /// The new one, for the same node.
+        config: Box<Config>,
+    },
     /// The machine was suspended and runs again. Nothing could arrive meanwhile.
     Resumed {
         /// For how long (`CLOCK_BOOTTIME` went on, `CLOCK_MONOTONIC` did not).

@@ -108,6 +108,7 @@ impl Engine {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
             }
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
+            Input::Reload { config } => self.reload(now, *config, &mut out),
             Input::Resumed { length } => {
                 self.each(now, &mut out, |instance, context, out| {
                     instance.resume(context, length, out);
@@ -205,6 +206,8 @@ impl Engine {
             }
         }
     }
+
+    fn reload(&mut self, _now: Now, _config: Config, _out: &mut Vec<Action>) {}
 
     fn claimed(
         &mut self,
