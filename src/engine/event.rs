@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
 use super::story::Event;
-use crate::model::{Family, InstanceName, InterfaceName, Mac, NodeName, VirtualAddress, Vrid};
+use crate::model::{
+    Config, Family, InstanceName, InterfaceName, Mac, NodeName, VirtualAddress, Vrid,
+};
 use crate::time::{Mono, Span};
 
 /// Something that happened.
