@@ -91,7 +91,48 @@ impl Holding {
             });
             out.push(self.terms.add(now, interface, address));
         }
-        self.renew_at = self.terms.next_renewal(now);
+        // A renewal that is due comes before.
+        let next = self.terms.next_renewal(now);
+        self.renew_at = self.renew_at.filter(|at| *at <= now).or(next);
+    }
+
+    /// Holds just these addresses from now on: the new ones are put on first, then those that are
+    /// not among them are taken off.
+    pub(super) fn change<'a>(
+        &mut self,
+        now: Mono,
+        addresses: impl Iterator<Item = (&'a InterfaceName, &'a VirtualAddress)>,
+        out: &mut Vec<Action>,
+    ) {
+        let wanted: Vec<_> = addresses.collect();
+        let is_held = |(interface, address): &(&InterfaceName, &VirtualAddress)| {
+            self.held.iter().any(|h| h.interface == **interface && h.address == **address)
+        };
+        let new: Vec<_> = wanted.iter().filter(|place| !is_held(place)).copied().collect();
+        // The same address with another label is one to the kernel: off with it before.
+        let (kept, gone): (Vec<Held>, Vec<Held>) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|h| wanted.contains(&(&h.interface, &h.address)));
+        self.held = kept;
+        let is_renewed = |h: &Held| {
+            let same = |(interface, address): &(&InterfaceName, &VirtualAddress)| {
+                h.interface == **interface
+                    && (h.address.address, h.address.prefix) == (address.address, address.prefix)
+            };
+            new.iter().any(same)
+        };
+        let (renewed, gone): (Vec<Held>, Vec<Held>) = gone.into_iter().partition(is_renewed);
+        out.extend(renewed.iter().map(|h| remove(&h.interface, &h.address)));
+        self.claim(now, new.into_iter(), out);
+        out.extend(gone.iter().map(|h| remove(&h.interface, &h.address)));
+    }
+
+    /// Other terms hold from now on, for what is held already too.
+    pub(super) fn set_terms(&mut self, now: Mono, terms: Terms) {
+        if self.terms.lease != terms.lease && !self.held.is_empty() {
+            self.renew_at = Some(now);
+        }
+        self.terms = terms;
     }
 
     /// Lets go of everything.

@@ -14,6 +14,7 @@ mod lease;
 mod links;
 mod listen;
 mod receive;
+mod reload;
 pub mod status;
 pub mod story;
 
@@ -207,8 +208,6 @@ impl Engine {
         }
     }
 
-    fn reload(&mut self, _now: Now, _config: Config, _out: &mut Vec<Action>) {}
-
     fn claimed(
         &mut self,
         now: Now,
@@ -247,6 +246,8 @@ impl Engine {
     /// What follows from all that was decided: what must be written down before it is done, what
     /// is watched, and whether this is the end.
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
+        self.keep_what_moved(out);
+        self.instances.retain(|instance| !instance.is_gone());
         let context = Context { now, config: &self.config, links: &self.links };
         if out.iter().any(changes_what_is_held) {
             let held: Vec<HeldRouter> =

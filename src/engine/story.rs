@@ -161,6 +161,8 @@ pub enum Why {
     Suspended(Span),
     /// The daemon stops.
     Stopping,
+    /// The configuration has it no more.
+    Retired,
 }
 
 impl fmt::Display for Why {
@@ -193,6 +195,7 @@ impl fmt::Display for Why {
                 write!(f, "the machine was suspended for {span}: listening first")
             }
             Self::Stopping => f.write_str("the daemon stops"),
+            Self::Retired => f.write_str("it is not in the configuration any more"),
         }
     }
 }
@@ -231,6 +234,8 @@ pub enum What {
     /// It has told the others that it stops being active, and keeps the addresses until one of
     /// them has taken over.
     Leaving(Why),
+    /// The configuration has changed: the keys with another value.
+    Reconfigured(Vec<String>),
     /// A handover came to nothing.
     HandoverFailed(HandoverAnswer),
     /// The file for `vipd release` could not be written.
@@ -247,7 +252,10 @@ impl Event {
             | What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => {
                 Severity::Warning
             }
-            What::Changed { .. } | What::Following(..) | What::Leaving(_) => Severity::Info,
+            What::Changed { .. }
+            | What::Following(..)
+            | What::Leaving(_)
+            | What::Reconfigured(_) => Severity::Info,
             _ => Severity::Warning,
         }
     }
@@ -291,6 +299,7 @@ impl fmt::Display for Event {
                 f,
                 "leaving, {why}: this node keeps answering until another one has taken over"
             ),
+            What::Reconfigured(keys) => write!(f, "another {} from now on", keys.join(", ")),
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
             What::WriteDownFailed(error) => write!(
                 f,

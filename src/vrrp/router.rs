@@ -165,6 +165,33 @@ impl Router {
         self.state = State::Initialize;
     }
 
+    /// Other settings hold from now on; the state stays. Returns whether an advertisement is due,
+    /// because what this active router says of itself has changed.
+    pub fn reconfigure(&mut self, now: Mono, settings: Settings) -> bool {
+        let old = std::mem::replace(&mut self.settings, settings);
+        if old == settings {
+            return false;
+        }
+        match &mut self.state {
+            State::Initialize | State::Leaving(_) => false,
+            State::Active(active) => {
+                active.next_advertisement = now + settings.interval.span();
+                true
+            }
+            State::Backup(backup) => {
+                let learnt = backup.active.map_or(settings.interval, |active| active.interval);
+                let interval = learnt.min(settings.maximum_interval);
+                let patience = active_down_interval(settings.version, settings.priority, interval);
+                backup.active_down = now + patience;
+                backup.lower_since = backup
+                    .active
+                    .filter(|active| active.priority < settings.priority.get())
+                    .map(|_| backup.lower_since.unwrap_or(now));
+                false
+            }
+        }
+    }
+
     /// The planned end of being active: the others are told now, and the addresses stay until one
     /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active.
     pub fn leave(&mut self, now: Mono, why: Departure) -> Outcome {

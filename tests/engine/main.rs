@@ -12,6 +12,7 @@
 mod departure;
 mod guard;
 mod node;
+mod reload;
 
 use std::net::IpAddr;
 

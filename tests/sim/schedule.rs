@@ -49,6 +49,10 @@ pub(crate) enum Fault {
     HandOver {
         node: usize,
     },
+    /// The daemon gets a configuration that differs in what is nobody else's business.
+    Reload {
+        node: usize,
+    },
     /// The machine sleeps for this long.
     Suspend {
         node: usize,
@@ -194,7 +198,7 @@ impl Fault {
     fn draw(rng: &mut Rng, group: &Group) -> Self {
         let node = rng.usize(..group.priorities.len());
         let interval = group.interval.span();
-        match rng.u8(..40) {
+        match rng.u8(..43) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },
             6..10 => Self::Start { node },
@@ -212,6 +216,7 @@ impl Fault {
             29..32 => Self::KillAfter { node, actions: rng.u8(..12) },
             32..35 => Self::Release { node },
             35..38 => Self::HandOver { node },
+            40..43 => Self::Reload { node },
             38 => Self::Suspend { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
             _ => Self::Pause { node, length: Span::from_millis(rng.u64(1..8_000)) },
         }

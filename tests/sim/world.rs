@@ -158,6 +158,7 @@ impl World {
             Fault::KillAfter { node, actions } => self.nodes[node].dies_after = Some(actions),
             Fault::Release { node } => self.release(node),
             Fault::HandOver { node } => self.hand_over(node),
+            Fault::Reload { node } => self.reload(node),
             Fault::Suspend { node, length } => self.suspend(node, length),
             Fault::Stop { node } => self.stop(node),
             Fault::Start { node } => self.start(node),
@@ -308,6 +309,14 @@ impl World {
             let instance = instance_name();
             self.input(node, Input::Handover { request: self.happenings, instance, to: None });
         }
+    }
+
+    fn reload(&mut self, node: usize) {
+        let mut config = config(&self.group, node);
+        for instance in &mut config.instances {
+            instance.announce_refresh = Span::from_secs(self.rng.u64(..4) * 20);
+        }
+        self.input(node, Input::Reload { config: Box::new(config) });
     }
 
     fn suspend(&mut self, node: usize, length: Span) {

@@ -46,7 +46,7 @@ impl Instance {
         self.call_off(out);
         let outcome = self.router.leave(context.now.mono, Departure::Stop);
         self.follow(context, outcome, out);
-        self.report(What::Leaving(Why::Stopping), out);
+        self.report(What::Leaving(self.why_it_stops()), out);
     }
 
     pub(super) fn stopped(
@@ -57,8 +57,12 @@ impl Instance {
     ) {
         self.condition = Condition::Stopped;
         if from != StateName::Stopped {
-            self.changed(context, from, Why::Stopping, out);
+            self.changed(context, from, self.why_it_stops(), out);
         }
+    }
+
+    fn why_it_stops(&self) -> Why {
+        if self.is_retired() { Why::Retired } else { Why::Stopping }
     }
 
     /// The operator wants another node to have the addresses. `Err`: it stays as it is.

@@ -1,12 +1,13 @@
 //! One instance: a virtual router, its addresses, and what people are told about it.
 //!
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
-//! part, in `hear` what the others say, in `departure` how it leaves, in `refusal` what the
-//! system did not do.
+//! part, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
+//! how its configuration changes under it, in `refusal` what the system did not do.
 
 mod departure;
 mod fitness;
 mod hear;
+mod reconfigure;
 mod refusal;
 
 use std::net::IpAddr;
@@ -45,8 +46,10 @@ pub(super) struct Instance {
     /// When an address was last announced because another station claimed it.
     defended: Option<Mono>,
     handing_over: Option<HandingOver>,
-    /// The daemon stops: the instance leaves and does not come back.
+    /// It leaves and does not come back: the daemon stops, or the configuration has it no more.
     stopping: bool,
+    /// The configuration has it no more.
+    retired: bool,
     presence: Presence,
     failed_sends: FailedSends,
     checksum: ChecksumForm,
@@ -70,14 +73,7 @@ enum Condition {
 impl Instance {
     /// An instance that waits for news of its interfaces.
     pub(super) fn new(config: InstanceConfig, now: Now) -> Self {
-        let checksum = match (config.version, config.checksum) {
-            (Version::V2, _) | (Version::V3, ChecksumStyle::Rfc9568) => ChecksumForm::Message,
-            (Version::V3, _) => ChecksumForm::WithPseudoHeader,
-        };
-        // The others take over three intervals after the last advertisement at the earliest, and
-        // that is at most one old whenever something is decided.
-        let patience = config.advertisement_interval.span().times(2);
-        let terms = Terms { lease: config.lease, patience };
+        let (checksum, terms) = (checksum_form(&config), terms(&config));
         Self {
             router: Router::new((&config).into()),
             config,
@@ -91,6 +87,7 @@ impl Instance {
             defended: None,
             handing_over: None,
             stopping: false,
+            retired: false,
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
             checksum,
@@ -366,6 +363,11 @@ impl Instance {
         &self.config
     }
 
+    /// What it holds, with the interfaces.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&InterfaceName, &VirtualAddress)> {
+        self.holding.held()
+    }
+
     /// Whether the end has come for it.
     pub(super) fn is_stopped(&self) -> bool {
         self.condition == Condition::Stopped
@@ -408,4 +410,19 @@ impl Instance {
             counters: self.counters.clone(),
         }
     }
+}
+
+/// How it sums its advertisements while it has not heard how the others do.
+fn checksum_form(config: &InstanceConfig) -> ChecksumForm {
+    match (config.version, config.checksum) {
+        (Version::V2, _) | (Version::V3, ChecksumStyle::Rfc9568) => ChecksumForm::Message,
+        (Version::V3, _) => ChecksumForm::WithPseudoHeader,
+    }
+}
+
+fn terms(config: &InstanceConfig) -> Terms {
+    // The others take over three intervals after the last advertisement at the earliest, and that
+    // is at most one old whenever something is decided.
+    let patience = config.advertisement_interval.span().times(2);
+    Terms { lease: config.lease, patience }
 }

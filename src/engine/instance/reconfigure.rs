@@ -1,0 +1,77 @@
+//! A new configuration for a virtual router that runs.
+
+use super::super::event::Action;
+use super::super::story::What;
+use super::{Context, Instance, checksum_form, terms};
+use crate::model::InstanceConfig;
+use crate::vrrp::router::Outcome;
+
+impl Instance {
+    /// Takes on another configuration of the same virtual router. Where nothing differs, nothing
+    /// happens; an active router stays active, whatever differs.
+    pub(in super::super) fn reconfigure(
+        &mut self,
+        context: &Context<'_>,
+        config: &InstanceConfig,
+        out: &mut Vec<Action>,
+    ) {
+        if self.config == *config {
+            return;
+        }
+        let differences = differences(&self.config, config);
+        let old = std::mem::replace(&mut self.config, config.clone());
+        if (old.version, old.checksum) != (config.version, config.checksum) {
+            self.checksum = checksum_form(config);
+        }
+        let now = context.now.mono;
+        self.holding.set_terms(now, terms(config));
+        let advertise = self.router.reconfigure(now, config.into());
+        if self.router.holds() && self.moves_addresses() {
+            let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
+            self.holding.change(now, addresses, out);
+            if old.addresses != config.addresses {
+                self.announce(context, false, out);
+            }
+        }
+        if advertise {
+            self.follow(context, Outcome::Advertise, out);
+        }
+        self.report(What::Reconfigured(differences), out);
+    }
+
+    /// The configuration has it no more: it leaves as in an orderly stop.
+    pub(in super::super) fn retire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        self.retired = true;
+        self.stop(context, out);
+    }
+
+    /// Whether the configuration has it no more, and nothing is left to be done for it.
+    pub(in super::super) fn is_gone(&self) -> bool {
+        self.retired && self.is_stopped() && self.deadline().is_none()
+    }
+
+    /// Whether the configuration has it no more.
+    pub(in super::super) fn is_retired(&self) -> bool {
+        self.retired
+    }
+}
+
+/// The keys whose values differ, as the configuration calls them.
+fn differences(old: &InstanceConfig, new: &InstanceConfig) -> Vec<String> {
+    let differ = [
+        ("name", old.name != new.name),
+        ("version", old.version != new.version),
+        ("priority", old.priority != new.priority),
+        ("advertisement_interval", old.advertisement_interval != new.advertisement_interval),
+        ("maximum_interval", old.maximum_interval != new.maximum_interval),
+        ("addresses", old.addresses != new.addresses),
+        ("preempt", old.preempt != new.preempt),
+        ("hold_down", old.hold_down != new.hold_down),
+        ("link_down_delay", old.link_down_delay != new.link_down_delay),
+        ("link_up_delay", old.link_up_delay != new.link_up_delay),
+        ("lease", old.lease != new.lease),
+        ("announce_refresh", old.announce_refresh != new.announce_refresh),
+        ("checksum", old.checksum != new.checksum),
+    ];
+    differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}

@@ -1,0 +1,175 @@
+//! Another configuration for a node that runs: invariant 6, nothing half done.
+
+use std::net::IpAddr;
+
+use vipd::engine::story::StateName;
+use vipd::engine::{Action, Input};
+use vipd::model::{Config, InstanceConfig, VirtualAddress};
+use vipd::time::Span;
+
+use crate::node::{Node, engine_of, from_peer, instance, kinds, told, virtual_address};
+
+fn reload(instances: Vec<InstanceConfig>) -> Input {
+    Input::Reload { config: Box::new(Config { instances, ..Config::default() }) }
+}
+
+fn other_address() -> VirtualAddress {
+    VirtualAddress { address: [10, 0, 0, 101].into(), ..virtual_address() }
+}
+
+/// An instance beside the first one.
+fn second(addresses: Vec<VirtualAddress>) -> InstanceConfig {
+    InstanceConfig {
+        name: "api".try_into().unwrap(),
+        virtual_router_id: 52.try_into().unwrap(),
+        addresses,
+        ..instance(100)
+    }
+}
+
+/// The addresses that are added and removed, in this order.
+fn changes(actions: &[Action]) -> Vec<(&'static str, IpAddr)> {
+    let change = |action: &Action| match action {
+        Action::AddAddress { address, .. } => Some(("add", address.address)),
+        Action::RemoveAddress { address, .. } => Some(("remove", address.address)),
+        _ => None,
+    };
+    actions.iter().filter_map(change).collect()
+}
+
+/// Rule: a thousand reloads of what is in effect do nothing: no action, no other deadline.
+#[test]
+fn the_same_again_changes_nothing() {
+    let mut node = Node::active(100);
+    let (status, due) = (node.status(), node.engine.next_deadline());
+    for _ in 0..1_000 {
+        assert_eq!(node.tell(reload(vec![instance(100)])), []);
+    }
+    assert_eq!((node.status(), node.engine.next_deadline()), (status, due));
+}
+
+/// Rule: addresses come and go in place: what is written down and announced follows, and the
+/// instance stays active.
+#[test]
+fn addresses_change_in_place() {
+    let mut node = Node::active(100);
+    let both =
+        InstanceConfig { addresses: vec![virtual_address(), other_address()], ..instance(100) };
+    let actions = node.tell(reload(vec![both]));
+    let expected =
+        ["write down", "add", "announce", "announce", "announce", "announce", "report", "watch"];
+    assert_eq!(kinds(&actions), expected);
+    assert_eq!(changes(&actions), [("add", other_address().address)]);
+    assert_eq!(told(&actions), "another addresses from now on");
+    let one = InstanceConfig { addresses: vec![other_address()], ..instance(100) };
+    let actions = node.tell(reload(vec![one]));
+    assert_eq!(changes(&actions), [("remove", virtual_address().address)]);
+    assert_eq!(node.state(), StateName::Active);
+    assert_eq!(node.status().instances[0].held, [other_address()]);
+}
+
+/// Rule: an address with another label is another one to the operator and the same to the kernel.
+#[test]
+fn a_label_changes() {
+    let mut node = Node::active(100);
+    let labelled = VirtualAddress { label: Some("eth0:web".to_owned()), ..virtual_address() };
+    let actions =
+        node.tell(reload(vec![InstanceConfig { addresses: vec![labelled], ..instance(100) }]));
+    let address = virtual_address().address;
+    assert_eq!(changes(&actions), [("remove", address), ("add", address)]);
+}
+
+/// Rule: an address that moves between two instances which this node holds stays on its interface.
+#[test]
+fn an_address_moves_between_instances() {
+    let third = VirtualAddress { address: [10, 0, 0, 102].into(), ..virtual_address() };
+    let both = vec![
+        InstanceConfig { addresses: vec![virtual_address(), other_address()], ..instance(100) },
+        second(vec![third.clone()]),
+    ];
+    let mut node = engine_of(Config { instances: both, ..Config::default() });
+    while node.status().instances.iter().any(|one| one.state != StateName::Active) {
+        node.next();
+    }
+    let moved = vec![instance(100), second(vec![third, other_address()])];
+    let actions = node.tell(reload(moved));
+    assert_eq!(changes(&actions), [("add", other_address().address)]);
+    let held = node.status().instances.iter().map(|one| one.held.len()).collect::<Vec<_>>();
+    assert_eq!(held, [1, 2]);
+}
+
+/// Rule: what an active router says of itself is said at once; a backup listens anew.
+#[test]
+fn another_priority_is_advertised() {
+    let mut node = Node::active(100);
+    let actions = node.tell(reload(vec![instance(50)]));
+    assert_eq!(kinds(&actions), ["advertise", "report"]);
+    assert_eq!(told(&actions), "another priority from now on");
+    node.hear(from_peer(80));
+    assert_eq!(node.state(), StateName::Backup);
+    let actions = node.tell(reload(vec![instance(150)]));
+    assert_eq!(kinds(&actions), ["report"]);
+    node.millis += 3_000;
+    node.hear(from_peer(80));
+    let actions = node.next();
+    assert!(told(&actions).contains("preempting 10.0.0.11"), "{}", told(&actions));
+}
+
+/// Rule: another lease is in effect at once.
+#[test]
+fn another_lease_is_renewed() {
+    let mut node = Node::active(100);
+    let config = InstanceConfig { lease: Some(Span::from_secs(30)), ..instance(100) };
+    node.tell(reload(vec![config]));
+    let actions = node.tell(Input::Deadline);
+    let lease = actions.iter().find_map(|action| match action {
+        Action::AddAddress { lease, .. } => *lease,
+        _ => None,
+    });
+    assert_eq!(lease, Some(Span::from_secs(30)), "{actions:?}");
+}
+
+/// Rule: an instance that is not in the file any more leaves as in an orderly stop, and the daemon
+/// runs on; a new one listens first.
+#[test]
+fn instances_come_and_go() {
+    let mut node = Node::active(100);
+    let actions = node.tell(reload(vec![second(vec![other_address()])]));
+    assert_eq!(kinds(&actions), ["priority 0", "report", "listen", "report"]);
+    let name = |place: usize| node.status().instances[place].name.to_string();
+    assert_eq!([name(0), name(1)], ["api", "web"]);
+    assert!(node.status().instances[1].leaving);
+    node.millis += 300;
+    // The successor's advertisement: the router that leaves still listens.
+    let actions = node.hear(from_peer(80));
+    assert!(told(&actions).contains("it is not in the configuration any more"), "{actions:?}");
+    assert_eq!(changes(&actions), [("remove", virtual_address().address)]);
+    assert!(!kinds(&actions).contains(&"exit"));
+    assert_eq!(node.status().instances.len(), 1);
+}
+
+/// Rule: another VRID is another virtual router: the old one hands over first, and its address is
+/// not taken from under the new one.
+#[test]
+fn another_virtual_router_id_moves_the_address() {
+    let mut node = Node::active(100);
+    let config = InstanceConfig { virtual_router_id: 77.try_into().unwrap(), ..instance(100) };
+    node.tell(reload(vec![config]));
+    for _ in 0..200 {
+        let actions = node.next();
+        assert!(changes(&actions).len() < 2, "{actions:?}");
+        if node.status().instances[0].state == StateName::Active {
+            break;
+        }
+    }
+    assert_eq!(node.status().instances[0].held, [virtual_address()]);
+    assert_eq!(node.status().instances.len(), 1);
+}
+
+/// Rule: a reload that comes while the daemon stops changes nothing.
+#[test]
+fn a_stop_is_not_reloaded() {
+    let mut node = Node::active(100);
+    node.tell(Input::Stop);
+    assert_eq!(node.tell(reload(vec![instance(50)])), []);
+}
