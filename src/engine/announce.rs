@@ -34,7 +34,13 @@ impl Announcer {
         self.count = count;
         self.round = Some((0, now));
         self.repeats = REPEATS.iter().rev().map(|distance| now + *distance).collect();
-        self.refresh = (refresh > Span::ZERO).then(|| now + refresh);
+        self.refresh_after(now, refresh);
+    }
+
+    /// The next refresh comes that long after now; zero: none does.
+    pub(super) fn refresh_after(&mut self, now: Mono, refresh: Span) {
+        let refreshes = refresh > Span::ZERO && self.is_running();
+        self.refresh = refreshes.then(|| now + refresh);
     }
 
     /// Nothing is held any more.
@@ -66,7 +72,7 @@ impl Announcer {
         let refreshes = self.refresh.is_some_and(|at| at <= now);
         if self.repeats.len() < repeats || refreshes {
             self.round = Some((0, now));
-            self.refresh = self.refresh.map(|_| now + refresh);
+            self.refresh_after(now, refresh);
         }
         let Some((from, _)) = self.round.filter(|(_, at)| *at <= now) else { return 0..0 };
         let to = from.saturating_add(limit).min(self.count);

@@ -25,6 +25,9 @@ impl Instance {
         }
         let now = context.now.mono;
         self.holding.set_terms(now, terms(config));
+        if old.announce_refresh != config.announce_refresh {
+            self.announcer.refresh_after(now, config.announce_refresh);
+        }
         let advertise = self.router.reconfigure(now, config.into());
         if self.router.holds() && self.moves_addresses() {
             let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
