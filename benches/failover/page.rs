@@ -37,10 +37,10 @@ pub(crate) fn render(rows: &[Row], versions: &[String; 2], trials: u32) -> Strin
     }
     for Row { scenario, trials } in rows {
         for why in trials.iter().zip(Kind::ALL).flat_map(|(trials, kind)| failures(kind, trials)) {
-            let _ = write!(text, "\nFailed, {}, {why}\n", scenario.name);
+            let _ = write!(text, "\nFailed: {}: {why}\n", scenario.name);
         }
         if let Some((kind, why)) = scenario.leaves_out {
-            let _ = write!(text, "\nLeft out, {}, {}: {why}.\n", scenario.name, kind.name());
+            let _ = write!(text, "\nLeft out: {}: {}, {why}.\n", scenario.name, kind.name());
         }
     }
     text

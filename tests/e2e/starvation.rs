@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Group, Lab, Meter, Process, VIP, VRID, within};
+use crate::lab::{Agent, BOUND, Group, Holders, Lab, Meter, Process, VIP, VRID, within};
 
 /// How many programs compute all the time.
 const BUSY_LOOPS: u8 = 8;
@@ -29,6 +29,7 @@ pub(crate) fn of_the_processor(lab: &Lab) {
     let changes = || agents.each_ref().map(|agent| agent.log().matches(" -> ").count());
     let before = changes();
 
+    let holders = Holders::watch(&[node], VIP);
     let meter = Meter::start(&group.watcher, VIP);
     let start = Instant::now();
     let busy: Vec<Process> = (0..BUSY_LOOPS).map(|number| busy_loop(lab, number)).collect();
@@ -41,6 +42,7 @@ pub(crate) fn of_the_processor(lab: &Lab) {
     for vrid in [VRID, VRID + 1] {
         assert_eq!(group.tap.advertisers(vrid, start), [node.address()], "who advertises {vrid}");
     }
+    assert_eq!(holders.changes(node, start), 0, "the lease was renewed in time");
     assert!(node.holds(VIP) && node.holds(other_vip), "the addresses stay where they are");
 }
 

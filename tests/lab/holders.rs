@@ -58,6 +58,16 @@ impl Holders {
         holders.map(|(number, _)| *number).collect()
     }
 
+    /// How often a host has got or lost the address since `from`.
+    pub(crate) fn changes(&self, host: &Host, from: Instant) -> usize {
+        let of_host = self.hosts.iter().filter(|(number, _)| *number == host.number());
+        let later = |changes: &Mutex<Vec<Change>>| {
+            let changes = changes.lock().expect("the changes");
+            changes.iter().filter(|(at, _)| *at >= from).count()
+        };
+        of_host.map(|(_, changes)| later(changes)).sum()
+    }
+
     /// How long more than one host had the address, all in all, since `from`.
     pub(crate) fn together(&self, from: Instant) -> Duration {
         self.overlaps(from).iter().sum()
