@@ -34,6 +34,13 @@ impl Forgery {
         Self { defect: "none", time_to_live: 255, message, checksum_error: 0 }
     }
 
+    /// A right one with another priority, at 200 ms.
+    pub(crate) fn valid_with_priority(priority: u8) -> Self {
+        let mut other = Self::valid(20);
+        other.message[2] = priority;
+        other
+    }
+
     /// One that says that its sender stops being active: priority 0.
     pub(crate) fn farewell() -> Self {
         let mut farewell = Self::valid(20);

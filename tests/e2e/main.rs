@@ -15,6 +15,7 @@
 
 mod addresses;
 mod condition;
+mod conflict;
 mod demo;
 mod election;
 mod failure;
@@ -93,6 +94,8 @@ fn main() -> std::process::ExitCode {
         supervision::ready_and_status,
         supervision::watchdog,
         supervision::stopping,
+        conflict::another_station,
+        conflict::two_active,
         condition::held_up,
         condition::real_time,
         condition::refused,

@@ -30,7 +30,7 @@ pub(crate) use keepalived::{Keepalived, KeepalivedConfig};
 pub(crate) use meter::Meter;
 pub(crate) use process::Process;
 pub(crate) use segment::{Host, Segment};
-pub(crate) use tap::Tap;
+pub(crate) use tap::{Frame, Tap};
 pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};
 pub(crate) use vipd::{Agent, Config, VIP, VRID};

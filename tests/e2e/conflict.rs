@@ -1,0 +1,66 @@
+//! What is wrong on the segment is answered where that helps, and named.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::forgery::Forgery;
+use crate::lab::{Agent, BOUND, Frame, Group, Lab, VIP, within};
+
+/// Rule: another station that claims the virtual address is answered at once by an announcement,
+/// and named in one line of the log and in the status.
+pub(crate) fn another_station(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    group.taken_over_by(node);
+    let stranger = group.segment.host(13);
+    let notify = "/proc/sys/net/ipv4/conf/eth0/arp_notify";
+    stranger.inside(|| fs::write(notify, "1")).expect("a setting of the kernel");
+    stranger.run(&format!("ip address add {VIP}/32 dev eth0"));
+    let start = Instant::now();
+    // With another Ethernet address the kernel announces what it has.
+    stranger.run("ip link set dev eth0 address 02:00:00:00:00:99");
+    within(BOUND, "the address is announced again", || {
+        let frames = group.tap.frames();
+        let claimed = frames.iter().position(|frame| frame.at >= start && claims(frame, 0x99));
+        claimed.is_some_and(|place| {
+            frames[place..].iter().any(|frame| frame.bytes[6] != 2 && is_gratuitous(frame))
+        })
+    });
+    let says = "another station, 02:00:00:00:00:99, says that it has 10.77.0.100";
+    agent.reports(&["web: active", &format!("conflict: {says}")]);
+    assert_eq!(agent.log().matches(says).count(), 1, "{}", agent.log());
+    assert!(node.holds(VIP), "a claim is no reason to let go");
+}
+
+/// A gratuitous ARP for the virtual address.
+fn is_gratuitous(frame: &Frame) -> bool {
+    let vip = VIP.octets();
+    frame.bytes.get(12..14) == Some(&[0x08, 0x06])
+        && frame.bytes.get(28..32) == Some(&vip)
+        && frame.bytes.get(38..42) == Some(&vip)
+}
+
+/// One from the station whose Ethernet address is 02:00:00:00:00:`last`.
+fn claims(frame: &Frame, last: u8) -> bool {
+    is_gratuitous(frame) && frame.bytes.get(6..12) == Some(&[2, 0, 0, 0, 0, last])
+}
+
+/// Rule: a router that goes on being active with a lower priority is named; it does not make this
+/// one yield.
+pub(crate) fn two_active(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    group.taken_over_by(node);
+    let other = Forgery::valid_with_priority(50);
+    for _ in 0..20 {
+        other.send(&group.watcher);
+        sleep(Duration::from_millis(100));
+    }
+    let says = format!("{} is active too, with priority 50", group.watcher.address());
+    agent.reports(&["web: active", &format!("conflict: {says}")]);
+    assert_eq!(agent.log().matches(&says).count(), 1, "{}", agent.log());
+    assert!(node.holds(VIP), "a lower priority is no reason to let go");
+}
