@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// The agent writes down what it puts on the system before it does so. This removes exactly
     /// that and sends the advertisements with priority 0 that the agent could not, so that another
     /// node takes over at once. It needs no configuration, and where nothing is left it does
-    /// nothing. For systemd's ExecStopPost=, or by hand.
+    /// nothing. For systemd (`ExecStopPost=`) or by hand.
     Release(ReleaseOptions),
     /// Say whether a configuration is valid, or everything that is wrong with it
     Check(CheckOptions),
@@ -74,8 +74,8 @@ pub(crate) struct ReleaseOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct RuntimeOption {
-    /// Where the agent's lock is and what it has written down [default: the first of
-    /// $RUNTIME_DIRECTORY, which systemd sets, or else /run/vipd]
+    /// Where the agent's lock is and what it has written down [default: what systemd says in
+    /// `$RUNTIME_DIRECTORY`, else /run/vipd]
     #[arg(long = "runtime-directory", value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

@@ -44,7 +44,7 @@ struct Released {
 /// Releases and says so on standard output.
 pub(crate) fn main(options: &ReleaseOptions) -> Exit {
     let path = runtime::path(options.runtime.directory.as_deref());
-    if !path.exists() {
+    if matches!(path.try_exists(), Ok(false)) {
         return nothing();
     }
     if let Err(missing) = permission::check() {
@@ -160,7 +160,8 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
 
 impl Released {
     fn was_there(&self) -> bool {
-        self.addresses.iter().any(|(_, removal)| *removal != Removal::Absent)
+        let mut removals = self.addresses.iter().map(|(_, removal)| removal);
+        self.addresses.is_empty() || removals.any(|removal| *removal != Removal::Absent)
     }
 
     fn failed(&self) -> impl Iterator<Item = (&HeldAddress, &SystemError)> {

@@ -148,8 +148,6 @@ pub(crate) mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-
     /// A directory that is gone after the test.
     pub(crate) struct Scratch(PathBuf);
 
@@ -209,9 +207,16 @@ pub(crate) mod tests {
     #[test]
     fn the_lock_is_closed_on_exec() {
         let scratch = Scratch::new("exec");
-        let taken = RuntimeDirectory::take(scratch.path().to_owned()).unwrap();
-        let flags = fcntl(&*taken._lock, FcntlArg::F_GETFD).unwrap();
-        assert!(FdFlag::from_bits_retain(flags).contains(FdFlag::FD_CLOEXEC));
+        let _taken = RuntimeDirectory::take(scratch.path().to_owned()).unwrap();
+        let lock = scratch.path().join(LOCK);
+        let files = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap());
+        let ours = files.filter(|file| fs::read_link(file.path()).is_ok_and(|path| path == lock));
+        let numbers: Vec<String> = ours.map(|f| f.file_name().into_string().unwrap()).collect();
+        let [number] = numbers.as_slice() else { panic!("{numbers:?}") };
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+        let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
+        assert_ne!(flags & nix::libc::O_CLOEXEC, 0, "{info}");
     }
 
     /// Rule: a directory that cannot be made is refused by its name, with what to do.

@@ -90,19 +90,46 @@ pub struct Counters {
     pub conflicts: u64,
 }
 
+/// So many instances are shown one by one; of more, only those that somebody should look at.
+const SHOWN_ONE_BY_ONE: usize = 4;
+
 /// One line for `systemctl status`.
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.instances.is_empty() {
             return f.write_str("idle: no instances are configured");
         }
-        for (place, instance) in self.instances.iter().enumerate() {
-            if place > 0 {
-                f.write_str("; ")?;
-            }
-            instance.fmt(f)?;
+        let mut lines = Vec::new();
+        if self.instances.len() > SHOWN_ONE_BY_ONE {
+            lines.push(self.summary());
+            let troubled = self.instances.iter().filter(|instance| instance.is_in_trouble());
+            lines.extend(troubled.map(ToString::to_string));
+        } else {
+            lines.extend(self.instances.iter().map(ToString::to_string));
         }
-        Ok(())
+        f.write_str(&lines.join("; "))
+    }
+}
+
+impl Status {
+    /// `12 instances: 10 active, 2 backup`
+    fn summary(&self) -> String {
+        let states = [StateName::Active, StateName::Backup, StateName::Fault, StateName::Stopped];
+        let count = |state| self.instances.iter().filter(|i| i.state == state).count();
+        let counts: Vec<String> = states
+            .into_iter()
+            .map(|state| (count(state), state))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, state)| format!("{count} {state}"))
+            .collect();
+        format!("{} instances: {}", self.instances.len(), counts.join(", "))
+    }
+}
+
+impl InstanceStatus {
+    /// Whether an operator would want to know.
+    fn is_in_trouble(&self) -> bool {
+        self.state == StateName::Fault || self.leaving || !self.conflicts.is_empty()
     }
 }
 

@@ -34,6 +34,13 @@ impl Forgery {
         Self { defect: "none", time_to_live: 255, message, checksum_error: 0 }
     }
 
+    /// One that says that its sender stops being active: priority 0.
+    pub(crate) fn farewell() -> Self {
+        let mut farewell = Self::valid(20);
+        farewell.message[2] = 0;
+        farewell
+    }
+
     /// One of each kind of wrong advertisement.
     pub(crate) fn all_wrong(centiseconds: u16) -> Vec<Self> {
         let valid = Self::valid(centiseconds);
@@ -86,17 +93,23 @@ impl Forgery {
         packet[9] = VRRP;
         packet[12..16].copy_from_slice(&source.octets());
         packet[16..20].copy_from_slice(&GROUP.octets());
-        packet.extend(&self.message);
+        packet.extend(self.message(source));
+        packet
+    }
+
+    /// The VRRP message with its checksum.
+    pub(crate) fn message(&self, source: Ipv4Addr) -> Vec<u8> {
+        let mut message = self.message.clone();
         let length = u16::try_from(self.message.len()).expect("a short message");
         let mut summed = [source.octets(), GROUP.octets()].concat();
         summed.extend([0, VRRP]);
         summed.extend(length.to_be_bytes());
         summed.extend(&self.message);
         let checksum = checksum(&summed) ^ self.checksum_error;
-        if let Some(place) = packet.get_mut(HEADER + 6..HEADER + 8) {
+        if let Some(place) = message.get_mut(6..8) {
             place.copy_from_slice(&checksum.to_be_bytes());
         }
-        packet
+        message
     }
 }
 

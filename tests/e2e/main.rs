@@ -33,6 +33,7 @@ mod preemption;
 mod random;
 mod readme;
 mod refusal;
+mod release;
 mod replay;
 mod starvation;
 mod supervision;
@@ -103,6 +104,13 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        release::exactly_what_is_written_down,
+        release::nothing_is_left,
+        release::refused_while_an_agent_runs,
+        release::damaged,
+        release::not_removed,
+        release::swept_at_the_start,
+        release::killed,
         // The last one: it takes the processor from all others.
         starvation::of_the_processor,
     ])

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, Group, Holders, Lab, Meter, Process, VIP, VRID, within};
+use crate::lab::{Agent, BOUND, Group, Holders, Lab, Meter, Process, VIP, VRID, within};
 
 /// How many programs compute all the time.
 const BUSY_LOOPS: u8 = 8;
@@ -24,6 +24,8 @@ pub(crate) fn of_the_processor(lab: &Lab) {
     group.taken_over_by(node);
     within(2 * SPAN, "both addresses are on one node", || node.holds(VIP) && node.holds(other_vip));
     group.held_only_by(node);
+    // The log may lag behind the address.
+    within(BOUND, "both takeovers are told", || agents[0].log().matches("-> active").count() == 2);
     let changes = || agents.each_ref().map(|agent| agent.log().matches(" -> ").count());
     let before = changes();
 

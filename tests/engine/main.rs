@@ -333,3 +333,32 @@ fn an_owner_does_not_touch_its_addresses() {
     let actions = engine.handle(now(1_000_001), Input::Stop);
     assert_eq!(kinds(&actions), ["priority 0", "report", "write down", "watch", "exit"]);
 }
+
+/// Rule: with many instances the status counts them and names those in trouble; with few it tells
+/// all of each.
+#[test]
+fn the_status_of_many_instances_is_a_summary() {
+    let of = |number: u8| InstanceConfig {
+        name: format!("web{number}").as_str().try_into().unwrap(),
+        interface: (if number == 3 { "eth1" } else { "eth0" }).try_into().unwrap(),
+        virtual_router_id: number.try_into().unwrap(),
+        addresses: vec![vipd::model::VirtualAddress {
+            address: [10, 0, 0, 100 + number].into(),
+            ..node::virtual_address()
+        }],
+        ..instance(100)
+    };
+    let started = |count| {
+        let instances = (1..=count).map(of).collect();
+        let mut node = node::engine_of(Config { instances, ..Config::default() });
+        node.tell(Input::Link { interface: "eth1".try_into().unwrap(), link: None });
+        node.status().to_string()
+    };
+    let few = started(3);
+    assert!(few.starts_with("web1: backup (priority 100) on eth0 since "), "{few}");
+    assert!(few.contains("; web2: backup") && few.contains("; web3: fault"), "{few}");
+    let many = started(6);
+    let expected = "6 instances: 5 backup, 1 fault; web3: fault (priority 100) on eth1 since ";
+    assert!(many.starts_with(expected), "{many}");
+    assert!(many.ends_with(": there is no interface eth1"), "{many}");
+}

@@ -178,7 +178,7 @@ impl Host {
         &self.directory
     }
 
-    /// The runtime directory of its daemon.
+    /// The runtime directory of the agents that run here one after the other.
     pub(crate) fn runtime_directory(&self) -> PathBuf {
         self.directory.join(format!("{}.run", self.number))
     }

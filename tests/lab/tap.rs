@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::Host;
 
@@ -62,6 +62,24 @@ impl Advertisement {
     }
 }
 
+/// Takes all frames but UDP over IPv4: the client's datagrams come in bursts that the socket's
+/// buffer is too small for, and then others would be lost (`bpf(4)` on the instructions).
+fn without_udp() -> [SockFilter; 6] {
+    const LOAD_HALF_WORD: u16 = 0x28;
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let at = |code, offset| SockFilter::new(code, 0, 0, offset);
+    [
+        at(LOAD_HALF_WORD, 12),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 2, 0x0800),
+        at(LOAD_BYTE, 23),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, 17),
+        at(RETURN, u32::MAX),
+        at(RETURN, 0),
+    ]
+}
+
 /// A running tap.
 pub(crate) struct Tap {
     frames: Arc<Mutex<Vec<Frame>>>,
@@ -77,6 +95,7 @@ impl Tap {
         let all = Protocol::from(i32::from(ETH_P_ALL.to_be()));
         let socket = host.inside(|| Socket::new(Domain::PACKET, Type::RAW, Some(all)));
         let socket = socket.expect("a packet socket");
+        socket.attach_filter(&without_udp()).expect("a filter");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let frames = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));

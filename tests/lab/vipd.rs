@@ -89,7 +89,7 @@ impl Agent {
         agent
     }
 
-    /// `vipd run` with a configuration file of this text.
+    /// `vipd run` with a configuration file of this text, and with the host's runtime directory.
     pub(crate) fn command(host: &Host, yaml: &str) -> Command {
         let file = host.directory().join(format!("{}.yaml", host.number()));
         fs::write(&file, yaml).expect("a configuration file");

@@ -29,6 +29,8 @@ const CONFIGURATION_PATH: &str = "/proc/self/fd/0";
 /// What chooses how much an agent tells. Nothing else of our environment is meant for agents,
 /// least of all what systemd has put there for the demo.
 const LOG_LEVEL: &str = "VIPD_LOG";
+/// Where an agent's runtime directory is.
+const RUN: &str = "/run";
 /// How long the kernel may take to end a process that has been killed.
 const DEATH: Duration = Duration::from_secs(1);
 
@@ -157,7 +159,7 @@ pub(super) fn main(options: &HostOptions) -> ExitCode {
         return ExitCode::FAILURE;
     }
     if let Err(errno) = hide_run() {
-        eprintln!("a /run of its own cannot be mounted for a node: {errno}");
+        eprintln!("the agent cannot get a {RUN} of its own: {errno}");
         return ExitCode::FAILURE;
     }
     let run = ["run", "--config", CONFIGURATION_PATH];
@@ -166,13 +168,13 @@ pub(super) fn main(options: &HostOptions) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Gives this process a `/run` that goes with it: the agents must not share a runtime directory,
-/// with each other or with the machine's own agent, and nothing is left of it.
+/// Gives this process an empty /run, in which an agent has its runtime directory: it is in memory,
+/// nobody else sees it, and it goes with the process.
 fn hide_run() -> nix::Result<()> {
     let nothing = None::<&str>;
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
-    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+    mount(Some("tmpfs"), RUN, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
 }
 
 #[cfg(test)]

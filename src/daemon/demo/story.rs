@@ -46,15 +46,15 @@ const RETURN: Step = Step {
     explanation: "It is preferred and takes the address back; it answers before web2 lets go.",
     outcome: "took it back in",
     successor: Node::Web1,
-    bearable: Duration::from_millis(500),
+    bearable: Duration::from_millis(200),
 };
 
 const STOP: Step = Step {
     title: "web1's agent is stopped",
-    explanation: "An orderly stop (SIGTERM): it says good-bye, and web2 need not wait.",
+    explanation: "An orderly stop (SIGTERM): it says good-bye and goes on answering until web2 does.",
     outcome: "took over in",
     successor: Node::Web2,
-    bearable: Duration::from_millis(500),
+    bearable: Duration::from_millis(200),
 };
 
 /// Tells it. With a failure comes what the agents wrote, unless the failure is not theirs.

@@ -139,6 +139,12 @@ fn thread_ended() -> io::Error {
     io::Error::other("the thread that talks to the kernel by netlink has ended")
 }
 
+/// Whether the kernel's number for a removal that failed means that there was nothing to remove:
+/// no such address, no such interface, or no IPv6 on it.
+fn says_absent(errno: i32) -> bool {
+    matches!(Errno::from_raw(errno), Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO)
+}
+
 /// What the system says to an action, from its number.
 pub(crate) fn system_error(errno: i32) -> SystemError {
     SystemError { errno, text: Errno::from_raw(errno).desc().to_owned() }

@@ -10,7 +10,7 @@ use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::message::{self, Message};
-use super::system_error;
+use super::{says_absent, system_error};
 use crate::engine::{HeldAddress, SystemError};
 
 /// How long the kernel may take for an answer, in case it gives none.
@@ -35,10 +35,10 @@ pub(crate) enum Removal {
 
 impl Removal {
     fn of(errno: i32) -> Self {
-        match Errno::from_raw(errno) {
-            _ if errno == 0 => Self::Done,
-            Errno::EADDRNOTAVAIL | Errno::ENODEV => Self::Absent,
-            _ => Self::Failed(system_error(errno)),
+        match errno {
+            0 => Self::Done,
+            absent if says_absent(absent) => Self::Absent,
+            other => Self::Failed(system_error(other)),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
-use super::{News, Outcomes, Request, Wanted, system_error};
+use super::{News, Outcomes, Request, Wanted, says_absent, system_error};
 use crate::engine::{Input, SystemError};
 use crate::model::InterfaceName;
 
@@ -192,12 +192,8 @@ impl Watcher {
 
 /// Whether what the kernel says to a change means that it is as wanted.
 fn verdict(add: bool, errno: i32) -> Result<(), SystemError> {
-    let fine = match (add, Errno::from_raw(errno)) {
-        _ if errno == 0 => true,
-        (true, error) => error == Errno::EEXIST,
-        (false, error) => matches!(error, Errno::EADDRNOTAVAIL | Errno::ENODEV),
-    };
-    if fine { Ok(()) } else { Err(system_error(errno)) }
+    let as_wanted = if add { errno == Errno::EEXIST as i32 } else { says_absent(errno) };
+    if errno == 0 || as_wanted { Ok(()) } else { Err(system_error(errno)) }
 }
 
 /// Completes with the batch; never, while there is none.
