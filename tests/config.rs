@@ -275,6 +275,21 @@ fn every_documented_example_loads() {
     }
 }
 
+/// Rule: the packaged file is valid and configures nothing; with its comment signs taken off, its
+/// example is valid too.
+#[test]
+fn the_packaged_file_loads() {
+    let packaged = fs::read_to_string(in_package("packaging/vipd.yaml")).unwrap();
+    assert!(config(&packaged, &machine()).instances.is_empty());
+    // Prose has one blank after the sign, the example none or two.
+    let is_prose = |line: &str| line.starts_with("# ") && !line.starts_with("#  ");
+    let lines = packaged.lines().filter(|line| !is_prose(line));
+    let example = lines.map(|line| line.trim_start_matches('#')).collect::<Vec<_>>().join("\n");
+    for here in heres(&example) {
+        assert_eq!(config(&example, &here).instances.len(), 1, "{example}");
+    }
+}
+
 /// Rule: the reference documentation has every key.
 #[test]
 fn every_key_is_documented() {

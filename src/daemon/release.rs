@@ -47,10 +47,6 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
     if matches!(path.try_exists(), Ok(false)) {
         return nothing();
     }
-    if let Err(missing) = permission::check() {
-        eprintln!("{missing}");
-        return Exit::Permission;
-    }
     match RuntimeDirectory::take(path) {
         Ok(directory) => release(&directory.held()),
         Err(refusal) => {
@@ -75,6 +71,10 @@ fn release(file: &HeldFile) -> Exit {
             };
         }
     };
+    if let Err(missing) = permission::check() {
+        eprintln!("{missing}");
+        return Exit::Permission;
+    }
     let released = sweep(&routers);
     let written = file.write(&left(&routers, &released));
     let mut out = io::stdout().lock();
