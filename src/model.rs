@@ -3,6 +3,7 @@
 //! A value of one of these types is valid; [`crate::config`] turns text into them or says what
 //! is wrong. They serialize, because a recorded trace starts with the configuration.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -482,6 +483,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// The interfaces that it names.
+    pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
+        let of_instance = |instance: &InstanceConfig| {
+            let others = instance.addresses.iter().filter_map(|address| address.dev.clone());
+            others.chain([instance.interface.clone()]).collect::<Vec<_>>()
+        };
+        self.instances.iter().flat_map(of_instance).collect()
+    }
+
     /// The name of the node with this address, for logs and status.
     pub fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
         self.nodes.iter().find(|node| node.address == address).map(|node| &node.name)

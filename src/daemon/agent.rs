@@ -10,6 +10,7 @@ use super::condition::Condition;
 use super::control::{Asked, Gone};
 use super::netlink::News;
 use super::record::Recorder;
+use super::reload::{Loaded, Reload};
 use super::report::Teller;
 use super::systemd::Systemd;
 use crate::api::{Handover, Request};
@@ -31,6 +32,7 @@ pub(crate) struct Agent {
     recorder: Option<Recorder>,
     systemd: Systemd,
     condition: Condition,
+    reload: Reload,
     alarm: Alarm,
     signals: Signals,
 }
@@ -43,6 +45,7 @@ pub(crate) struct Shell {
     pub(crate) recorder: Option<Recorder>,
     pub(crate) systemd: Systemd,
     pub(crate) condition: Condition,
+    pub(crate) reload: Reload,
 }
 
 #[derive(Debug)]
@@ -57,6 +60,7 @@ enum Wake {
     Happened(Happened),
     Stop,
     Reload,
+    Loaded(Loaded),
     Look,
 }
 
@@ -72,8 +76,8 @@ impl Agent {
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        let Shell { hands, teller, recorder, systemd, condition } = shell;
-        Ok(Self { engine, hands, teller, recorder, systemd, condition, alarm, signals })
+        let Shell { hands, teller, recorder, systemd, condition, reload } = shell;
+        Ok(Self { engine, hands, teller, recorder, systemd, condition, reload, alarm, signals })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -100,7 +104,8 @@ impl Agent {
             }
             let ready = self.hands.listens();
             self.systemd.tell(now.mono, ready, || {
-                format!("{}{}", self.engine.status(now), self.condition.status(now.mono))
+                let (condition, reload) = (self.condition.status(now.mono), self.reload.status());
+                format!("{}{condition}{reload}", self.engine.status(now))
             });
             match self.sleep().await? {
                 Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
@@ -113,12 +118,33 @@ impl Agent {
                     self.systemd.stopping();
                     self.hand_in(clock::now(), Input::Stop);
                 }
-                Wake::Reload => {
-                    let text = "SIGHUP: reloading is not possible yet; restart to apply changes";
-                    self.teller.notice(Severity::Warning, text);
-                }
+                Wake::Reload => self.reload.ask()?,
+                Wake::Loaded(loaded) => self.reloaded(loaded)?,
             }
         }
+    }
+
+    /// Takes another configuration, or says why not.
+    fn reloaded(&mut self, loaded: Loaded) -> io::Result<()> {
+        let now = clock::now();
+        self.systemd.status_may_differ(now.mono, true);
+        let refused = match loaded {
+            Ok(config) => {
+                self.condition.reconfigure(&config);
+                self.teller.notice(Severity::Info, "the configuration was read again");
+                self.hand_in(now, Input::Reload { config: Box::new(config) });
+                None
+            }
+            Err(refused) => {
+                let text = "the configuration stays as it is, because the file is wrong:";
+                self.teller.notice(Severity::Warning, text);
+                for line in refused.lines() {
+                    self.teller.notice(Severity::Warning, line.as_str());
+                }
+                Some(refused)
+            }
+        };
+        self.reload.done(refused)
     }
 
     /// Notices what has happened to the loop, or to the whole machine.
@@ -181,6 +207,7 @@ impl Agent {
             _ = terminate.recv() => Wake::Stop,
             _ = interrupt.recv() => Wake::Stop,
             _ = hang_up.recv() => Wake::Reload,
+            loaded = self.reload.loaded() => Wake::Loaded(loaded),
         };
         Ok(wake)
     }

@@ -80,6 +80,9 @@ impl Hands {
 
     /// Learns from an input what actions need to know.
     pub(crate) fn learn(&mut self, input: &Input) {
+        if let Input::Reload { config } = input {
+            self.netlink.watch(config.interfaces());
+        }
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
             self.indices.insert(interface.clone(), link.index);

@@ -58,10 +58,9 @@ struct HoldUps {
 impl Condition {
     /// At the start, with what the system refused.
     pub(crate) fn new(config: &Config, refusals: &[Refusal], now: Moment) -> Self {
-        let intervals = config.instances.iter().map(|one| one.advertisement_interval.span());
         Self {
             notes: refusals.iter().map(|refusal| refusal.note()).collect(),
-            threshold: intervals.min().unwrap_or_default().divided_by(2).max(SHORTEST),
+            threshold: threshold(config),
             phase: Phase::Works { since: now },
             recent: HoldUps::default(),
             last: now.mono,
@@ -69,6 +68,11 @@ impl Condition {
             pause_ends: now.mono,
             suspended: now.suspended,
         }
+    }
+
+    /// Another configuration is in effect.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.threshold = threshold(config);
     }
 
     /// The loop goes to sleep until something happens, at the latest until `due`.
@@ -142,6 +146,12 @@ impl Condition {
             hold_ups.add(length, suspended.min(length));
         }
     }
+}
+
+/// From which length on a loop with this configuration was held up.
+fn threshold(config: &Config) -> Span {
+    let intervals = config.instances.iter().map(|one| one.advertisement_interval.span());
+    intervals.min().unwrap_or_default().divided_by(2).max(SHORTEST)
 }
 
 impl HoldUps {

@@ -30,6 +30,7 @@ mod permission;
 mod realtime;
 mod record;
 mod release;
+mod reload;
 mod replay;
 mod report;
 mod run;

@@ -1,6 +1,5 @@
 //! `vipd run`: from the command line to the end of the agent.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -19,12 +18,13 @@ use super::permission::{self, Missing};
 use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::release;
+use super::reload::Reload;
 use super::report::Teller;
 use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::sockets::Sockets;
 use super::systemd::Systemd;
 use crate::engine::story::Severity;
-use crate::model::{Config, InterfaceName};
+use crate::model::Config;
 use crate::trace::Header;
 
 /// Why the agent did not start, or had to end.
@@ -102,7 +102,7 @@ async fn serve(
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
-    let start = Netlink::start(interfaces(&config)).await;
+    let start = Netlink::start(config.interfaces()).await;
     let (netlink, state) = tried("reading the interfaces by netlink", start)?;
     let recorder = match &options.record {
         Some(path) => {
@@ -118,7 +118,8 @@ async fn serve(
     let control = control(directory.path(), &mut teller);
     let hands = Hands::new(sockets, netlink, directory.held(), control);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let shell = Shell { hands, teller, recorder, systemd, condition };
+    let reload = Reload::new(options.config.clone(), &config);
+    let shell = Shell { hands, teller, recorder, systemd, condition, reload };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
     let result = agent.serve(state).await;
@@ -136,16 +137,4 @@ fn control(directory: &Path, teller: &mut Teller) -> Control {
         teller.notice(Severity::Warning, text);
         Control::none()
     })
-}
-
-/// The interfaces that the configuration names.
-fn interfaces(config: &Config) -> BTreeSet<InterfaceName> {
-    let instances = config.instances.iter();
-    instances
-        .flat_map(|instance| {
-            let addressed = instance.addresses.iter().map(|address| instance.interface_of(address));
-            addressed.chain([&instance.interface])
-        })
-        .cloned()
-        .collect()
 }

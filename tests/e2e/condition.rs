@@ -44,19 +44,13 @@ pub(crate) fn real_time(lab: &Lab) {
         assert!(!agent.status().contains(word), "'{word}' is in {}", agent.status());
         assert!(!agent.log().contains(word), "'{word}' is in {}", agent.log());
     }
-    // The lab has a process namespace of its own, but the /proc of the machine.
-    let proc = lab.directory().join("proc");
-    fs::create_dir(&proc).expect("a directory");
-    let target = proc.display().to_string();
-    group.nodes[0].run(&format!("mount -t proc proc {target}"));
-    let process = proc.join(agent.id().to_string());
+    let process = lab.proc().join(agent.id().to_string());
     let mut threads: Vec<_> = fs::read_dir(process.join("task"))
         .expect("the threads")
         .map(|thread| fs::read_to_string(thread.expect("a thread").path().join("stat")))
         .map(|stat| scheduling(&stat.expect("a thread's state")))
         .collect();
     let status = fs::read_to_string(process.join("status")).expect("the process' state");
-    group.nodes[0].run(&format!("umount {target}"));
     // SCHED_OTHER is 0, SCHED_RR is 2.
     let expected = [("control", 0, 0), ("log", 0, 0), ("netlink", 9, 2), ("vipd", 10, 2)];
     threads.sort();

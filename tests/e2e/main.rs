@@ -35,6 +35,7 @@ mod random;
 mod readme;
 mod refusal;
 mod release;
+mod reload;
 mod replay;
 mod starvation;
 mod supervision;
@@ -107,6 +108,9 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        reload::bad_file,
+        reload::in_place,
+        reload::again_and_again,
         release::exactly_what_is_written_down,
         release::nothing_is_left,
         release::refused_while_an_agent_runs,

@@ -161,6 +161,18 @@ impl Lab {
         &self.directory
     }
 
+    /// Where the kernel tells of this lab's processes (`proc(5)`): it has a process namespace of
+    /// its own, but the /proc of the machine.
+    pub(crate) fn proc(&self) -> PathBuf {
+        let proc = self.directory.join("proc");
+        if fs::create_dir(&proc).is_ok() {
+            let nothing = None::<&str>;
+            mount(Some("proc"), &proc, Some("proc"), MsFlags::empty(), nothing)
+                .expect("a /proc of our own");
+        }
+        proc
+    }
+
     /// Says what was measured, in the test's output.
     pub(crate) fn note(&self, what: impl std::fmt::Display) {
         eprintln!("      {}: {what}", self.name);

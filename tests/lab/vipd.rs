@@ -115,6 +115,13 @@ impl Agent {
         Self { process: host.start(command, "vipd"), supervisor }
     }
 
+    /// Replaces its configuration file and asks it to read it again, as systemd does.
+    pub(crate) fn reload(&self, host: &Host, config: &Config) {
+        let file = host.directory().join(format!("{}.yaml", host.number()));
+        fs::write(&file, config.yaml()).expect("a configuration file");
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Whether it has sent this line to its supervisor.
     pub(crate) fn has_said(&self, line: &str) -> bool {
         self.said().iter().any(|(_, said)| said == line)

@@ -63,9 +63,11 @@ pub(crate) enum News {
 }
 
 #[derive(Debug)]
-struct Request {
-    changes: Vec<AddressChange>,
-    answer: oneshot::Sender<Outcomes>,
+enum Request {
+    /// Carry out these changes.
+    Change(Vec<AddressChange>, oneshot::Sender<Outcomes>),
+    /// Tell the news of these interfaces too, beginning with what they are like.
+    Watch(BTreeSet<InterfaceName>),
 }
 
 /// The protocol loop's end of the thread.
@@ -110,8 +112,13 @@ impl Netlink {
     pub(crate) fn request(&self, changes: Vec<AddressChange>) -> oneshot::Receiver<Outcomes> {
         let (answer, outcomes) = oneshot::channel();
         // Without the thread `answer` is dropped, which the receiver sees.
-        let _ = self.requests.send(Request { changes, answer });
+        let _ = self.requests.send(Request::Change(changes, answer));
         outcomes
+    }
+
+    /// From now on tells the news of these interfaces too, beginning with what they are like.
+    pub(crate) fn watch(&self, names: BTreeSet<InterfaceName>) {
+        let _ = self.requests.send(Request::Watch(names));
     }
 
     /// The next news that are there already.

@@ -88,6 +88,14 @@ impl Table {
         Self { interfaces: BTreeMap::new(), watched, removing: BTreeSet::new() }
     }
 
+    /// The news of these interfaces are wanted too. Nothing is forgotten: an instance that is not
+    /// configured any more may still be leaving.
+    pub(super) fn watch(&mut self, names: BTreeSet<InterfaceName>) {
+        for name in names {
+            self.watched.entry(name).or_default();
+        }
+    }
+
     /// Starts over from a dump, in the order in which the kernel lists things.
     pub(super) fn reload(&mut self, dump: impl IntoIterator<Item = Change>) {
         self.interfaces.clear();

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
-use super::{News, Outcomes, Request, Wanted, says_absent, system_error};
+use super::{AddressChange, News, Outcomes, Request, Wanted, says_absent, system_error};
 use crate::engine::{Input, SystemError};
 use crate::model::InterfaceName;
 
@@ -72,9 +72,13 @@ impl Watcher {
                     None
                 }
                 request = incoming.recv(), if batch.is_none() => match request {
-                    Some(request) => {
-                        let started = self.begin(request);
+                    Some(Request::Change(changes, answer)) => {
+                        let started = self.begin(&changes, answer);
                         batch = Some(started);
+                        None
+                    }
+                    Some(Request::Watch(names)) => {
+                        self.table.watch(names);
                         None
                     }
                     None => return,
@@ -145,12 +149,12 @@ impl Watcher {
         Ok(())
     }
 
-    fn begin(&mut self, request: Request) -> Batch {
+    fn begin(&mut self, changes: &[AddressChange], answer: oneshot::Sender<Outcomes>) -> Batch {
         // Where this fails, so do the requests, and they say so.
         let _ = self.reopen_requests();
         let mut orders = Vec::new();
         let mut asked = Vec::new();
-        for change in &request.changes {
+        for change in changes {
             let address = &change.address;
             let key = AddressKey { address: address.address, prefix: address.prefix };
             let target = self.table.index_of(&change.interface).map(|index| (index, key));
@@ -170,7 +174,7 @@ impl Watcher {
         }
         let requests = self.requests.clone();
         let errors = Box::pin(async move { requests.change(orders).await });
-        Batch { asked, errors, answer: request.answer }
+        Batch { asked, errors, answer }
     }
 
     fn finish(&mut self, batch: Option<Batch>, errors: Vec<i32>) {
