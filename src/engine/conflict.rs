@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
-use super::story::Peer;
+use super::words::Peer;
 use crate::model::{Interval, Mac};
 use crate::time::{Mono, Span};
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
 use super::story::Event;
+pub use super::words::SystemError;
 use crate::model::{
     Config, Family, InstanceName, InterfaceName, Mac, NodeName, VirtualAddress, Vrid,
 };
@@ -270,15 +271,6 @@ pub struct Farewell {
     /// The VRRP message, with its checksum.
     #[serde(with = "hex")]
     pub message: Vec<u8>,
-}
-
-/// What the system said to an action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SystemError {
-    /// The number (`errno(3)`), zero where there is none.
-    pub errno: i32,
-    /// The text.
-    pub text: String,
 }
 
 /// Bytes as one hexadecimal string: a trace stays readable and greppable.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::story::{Peer, StateName};
+use super::words::{Peer, StateName};
 use crate::model::{InstanceName, NodeName};
 use crate::time::Span;
 

@@ -17,6 +17,7 @@ mod receive;
 mod reload;
 pub mod status;
 pub mod story;
+mod words;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,14 +1,14 @@
 //! What people are told: one line for each change, with its reason.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
-use super::event::SystemError;
 use super::handover::HandoverAnswer;
-use crate::model::{Config, InstanceName, InterfaceName, NodeName, VirtualAddress};
+use super::words::SystemError;
+pub use super::words::{Peer, StateName};
+use crate::model::{InstanceName, InterfaceName, VirtualAddress};
 use crate::time::Span;
 
 /// Something worth telling.
@@ -29,56 +29,6 @@ pub enum Severity {
     Info,
     /// Worth waking someone.
     Warning,
-}
-
-/// The states of an instance as people see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StateName {
-    /// Not started yet, or stopped.
-    Stopped,
-    /// Cannot take part.
-    Fault,
-    /// Watching the active router.
-    Backup,
-    /// Holding the addresses.
-    Active,
-}
-
-impl fmt::Display for StateName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Stopped => "stopped",
-            Self::Fault => "fault",
-            Self::Backup => "backup",
-            Self::Active => "active",
-        })
-    }
-}
-
-/// Another router, with its name where the configuration lists its address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Peer {
-    /// The address that its advertisements come from.
-    pub address: IpAddr,
-    /// Its name under `nodes`.
-    pub name: Option<NodeName>,
-}
-
-impl Peer {
-    /// The router with this address.
-    pub fn new(config: &Config, address: IpAddr) -> Self {
-        Self { address, name: config.node_at(address).cloned() }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name} ({})", self.address),
-            None => self.address.fmt(f),
-        }
-    }
 }
 
 /// What keeps an instance from taking part.

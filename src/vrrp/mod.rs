@@ -4,4 +4,5 @@ pub mod frame;
 mod outcome;
 pub mod packet;
 pub mod router;
+mod state;
 pub mod timing;
