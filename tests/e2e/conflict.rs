@@ -15,6 +15,7 @@ pub(crate) fn another_station(lab: &Lab) {
     let agent = Agent::start(node, &group.config());
     group.taken_over_by(node);
     let stranger = group.segment.host(13);
+    within(BOUND, "its link is up", || stranger.is_running("eth0"));
     let notify = "/proc/sys/net/ipv4/conf/eth0/arp_notify";
     stranger.inside(|| fs::write(notify, "1")).expect("a setting of the kernel");
     stranger.run(&format!("ip address add {VIP}/32 dev eth0"));
