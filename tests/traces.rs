@@ -86,6 +86,7 @@ fn config() -> Config {
         this_node: Some(name("left")),
         nodes: vec![of("left", node::OURS), of("right", PEER)],
         instances: vec![instance(100)],
+        ..Config::default()
     }
 }
 

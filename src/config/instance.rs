@@ -8,8 +8,8 @@ use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section};
 use super::source::Entry;
 use crate::model::{
-    ChecksumStyle, InstanceConfig, InstanceName, InterfaceName, Interval, Preempt, Priority,
-    Version, VirtualAddress, Vrid,
+    ChecksumStyle, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Preempt,
+    Priority, Version, VirtualAddress, Vrid,
 };
 use crate::time::Span;
 
@@ -93,6 +93,8 @@ fn rest(
         lease: lease.or(Lease::following(intervals.advertisement))?.0,
         announce_refresh: announce_refresh?,
         checksum: checksum?,
+        tracks: Vec::new(),
+        if_all_fail: IfAllFail::Release,
     })
 }
 

@@ -70,6 +70,8 @@ fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> 
         this_node: nodes.this().map(|node| node.name.clone()),
         nodes: nodes.list.into_iter().map(|node| node.value).collect(),
         instances: drafts.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
+        tracks: Vec::new(),
+        sync_groups: Vec::new(),
     })
 }
 

@@ -16,7 +16,7 @@ use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
-use crate::engine::{Action, Input, SystemError};
+use crate::engine::{Action, Input, ProbeResult, SystemError};
 use crate::model::{Family, InterfaceName, Mac};
 use crate::time::Mono;
 
@@ -253,6 +253,14 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
+            // The kinds of checks are still to be built: a look at any of them fails, and says so.
+            Action::Probe { track, number } => {
+                let (track, number) = (track.clone(), *number);
+                let result = ProbeResult::Failed("this kind of check is not built yet".to_owned());
+                self.failures.push_back(Input::Probed { track, number, result });
+                Ok(())
+            }
+            Action::CancelProbe { .. } => Ok(()),
             // On this thread: a file in memory, and what stands after it may have to wait for it.
             // Where that fails, what stands after it is carried out all the same: an address
             // that serves is worth more than one that could be swept away.

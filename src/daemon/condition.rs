@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        Config { this_node: None, nodes: Vec::new(), instances: Vec::new() }
+        Config::default()
     }
 
     /// A short turn, and a sleep that should have ended at `due` and ended at `woke`.

@@ -130,7 +130,11 @@ fn kind(action: &Action) -> Kind {
             Kind::Socket((interface.clone(), *family))
         }
         Action::Watch { interface, .. } => Kind::Watch(interface.clone()),
-        Action::Announce { .. } | Action::Answer { .. } | Action::Report(_) => Kind::Free,
+        Action::Announce { .. }
+        | Action::Answer { .. }
+        | Action::Probe { .. }
+        | Action::CancelProbe { .. }
+        | Action::Report(_) => Kind::Free,
         Action::WriteDown { .. } => Kind::Note,
         Action::Exit => Kind::Exit,
     }

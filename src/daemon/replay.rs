@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use super::exit::Exit;
-use crate::engine::{Action, Input};
+use crate::engine::{Action, Input, ProbeResult};
 use crate::time::Mono;
 use crate::trace::{Reader, ReplayError, Step, Unreadable, replay};
 
@@ -65,6 +65,13 @@ fn input(input: &Input) -> String {
         Input::Arp { interface, .. } => format!("an ARP packet on {interface}"),
         Input::Handover { instance, to: None, .. } => format!("hand over {instance}"),
         Input::Handover { instance, to: Some(to), .. } => format!("hand over {instance} to {to}"),
+        Input::Probed { track, number, result: ProbeResult::Passed(detail) } => {
+            format!("probe {track} ({number}) passed: {detail}")
+        }
+        Input::Probed { track, number, result: ProbeResult::Failed(reason) } => {
+            format!("probe {track} ({number}) failed: {reason}")
+        }
+        Input::Stirred { track } => format!("what {track} looks at may have changed"),
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
         }
@@ -98,6 +105,8 @@ fn action(action: &Action) -> String {
         Action::Watch { interface, addresses } => {
             format!("watch {} addresses on {interface}", addresses.len())
         }
+        Action::Probe { track, number } => format!("probe {track} ({number})"),
+        Action::CancelProbe { track, number } => format!("cancel probe {track} ({number})"),
         Action::Answer { answer, .. } => format!("answer '{answer}'"),
         Action::Report(event) => match &event.instance {
             Some(instance) => format!("report '{instance}: {event}'"),

@@ -13,7 +13,7 @@ use super::handover::HandoverAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
-    Config, Family, InstanceName, InterfaceName, Mac, NodeName, VirtualAddress, Vrid,
+    Config, Family, InstanceName, InterfaceName, Mac, NodeName, TrackName, VirtualAddress, Vrid,
 };
 use crate::time::{Mono, Span};
 
@@ -64,6 +64,23 @@ pub enum Input {
         instance: InstanceName,
         /// The node that is to take it; `None`: whichever does.
         to: Option<NodeName>,
+    },
+    /// What came of [`Action::Probe`]: exactly one answer for each that was not cancelled. An answer
+    /// to another one than the last of its check changes nothing.
+    Probed {
+        /// The check.
+        track: TrackName,
+        /// The number of the action.
+        number: u64,
+        /// What was found.
+        result: ProbeResult,
+    },
+    /// What a check looks at may have changed: a watcher of the shell says so (inotify, process
+    /// events, a unit's or a link's change of state). The engine looks at once, and again soon
+    /// until the check's verdict agrees; it bounds how often, so that a watcher need not.
+    Stirred {
+        /// The check. One that does not exist (any more) is nobody's business.
+        track: TrackName,
     },
     /// An action could not be carried out.
     Failed {
@@ -224,6 +241,27 @@ pub enum Action {
         /// IPv4 addresses.
         addresses: Vec<IpAddr>,
     },
+    /// Look once at what this check is about, as the configuration has it now: that of the last
+    /// [`Input::Reload`], or the one that the engine was made with. Whatever comes of it returns as
+    /// [`Input::Probed`] with the same number, at the check's timeout at the latest; the time that
+    /// it waits for its turn counts. It never holds up what stands behind it.
+    ///
+    /// At most one is under way for each check. An engine that hears nothing for a second more
+    /// than the timeout takes it for failed, and cancels it.
+    Probe {
+        /// The check.
+        track: TrackName,
+        /// Which look this is; never used twice by one engine.
+        number: u64,
+    },
+    /// Stop that look if it is still under way, with all that it has started; its answer is not
+    /// waited for. That there is none is success.
+    CancelProbe {
+        /// The check; the configuration may have it no more.
+        track: TrackName,
+        /// Which look.
+        number: u64,
+    },
     /// The answer to [`Input::Handover`].
     Answer {
         /// Which request.
@@ -236,6 +274,18 @@ pub enum Action {
     /// Everything that belongs to a stop has been asked for: carry out what stands before this,
     /// then end.
     Exit,
+}
+
+/// What a look at something found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// It is as it should be. The text is short and for people: `HTTP 200 in 3 ms`; empty where
+    /// there is nothing to say.
+    Passed(String),
+    /// It is not, or that could not be found out in time. The text says why, for people, on one
+    /// line of at most 200 characters: `HTTP 503 from http://127.0.0.1/health`.
+    Failed(String),
 }
 
 /// A virtual router that this node holds, as `vipd release` needs it: without the configuration,

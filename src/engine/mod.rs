@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Farewell, HeldAddress, HeldRouter, Input, Link, LinkAddress, Packet, SystemError,
+    Action, Farewell, HeldAddress, HeldRouter, Input, Link, LinkAddress, Packet, ProbeResult,
+    SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use status::Status;
@@ -109,6 +110,7 @@ impl Engine {
             Input::Handover { request, instance, to } => {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
             }
+            Input::Probed { .. } | Input::Stirred { .. } => {}
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Reload { config } => self.reload(now, *config, &mut out),
             Input::Resumed { length } => {

@@ -18,6 +18,7 @@ fn active() -> Node {
         this_node: Some(name("left")),
         nodes: vec![of("left", OURS), of("right", PEER)],
         instances: vec![instance(100)],
+        ..Config::default()
     };
     let mut node = engine_of(config);
     node.next();

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Packet, Status, SystemError};
 use vipd::model::{
-    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Preempt,
-    Priority, Scope, Version, VirtualAddress, Vrid,
+    ChecksumStyle, Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
+    Preempt, Priority, Scope, Version, VirtualAddress, Vrid,
 };
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::packet::{Advertisement, Authentication, ChecksumForm};
@@ -41,6 +41,8 @@ pub(crate) fn instance(priority: u8) -> InstanceConfig {
         lease: Some(Span::from_secs(3)),
         announce_refresh: Span::from_secs(60),
         checksum: ChecksumStyle::Auto,
+        tracks: Vec::new(),
+        if_all_fail: IfAllFail::Release,
     }
 }
 
@@ -172,6 +174,8 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::Announce { .. } => "announce",
         Action::WriteDown { .. } => "write down",
         Action::Watch { .. } => "watch",
+        Action::Probe { .. } => "look",
+        Action::CancelProbe { .. } => "look away",
         Action::Answer { .. } => "answer",
         Action::Report(_) => "report",
         Action::Exit => "exit",

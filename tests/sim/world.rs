@@ -526,7 +526,11 @@ impl World {
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
             Action::Answer { .. } => self.nodes[node].unanswered -= 1,
             Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
-            Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
+            Action::RemoveAddress { .. }
+            | Action::Announce { .. }
+            | Action::Watch { .. }
+            | Action::Probe { .. }
+            | Action::CancelProbe { .. } => {}
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;

@@ -3,14 +3,23 @@
 //! A value of one of these types is valid; [`crate::config`] turns text into them or says what
 //! is wrong. They serialize, because a recorded trace starts with the configuration.
 
+mod name;
+mod track;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
+pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
+pub use track::{
+    ArpProbe, DnsProbe, FileCondition, FileProbe, Flap, HostPort, HttpMethod, HttpProbe,
+    InterfaceProbe, MysqlProbe, MysqlRole, PingProbe, PostgresProbe, PostgresRole, Probe,
+    ProcessProbe, RecordType, RedisProbe, RedisRole, Require, ScriptProbe, StatusRange,
+    SystemdUnitProbe, TcpProbe, TrackConfig,
+};
 
 /// A number is outside the range of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,9 +88,28 @@ impl Priority {
     /// The lowest priority that a router can have.
     pub const LOWEST: Self = Self(1);
 
+    /// The highest priority of a last resort: a node whose checks fail and that holds the addresses
+    /// all the same has one from 1 to this. Where [`IfAllFail::Keep`] holds, no healthy node has.
+    pub const LAST_RESORT: Self = Self(25);
+
     /// The number as it is on the wire.
     pub const fn get(self) -> u8 {
         self.0
+    }
+
+    /// What a node with this priority has as a last resort: a tenth, at least 1. That keeps the
+    /// order of the nodes: the priorities that follow from it are multiples of ten.
+    #[must_use]
+    pub const fn last_resort(self) -> Self {
+        let tenth = self.0 / 10;
+        Self(if tenth == 0 { 1 } else { tenth })
+    }
+
+    /// Lowered by the costs of failing checks, but not below `lowest`.
+    #[must_use]
+    pub fn lowered(self, costs: u32, lowest: Self) -> Self {
+        let costs = u8::try_from(costs).unwrap_or(u8::MAX);
+        Self(self.0.saturating_sub(costs)).max(lowest.min(self))
     }
 
     /// Whether this is the address owner's priority, 255.
@@ -223,116 +251,6 @@ impl fmt::Display for Family {
     }
 }
 
-macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "Arc<str>", into = "Arc<str>")]
-        pub struct $type(Arc<str>);
-
-        impl $type {
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<Arc<str>> for $type {
-            type Error = BadName;
-
-            fn try_from(name: Arc<str>) -> Result<Self, BadName> {
-                let valid: fn(&str) -> Result<(), &'static str> = $valid;
-                match valid(&name) {
-                    Ok(()) => Ok(Self(name)),
-                    Err(why) => Err(BadName { what: $what, name: name.to_string(), why }),
-                }
-            }
-        }
-
-        impl TryFrom<&str> for $type {
-            type Error = BadName;
-
-            fn try_from(name: &str) -> Result<Self, BadName> {
-                Self::try_from(Arc::<str>::from(name))
-            }
-        }
-
-        impl From<$type> for Arc<str> {
-            fn from(name: $type) -> Self {
-                name.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-
-/// A name cannot be what it is meant for.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{name}' cannot be {what}: {why}")]
-pub struct BadName {
-    /// What it should have named, with its article.
-    pub what: &'static str,
-    /// The name.
-    pub name: String,
-    /// What is wrong with it.
-    pub why: &'static str,
-}
-
-/// What our own names may look like: they stand in log lines, metrics labels and file names.
-fn plain_word(name: &str) -> Result<(), &'static str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    match name {
-        "" => Err("it is empty"),
-        _ if name.len() > 64 => Err("it is longer than 64 characters"),
-        _ if !name.chars().all(plain) => {
-            Err("only letters, digits, '-', '_' and '.' may stand in it")
-        }
-        _ if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
-            Err("it must start with a letter or a digit")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What the kernel takes as the name of a network interface (`dev_valid_name` in Linux'
-/// `net/core/dev.c`).
-fn kernel_interface_name(name: &str) -> Result<(), &'static str> {
-    match name {
-        "" => Err("it is empty"),
-        "." | ".." => Err("the kernel refuses this name"),
-        _ if name.len() > 15 => Err("the kernel takes at most 15 bytes"),
-        _ if name.contains(|c: char| c == '/' || c == ':' || c.is_ascii_whitespace()) => {
-            Err("the kernel refuses '/', ':' and white space in it")
-        }
-        _ if name.contains(char::is_control) => Err("a control character stands in it"),
-        _ => Ok(()),
-    }
-}
-
-name!(
-    /// The name of an instance: the operator's word for one virtual router.
-    InstanceName,
-    "the name of an instance",
-    plain_word
-);
-name!(
-    /// The name of a node of the group.
-    NodeName,
-    "the name of a node",
-    plain_word
-);
-name!(
-    /// The name of a network interface: at most 15 bytes.
-    InterfaceName,
-    "the name of an interface",
-    kernel_interface_name
-);
-
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -363,6 +281,17 @@ pub enum Preempt {
     Always,
     /// After having heard a lower-priority active router for this long without interruption.
     After(Span),
+}
+
+/// What a node does whose own checks fail, where no other router is active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfAllFail {
+    /// It lets go of the addresses: nobody has them.
+    #[default]
+    Release,
+    /// The best failing one holds them, with [`Priority::last_resort`].
+    Keep,
 }
 
 /// How the checksum of VRRPv3 over IPv4 is computed when sending; both are accepted.
@@ -448,6 +377,12 @@ pub struct InstanceConfig {
     pub announce_refresh: Span,
     /// How v3 advertisements over IPv4 are summed.
     pub checksum: ChecksumStyle,
+    /// The checks that it depends on; in a sync group those of all members.
+    #[serde(default)]
+    pub tracks: Vec<TrackName>,
+    /// What it does when checks without a cost fail here and no other router is active.
+    #[serde(default)]
+    pub if_all_fail: IfAllFail,
 }
 
 impl InstanceConfig {
@@ -471,6 +406,16 @@ pub struct Node {
     pub address: IpAddr,
 }
 
+/// Instances that are on one node together: one election for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncGroup {
+    /// Its name.
+    pub name: GroupName,
+    /// At least two instances of this configuration, each in one group at most. They have the same
+    /// priority, preemption, checks and `if_all_fail`, and none owns its addresses.
+    pub members: Vec<InstanceName>,
+}
+
 /// A whole valid configuration, as this node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
@@ -478,8 +423,14 @@ pub struct Config {
     pub this_node: Option<NodeName>,
     /// The group in order of preference; empty where priorities are given by hand.
     pub nodes: Vec<Node>,
+    /// The checks in the order of the file; each is used by an instance.
+    #[serde(default)]
+    pub tracks: Vec<TrackConfig>,
     /// The instances in the order of the file.
     pub instances: Vec<InstanceConfig>,
+    /// The sync groups in the order of the file.
+    #[serde(default)]
+    pub sync_groups: Vec<SyncGroup>,
 }
 
 impl Config {
@@ -490,6 +441,11 @@ impl Config {
             others.chain([instance.interface.clone()]).collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(of_instance).collect()
+    }
+
+    /// The check of that name.
+    pub fn track(&self, name: &TrackName) -> Option<&TrackConfig> {
+        self.tracks.iter().find(|track| track.name == *name)
     }
 
     /// The name of the node with this address, for logs and status.
