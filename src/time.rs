@@ -112,6 +112,14 @@ impl Add<Span> for Mono {
     }
 }
 
+impl Sub<Span> for Mono {
+    type Output = Self;
+
+    fn sub(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
 impl Sub<Span> for Wall {
     type Output = Self;
 

@@ -213,6 +213,22 @@ fn a_huge_file_is_refused() {
     assert!(found[0].what.contains("2000000 bytes"), "{}", found[0]);
 }
 
+const KINDS: [&str; 13] = [
+    "http",
+    "tcp",
+    "postgres",
+    "mysql",
+    "redis",
+    "dns",
+    "process",
+    "systemd_unit",
+    "interface",
+    "ping",
+    "arp",
+    "file",
+    "script",
+];
+
 /// Rule: every key that is listed as known is read: a value that no key takes is refused there.
 #[test]
 fn every_listed_key_is_read() {
@@ -221,14 +237,18 @@ fn every_listed_key_is_read() {
             format!("{key}: [[[]]]\n"),
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
+            format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
+            format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
         ];
+        let kinds = KINDS.map(|kind| format!("tracks:\n  db:\n    {kind}:\n      {key}: [[[]]]\n"));
+        let texts = texts.iter().chain(&kinds);
         let said = |text: &String| {
             problems(text, &machine()).iter().any(|problem| {
                 problem.key.ends_with(key) && !problem.what.contains("unknown key")
                     || problem.key.ends_with(&format!("{key}[0]"))
             })
         };
-        assert!(texts.iter().any(said), "{key}");
+        assert!(texts.clone().any(said), "{key}");
     }
 }
 

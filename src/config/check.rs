@@ -11,7 +11,7 @@ use super::section::Given;
 use crate::model::{InterfaceName, Node, Vrid};
 
 /// Compares the instances with each other, with the nodes and with this machine.
-pub(super) fn all(drafts: &[Draft], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
+pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
     virtual_router_ids(drafts, problems);
     addresses(drafts, problems);
     for draft in drafts {
@@ -21,7 +21,7 @@ pub(super) fn all(drafts: &[Draft], nodes: &Nodes, here: &Here, problems: &mut P
 }
 
 /// A number stands for one virtual router on an interface (RFC 9568 section 1.7).
-fn virtual_router_ids(drafts: &[Draft], problems: &mut Problems<'_>) {
+fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     let mut seen = BTreeMap::<(&InterfaceName, Vrid), &Spot>::new();
     for draft in drafts {
         let (Some(interface), Some(id)) = (&draft.interface, &draft.virtual_router_id) else {
@@ -39,7 +39,7 @@ fn virtual_router_ids(drafts: &[Draft], problems: &mut Problems<'_>) {
 }
 
 /// An address belongs to one virtual router, once.
-fn addresses(drafts: &[Draft], problems: &mut Problems<'_>) {
+fn addresses(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     let mut seen = BTreeMap::<IpAddr, &Spot>::new();
     for address in drafts.iter().flat_map(|draft| &draft.addresses) {
         let ip = address.value.address;
@@ -55,7 +55,7 @@ fn addresses(drafts: &[Draft], problems: &mut Problems<'_>) {
 
 /// An address that a node has by itself is on two nodes at once after a failover, except where
 /// it is the owner's.
-fn apart_from_nodes(draft: &Draft, nodes: &Nodes, problems: &mut Problems<'_>) {
+fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) {
     match &draft.priority {
         Given::Wrong => return,
         Given::Right(priority) if priority.value.is_owner() => return,
@@ -72,7 +72,7 @@ fn apart_from_nodes(draft: &Draft, nodes: &Nodes, problems: &mut Problems<'_>) {
 }
 
 /// Priority 255 is for the router that has the addresses anyway (RFC 9568 section 5.2.4).
-fn ownership(draft: &Draft, here: &Here, problems: &mut Problems<'_>) {
+fn ownership(draft: &Draft<'_>, here: &Here, problems: &mut Problems<'_>) {
     let (Given::Right(priority), Here::Machine { addresses: own }) = (&draft.priority, here) else {
         return;
     };

@@ -10,7 +10,8 @@ use super::duration;
 use super::problem::{Wrong, quoted};
 use super::source::{Content, Node, Scalar};
 use crate::model::{
-    ChecksumStyle, Family, InterfaceName, Interval, Preempt, Priority, Scope, Version, Vrid,
+    ChecksumStyle, Family, IfAllFail, InstanceName, InterfaceName, Interval, Preempt, Priority,
+    Scope, TrackName, Version, Vrid,
 };
 use crate::time::Span;
 
@@ -50,7 +51,7 @@ fn number_in_text(found: &Scalar) -> Option<String> {
 }
 
 /// The hint for a value that YAML does not take for text.
-fn text_in_quotes(found: &Scalar) -> Option<String> {
+pub(super) fn text_in_quotes(found: &Scalar) -> Option<String> {
     (!matches!(found.value, Value::Null)).then(|| format!("put it in quotes: \"{}\"", found.text))
 }
 
@@ -72,11 +73,14 @@ macro_rules! read_by_serde {
     };
 }
 
+pub(super) use read_by_serde;
+
 read_by_serde!(Vrid, "a number from 1 to 255", number_in_text);
 read_by_serde!(Priority, "a number from 1 to 255", number_in_text);
 read_by_serde!(ChecksumStyle, "auto, rfc5798 or rfc9568", |_| None);
 read_by_serde!(Scope, "global, site, link or host", |_| None);
 read_by_serde!(Transport, "multicast", |_| None);
+read_by_serde!(IfAllFail, "release or keep", |_| None);
 
 /// How advertisements travel. `unicast` is a word already, so that it gets an answer of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -116,6 +120,29 @@ impl Field for InterfaceName {
         text_in_quotes(found)
     }
 }
+
+macro_rules! read_name {
+    ($type:ty, $takes:literal) => {
+        impl Field for $type {
+            // A name is taken as written: it may look like a number.
+            type Written = Value;
+            const TAKES: &'static str = $takes;
+
+            fn check(written: Value) -> Result<Self, Wrong> {
+                let text = match written {
+                    Value::String(text) => text,
+                    Value::Number(number) => number.to_string(),
+                    Value::Bool(truth) => truth.to_string(),
+                    _ => return Err(Wrong::expected(Self::TAKES, "nothing")),
+                };
+                Self::try_from(text.as_str()).map_err(Wrong::from)
+            }
+        }
+    };
+}
+
+read_name!(InstanceName, "the name of an instance");
+read_name!(TrackName, "the name of a check under 'tracks'");
 
 /// The label of an address, not yet compared with its interface.
 #[derive(Clone, Debug)]

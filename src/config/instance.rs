@@ -9,7 +9,7 @@ use super::section::{Given, Section};
 use super::source::Entry;
 use crate::model::{
     ChecksumStyle, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Preempt,
-    Priority, Version, VirtualAddress, Vrid,
+    Priority, TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::Span;
 
@@ -26,21 +26,24 @@ const MAXIMUM_INTERVAL_FACTOR: u16 = 10;
 
 /// An instance as far as it could be read: what is compared with the others, and the whole of it
 /// where nothing in it is wrong.
-pub(super) struct Draft {
+pub(super) struct Draft<'n> {
+    pub(super) section: Section<'n>,
+    pub(super) name: Option<InstanceName>,
     pub(super) interface: Option<InterfaceName>,
     pub(super) virtual_router_id: Option<Marked<Vrid>>,
     pub(super) addresses: Vec<Marked<VirtualAddress>>,
     pub(super) priority: Given<Priority>,
+    pub(super) tracks: Given<Vec<Marked<TrackName>>>,
     pub(super) config: Option<InstanceConfig>,
 }
 
 /// Reads the instance that stands under `instances`, whose spot is `within`.
-pub(super) fn read(
-    entry: &Entry,
+pub(super) fn read<'n>(
+    entry: &'n Entry,
     within: &Spot,
     nodes: &Nodes,
     problems: &mut Problems<'_>,
-) -> Option<Draft> {
+) -> Option<Draft<'n>> {
     let spot = within.key(&entry.key, entry.place);
     let name =
         InstanceName::try_from(entry.key.as_str()).map_err(|bad| problems.add(&spot, bad.into()));
@@ -50,21 +53,30 @@ pub(super) fn read(
         virtual_router_id: section.require("virtual_router_id", problems),
         addresses: address::read(&section, interface.as_ref(), problems),
         priority: section.take("priority", problems),
+        tracks: section.several("track", problems),
         interface,
+        name: name.ok(),
+        section,
         config: None,
     };
-    draft.config = rest(&section, &draft, name.ok(), nodes, problems);
+    draft.config = rest(&draft, nodes, problems);
     Some(draft)
 }
 
+impl Draft<'_> {
+    /// The names of the checks that it depends on.
+    pub(super) fn track_names(&self) -> impl Iterator<Item = &TrackName> {
+        let list = match &self.tracks {
+            Given::Right(list) => list.value.as_slice(),
+            Given::Absent | Given::Wrong => &[],
+        };
+        list.iter().map(|marked| &marked.value)
+    }
+}
+
 /// Reads the keys that are nobody else's business, and puts all together.
-fn rest(
-    section: &Section<'_>,
-    draft: &Draft,
-    name: Option<InstanceName>,
-    nodes: &Nodes,
-    problems: &mut Problems<'_>,
-) -> Option<InstanceConfig> {
+fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option<InstanceConfig> {
+    let section = &draft.section;
     let version = section.take("version", problems).or(Version::V3);
     let priority = own_priority(section, &draft.priority, nodes, problems);
     let intervals = Intervals::read(section, version, problems);
@@ -76,9 +88,10 @@ fn rest(
     let announce_refresh = section.take("announce_refresh", problems).or(ANNOUNCE_REFRESH);
     let checksum = checksum(section, version, problems);
     transport(section, problems);
+    let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
     let intervals = intervals?;
     Some(InstanceConfig {
-        name: name?,
+        name: draft.name.clone()?,
         interface: draft.interface.clone()?,
         virtual_router_id: draft.virtual_router_id.as_ref()?.value,
         version: version?,
@@ -93,8 +106,11 @@ fn rest(
         lease: lease.or(Lease::following(intervals.advertisement))?.0,
         announce_refresh: announce_refresh?,
         checksum: checksum?,
-        tracks: Vec::new(),
-        if_all_fail: IfAllFail::Release,
+        tracks: match draft.tracks {
+            Given::Wrong => return None,
+            Given::Absent | Given::Right(_) => draft.track_names().cloned().collect(),
+        },
+        if_all_fail: if_all_fail?,
     })
 }
 

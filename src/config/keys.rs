@@ -17,8 +17,8 @@ pub(super) struct Keys {
 pub(super) static TOP: Keys = Keys {
     place: "at the top of the file",
     example: "a mapping with 'nodes' and 'instances'",
-    known: &["nodes", "instances"],
-    reserved: &["tracks"],
+    known: &["nodes", "tracks", "instances", "sync_groups"],
+    reserved: &[],
 };
 
 /// An instance.
@@ -41,11 +41,11 @@ pub(super) static INSTANCE: Keys = Keys {
         "announce_refresh",
         "checksum",
         "transport",
+        "track",
+        "if_all_fail",
     ],
     reserved: &[
-        "track",
         "notify",
-        "if_all_fail",
         "authentication",
         "virtual_mac",
         "extra_addresses",
@@ -63,12 +63,148 @@ pub(super) static ADDRESS: Keys = Keys {
     reserved: &[],
 };
 
-static ALL: [&Keys; 3] = [&TOP, &INSTANCE, &ADDRESS];
+/// A check.
+pub(super) static TRACK: Keys = Keys {
+    place: "in a check",
+    example: "a mapping with a kind of check, like 'tcp: { address: \"127.0.0.1:80\" }'",
+    known: &[
+        "http",
+        "tcp",
+        "postgres",
+        "mysql",
+        "redis",
+        "dns",
+        "process",
+        "systemd_unit",
+        "interface",
+        "ping",
+        "arp",
+        "file",
+        "script",
+        "interval",
+        "timeout",
+        "rise",
+        "fall",
+        "cost",
+        "flap",
+    ],
+    reserved: &[],
+};
+
+/// When a check is not believed.
+pub(super) static FLAP: Keys = Keys {
+    place: "in 'flap'",
+    example: "a mapping like '{ changes: 4, within: 60s, hold: 30s }'",
+    known: &["changes", "within", "hold"],
+    reserved: &[],
+};
+
+const fn kind(place: &'static str, example: &'static str, known: &'static [&'static str]) -> Keys {
+    Keys { place, example, known, reserved: &[] }
+}
+
+/// The kinds of checks: a key in a check, and what stands in it.
+pub(super) static KINDS: [(&str, Keys); 13] = [
+    (
+        "http",
+        kind(
+            "in an http check",
+            "a mapping like '{ url: \"http://127.0.0.1/health\" }'",
+            &["url", "method", "status", "body", "host", "ca", "verify", "follow_redirects"],
+        ),
+    ),
+    (
+        "tcp",
+        kind(
+            "in a tcp check",
+            "a mapping like '{ address: \"127.0.0.1:80\" }'",
+            &["address", "send", "expect"],
+        ),
+    ),
+    (
+        "postgres",
+        kind(
+            "in a postgres check",
+            "a mapping like '{ dsn: \"host=/run/postgresql user=vipd\", role: primary }'",
+            &["dsn", "password_file", "role", "max_lag"],
+        ),
+    ),
+    (
+        "mysql",
+        kind(
+            "in a mysql check",
+            "a mapping like '{ url: \"mysql://vipd@127.0.0.1\", role: writable }'",
+            &["url", "password_file", "role", "max_lag"],
+        ),
+    ),
+    (
+        "redis",
+        kind(
+            "in a redis check",
+            "a mapping like '{ address: \"127.0.0.1:6379\", role: master }'",
+            &["address", "password_file", "role"],
+        ),
+    ),
+    (
+        "dns",
+        kind(
+            "in a dns check",
+            "a mapping like '{ server: 127.0.0.1, name: example.org }'",
+            &["server", "name", "type", "expect"],
+        ),
+    ),
+    (
+        "process",
+        kind("in a process check", "a mapping like '{ name: haproxy }'", &["name", "command_line"]),
+    ),
+    (
+        "systemd_unit",
+        kind("in a systemd_unit check", "a mapping like '{ unit: nginx.service }'", &["unit"]),
+    ),
+    ("interface", kind("in an interface check", "a mapping like '{ name: eth1 }'", &["name"])),
+    (
+        "ping",
+        kind(
+            "in a ping check",
+            "a mapping like '{ targets: [10.0.0.1] }'",
+            &["targets", "require"],
+        ),
+    ),
+    (
+        "arp",
+        kind(
+            "in an arp check",
+            "a mapping like '{ targets: [10.0.0.1], interface: eth0 }'",
+            &["targets", "interface", "require"],
+        ),
+    ),
+    (
+        "file",
+        kind(
+            "in a file check",
+            "a mapping like '{ path: /run/maintenance, present: false }'",
+            &["path", "present", "minimum", "maximum"],
+        ),
+    ),
+    (
+        "script",
+        kind(
+            "in a script check",
+            "a mapping like '{ command: [/usr/local/bin/check] }'",
+            &["command", "user", "group"],
+        ),
+    ),
+];
+
+/// Every kind of mapping, in the order of the reference documentation.
+fn all() -> impl Iterator<Item = &'static Keys> {
+    [&TOP, &INSTANCE, &ADDRESS, &TRACK, &FLAP].into_iter().chain(KINDS.iter().map(|(_, keys)| keys))
+}
 
 /// Every key that a configuration may have, reserved ones too, in the order of the reference
 /// documentation.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    ALL.iter().flat_map(|keys| keys.known.iter().chain(keys.reserved)).copied()
+    all().flat_map(|keys| keys.known.iter().chain(keys.reserved)).copied()
 }
 
 /// What to say about a key that does not belong where it stands.
@@ -86,8 +222,8 @@ impl Keys {
             return Advice { hint: word.hint.to_owned(), meant: word.meant };
         }
         let elsewhere =
-            |keys: &&&Keys| keys.known.contains(&unknown) || keys.reserved.contains(&unknown);
-        if let Some(keys) = ALL.iter().find(elsewhere) {
+            |keys: &&Keys| keys.known.contains(&unknown) || keys.reserved.contains(&unknown);
+        if let Some(keys) = all().find(elsewhere) {
             let hint = format!("it belongs {}: is the indentation right?", keys.place);
             return Advice { hint, meant: None };
         }
@@ -99,19 +235,20 @@ impl Keys {
         Advice { hint, meant }
     }
 
-    /// The key that differs from `unknown` by a slip of the fingers: by at most a third.
+    /// The key that was probably meant by `unknown`.
     fn nearest(&self, unknown: &str) -> Option<&'static str> {
         let written = unknown.to_ascii_lowercase().replace('-', "_");
-        let distance = |key: &str| strsim::damerau_levenshtein(key, &written);
-        self.known
-            .iter()
-            .chain(self.reserved)
-            .copied()
-            .map(|key| (distance(key), key))
-            .filter(|(distance, key)| distance * 3 <= key.len())
-            .min()
-            .map(|(_, key)| key)
+        nearest(self.known.iter().chain(self.reserved).copied(), &written)
     }
+}
+
+/// The one of `names` that differs from `written` by a slip of the fingers: by at most a third.
+pub(super) fn nearest<'n>(names: impl Iterator<Item = &'n str>, written: &str) -> Option<&'n str> {
+    names
+        .map(|name| (strsim::damerau_levenshtein(name, written), name))
+        .filter(|(distance, name)| distance * 3 <= name.len())
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// A word that keepalived's users know, or that is easily taken for one of ours.
@@ -147,7 +284,8 @@ const fn without_equal(word: &'static str, hint: &'static str) -> Foreign {
 }
 
 const MULTICAST_ONLY: &str = "this version of vipd advertises by multicast only: leave it out";
-const NO_TRACKS: &str = "checks ('tracks') are not supported by this version of vipd yet";
+const TRACKS: &str = "checks stand by name under 'tracks' at the top of the file; an instance names \
+                      those that it depends on: 'track: [web]'";
 const NO_NOTIFY: &str = "scripts ('notify') are not supported by this version of vipd yet";
 const NO_AUTHENTICATION: &str = "authentication is not supported by this version of vipd yet";
 const ADDRESSES: &str = "the virtual addresses are 'addresses: [10.0.0.100/24]'";
@@ -155,7 +293,7 @@ const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
 const INTERVAL: &str = "the key is 'advertisement_interval', with a unit: 1s or 100ms";
 const INSTANCES: &str = "write the instances by name under 'instances'";
 
-static FOREIGN: [Foreign; 33] = [
+static FOREIGN: [Foreign; 37] = [
     without_equal(
         "state",
         "vipd has no state: the start is always backup, then the highest priority wins; the order \
@@ -176,7 +314,11 @@ static FOREIGN: [Foreign; 33] = [
     foreign("vrrp_version", "version", "the key is 'version', in the instance"),
     without_equal("garp_*", "vipd announces its addresses by itself: leave it out"),
     foreign("auth_*", "authentication", NO_AUTHENTICATION),
-    without_equal("track_*", NO_TRACKS),
+    foreign("track_*", "track", TRACKS),
+    foreign("checks", "tracks", TRACKS),
+    foreign("weight", "cost", "the key is 'cost': by how much a failing check lowers the priority"),
+    foreign("vrrp_sync_group", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
+    foreign("groups", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
     foreign("notify_*", "notify", NO_NOTIFY),
     foreign("unicast_*", "transport", MULTICAST_ONLY),
     foreign(
@@ -195,7 +337,7 @@ static FOREIGN: [Foreign; 33] = [
     without_equal("strict_mode", "vipd keeps to the standard and writes no firewall rules"),
     without_equal("vrrp_strict", "vipd keeps to the standard and writes no firewall rules"),
     without_equal("global_defs", "vipd has no global settings: leave it out"),
-    without_equal("vrrp_script", NO_TRACKS),
+    foreign("vrrp_script", "tracks", TRACKS),
     foreign("vrrp_instance", "instances", INSTANCES),
     foreign("instance", "instances", INSTANCES),
     foreign("peers", "nodes", "list all nodes of the group, this one too, under 'nodes'"),

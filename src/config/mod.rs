@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! text -> source (a tree of values and their places) -> section + fields (each key by itself)
-//!      -> nodes, instance, address -> check (what must hold between them) -> Config
+//!      -> nodes, track, instance, address, groups
+//!      -> check, effect (what must hold between them) -> Config
 //! ```
 //!
 //! Whatever is wrong is noted with its place and left out; reading goes on, and what is left out
@@ -11,24 +12,28 @@
 mod address;
 mod check;
 mod duration;
+mod effect;
 mod fields;
+mod groups;
 mod instance;
 mod keys;
 mod nodes;
 mod problem;
 mod section;
 mod source;
+mod track;
 
 use std::net::IpAddr;
 
 pub use keys::keys;
 pub use problem::Problem;
 
-use crate::model::{Config, InterfaceName, NodeName};
+use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};
 use instance::Draft;
 use nodes::Nodes;
 use problem::{Problems, Spot};
 use section::{Section, named};
+use track::Tracks;
 
 /// Where the configuration is to be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,19 +69,26 @@ fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> 
     let spot = Spot { place: document.place, path: String::new() };
     let top = Section::open(&document, spot, &keys::TOP, problems)?;
     let nodes = Nodes::read(&top, here, problems);
+    let tracks = Tracks::read(&top, problems);
     let drafts = instances(&top, &nodes, problems);
+    let groups = groups::read(&top, &drafts, problems);
     check::all(&drafts, &nodes, here, problems);
+    effect::all(&drafts, &tracks, &nodes, groups.as_deref().unwrap_or_default(), problems);
+    let mut instances: Vec<InstanceConfig> =
+        drafts.into_iter().map(|draft| draft.config).collect::<Option<_>>()?;
+    let sync_groups = groups?;
+    groups::share_tracks(&sync_groups, &mut instances);
     Some(Config {
         this_node: nodes.this().map(|node| node.name.clone()),
         nodes: nodes.list.into_iter().map(|node| node.value).collect(),
-        instances: drafts.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
-        tracks: Vec::new(),
-        sync_groups: Vec::new(),
+        tracks: tracks.list.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
+        instances,
+        sync_groups,
     })
 }
 
 /// The instances that could be read at least in part.
-fn instances(top: &Section<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Vec<Draft> {
+fn instances<'n>(top: &Section<'n>, nodes: &Nodes, problems: &mut Problems<'_>) -> Vec<Draft<'n>> {
     let Some((node, spot)) = top.node("instances") else { return Vec::new() };
     let expected = "a mapping of names to instances";
     named(node, &spot, expected, problems)

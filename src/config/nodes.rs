@@ -64,8 +64,14 @@ impl Nodes {
 
     /// The priority of this node's place in the order: 200, 190 and so on.
     pub(super) fn priority(&self) -> Option<Priority> {
-        let steps = u8::try_from(self.this?).ok()?;
-        Priority::try_from(200_u8.checked_sub(steps.checked_mul(10)?)?).ok()
+        priority_of(self.this?)
+    }
+
+    /// The nodes by name, each with the priority of its place.
+    pub(super) fn priorities(&self) -> Vec<(String, Priority)> {
+        let name = |node: &Marked<Node>| node.value.name.to_string();
+        let all = self.list.iter().enumerate();
+        all.filter_map(|(place, node)| Some((name(node), priority_of(place)?))).collect()
     }
 
     /// Which of the nodes this one is. Only a list that is `complete` can be said to lack it.
@@ -93,6 +99,11 @@ impl Nodes {
         }
         Some(index)
     }
+}
+
+fn priority_of(place: usize) -> Option<Priority> {
+    let steps = u8::try_from(place).ok()?;
+    Priority::try_from(200_u8.checked_sub(steps.checked_mul(10)?)?).ok()
 }
 
 fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Marked<Node>> {

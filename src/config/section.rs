@@ -108,6 +108,18 @@ impl<'n> Section<'n> {
         }
     }
 
+    /// The values of `key`: a list, or one value alone.
+    pub(super) fn several<T: Field>(
+        &self,
+        key: &str,
+        problems: &mut Problems<'_>,
+    ) -> Given<Vec<Marked<T>>> {
+        let Some((node, spot)) = self.node(key) else {
+            return if self.has(key) { Given::Wrong } else { Given::Absent };
+        };
+        several(node, &spot, problems)
+    }
+
     /// The value of `key`, which must be there.
     pub(super) fn require<T: Field>(
         &self,
@@ -122,6 +134,16 @@ impl<'n> Section<'n> {
                 None
             }
         }
+    }
+
+    /// Its own spot.
+    pub(super) fn spot(&self) -> &Spot {
+        &self.spot
+    }
+
+    /// The spot of `key`, where that is there.
+    pub(super) fn spot_of(&self, key: &str) -> Option<Spot> {
+        self.node(key).map(|(_, spot)| spot)
     }
 
     /// Says that `key` is missing, unless an unknown key stands for it.
@@ -145,4 +167,34 @@ pub(super) fn named<'n>(
         return None;
     };
     Some(entries)
+}
+
+/// The values of a list, or one value alone.
+pub(super) fn several<T: Field>(
+    node: &Node,
+    spot: &Spot,
+    problems: &mut Problems<'_>,
+) -> Given<Vec<Marked<T>>> {
+    let items = match &node.content {
+        Content::List(items) if items.is_empty() => {
+            problems.add(spot, Wrong::expected(T::TAKES, "an empty list"));
+            return Given::Wrong;
+        }
+        Content::List(items) => items.iter().collect(),
+        Content::Scalar(_) | Content::Mapping(_) => vec![node],
+    };
+    let is_list = matches!(node.content, Content::List(_));
+    let mut values = Some(Vec::new());
+    for (index, item) in items.into_iter().enumerate() {
+        let spot = if is_list { spot.item(index, item.place) } else { spot.clone() };
+        match (read(item), &mut values) {
+            (Ok(value), Some(values)) => values.push(Marked { value, spot }),
+            (Ok(_), None) => {}
+            (Err(wrong), _) => {
+                problems.add(&spot, wrong);
+                values = None;
+            }
+        }
+    }
+    values.map_or(Given::Wrong, |value| Given::Right(Marked { value, spot: spot.clone() }))
 }

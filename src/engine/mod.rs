@@ -17,6 +17,7 @@ mod receive;
 mod reload;
 pub mod status;
 pub mod story;
+mod track;
 mod words;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use story::What;
 use instance::Instance;
 use links::Links;
 use listen::Listening;
+use track::Tracks;
 
 use crate::model::{Config, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
@@ -45,6 +47,7 @@ pub use crate::vrrp::packet::Discard;
 pub struct Engine {
     config: Config,
     links: Links,
+    tracks: Tracks,
     listening: Listening,
     instances: Vec<Instance>,
     stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
@@ -71,6 +74,7 @@ struct Context<'a> {
     now: Now,
     config: &'a Config,
     links: &'a Links,
+    tracks: &'a Tracks,
 }
 
 impl Engine {
@@ -78,6 +82,7 @@ impl Engine {
     pub fn new(config: Config, now: Now) -> Self {
         let instances = config.instances.iter().map(|i| Instance::new(i.clone(), now)).collect();
         Self {
+            tracks: Tracks::new(&config.tracks, now),
             config,
             instances,
             links: Links::default(),
@@ -110,10 +115,16 @@ impl Engine {
             Input::Handover { request, instance, to } => {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
             }
-            Input::Probed { .. } | Input::Stirred { .. } => {}
+            Input::Probed { track, number, result } => {
+                if self.tracks.probed(now, &track, number, &result, &mut out) {
+                    self.each(now, &mut out, Instance::reconsider);
+                }
+            }
+            Input::Stirred { track } => self.tracks.stirred(&track),
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Reload { config } => self.reload(now, *config, &mut out),
             Input::Resumed { length } => {
+                self.tracks.resume(now.mono);
                 self.each(now, &mut out, |instance, context, out| {
                     instance.resume(context, length, out);
                 });
@@ -121,9 +132,14 @@ impl Engine {
             Input::Deadline => {
                 self.update_listening(now, &mut out);
                 self.each(now, &mut out, Instance::fire);
+                // After the advertisements: they can wait the least.
+                if self.tracks.fire(now, &mut out) {
+                    self.each(now, &mut out, Instance::reconsider);
+                }
             }
             Input::Stop => {
                 self.stopping = true;
+                self.tracks.stop(&mut out);
                 self.each(now, &mut out, Instance::stop);
             }
         }
@@ -134,7 +150,8 @@ impl Engine {
     /// The next point in time at which [`Input::Deadline`] is due; `None` while nothing is.
     pub fn next_deadline(&self) -> Option<Deadline> {
         let instances = self.instances.iter().filter_map(Instance::deadline);
-        let next = instances.chain(self.listening.deadline()).min_by_key(|(at, _)| *at);
+        let others = self.listening.deadline().into_iter().chain(self.tracks.deadline());
+        let next = instances.chain(others).min_by_key(|(at, _)| *at);
         next.map(|(at, why)| Deadline { at, why })
     }
 
@@ -143,6 +160,7 @@ impl Engine {
         Status {
             node: self.config.this_node.clone(),
             instances: self.instances.iter().map(|i| i.status(&self.config, now)).collect(),
+            tracks: self.tracks.status(now),
             stray_discards: self.stray_discards.clone(),
         }
     }
@@ -153,7 +171,8 @@ impl Engine {
         out: &mut Vec<Action>,
         mut call: impl FnMut(&mut Instance, &Context<'_>, &mut Vec<Action>),
     ) {
-        let context = Context { now, config: &self.config, links: &self.links };
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         for instance in &mut self.instances {
             call(instance, &context, out);
         }
@@ -196,7 +215,8 @@ impl Engine {
         packet: &Packet,
         out: &mut Vec<Action>,
     ) {
-        let context = Context { now, config: &self.config, links: &self.links };
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         let configs = self.instances.iter().map(Instance::config);
         match receive::address(interface, packet, configs) {
             Ok((place, datagram)) => {
@@ -232,7 +252,8 @@ impl Engine {
         to: Option<&NodeName>,
         out: &mut Vec<Action>,
     ) {
-        let context = Context { now, config: &self.config, links: &self.links };
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         let instance = self.instances.iter_mut().find(|i| i.config().name == *name);
         let outcome = instance.map_or_else(
             || {
@@ -251,7 +272,8 @@ impl Engine {
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.keep_what_moved(out);
         self.instances.retain(|instance| !instance.is_gone());
-        let context = Context { now, config: &self.config, links: &self.links };
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         if out.iter().any(changes_what_is_held) {
             let held: Vec<HeldRouter> =
                 self.instances.iter().filter_map(|i| i.held_router(&context)).collect();

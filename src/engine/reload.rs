@@ -24,7 +24,9 @@ impl Engine {
             return;
         }
         self.config = config;
-        let context = Context { now, config: &self.config, links: &self.links };
+        self.tracks.reload(&self.config.tracks, now, out);
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         let mut before = std::mem::take(&mut self.instances);
         for wanted in &context.config.instances {
             let same =

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Discard;
 use super::conflict::Conflict;
-use super::story::{Peer, StateName, Why};
-use crate::model::{InstanceName, InterfaceName, NodeName, Priority, VirtualAddress, Vrid};
+use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
+use crate::model::{
+    InstanceName, InterfaceName, NodeName, Priority, TrackName, VirtualAddress, Vrid,
+};
 use crate::time::{Span, Wall};
 
 /// What there is to know about this node.
@@ -18,6 +20,9 @@ pub struct Status {
     pub node: Option<NodeName>,
     /// The instances in the order of the configuration.
     pub instances: Vec<InstanceStatus>,
+    /// The checks in the order of the configuration.
+    #[serde(default)]
+    pub tracks: Vec<TrackStatus>,
     /// Frames that belong to no instance, by interface and reason.
     pub stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
 }
@@ -41,6 +46,10 @@ pub struct InstanceStatus {
     pub why: Why,
     /// The priority that it advertises or would advertise.
     pub priority: Priority,
+    /// Its own priority, before its checks lower it.
+    pub own_priority: Priority,
+    /// Why these two are not the same.
+    pub lowered: Option<Lowered>,
     /// The addresses that move.
     pub addresses: Vec<VirtualAddress>,
     /// Those that this node holds now.
@@ -53,6 +62,36 @@ pub struct InstanceStatus {
     pub conflicts: Vec<Conflict>,
     /// What was counted since the daemon started.
     pub counters: Counters,
+}
+
+/// What there is to know about one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackStatus {
+    /// Its name.
+    pub name: TrackName,
+    /// Its kind, as in the configuration.
+    pub kind: String,
+    /// Why it counts as failing; `None`: it passes.
+    pub failure: Option<TrackFailure>,
+    /// Since when.
+    pub since: Wall,
+    /// By how much it lowers the priority while it fails; `None`: its node is not eligible then.
+    pub cost: Option<u8>,
+    /// What the last look found.
+    pub last: Option<LastLook>,
+    /// How many looks in a row have ended like the last one.
+    pub in_a_row: u32,
+    /// For how long it counts as failing, if it does not change any more, because it is flapping.
+    pub held_for: Option<Span>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastLook {
+    /// Whether all was as it should be.
+    pub passed: bool,
+    /// What there is to say about it; may be empty.
+    pub text: String,
 }
 
 /// What an instance counts.
@@ -107,6 +146,7 @@ impl fmt::Display for Status {
         } else {
             lines.extend(self.instances.iter().map(ToString::to_string));
         }
+        lines.extend(self.tracks.iter().filter(|t| t.failure.is_some()).map(ToString::to_string));
         f.write_str(&lines.join("; "))
     }
 }
@@ -129,14 +169,21 @@ impl Status {
 impl InstanceStatus {
     /// Whether an operator would want to know.
     fn is_in_trouble(&self) -> bool {
-        self.state == StateName::Fault || self.leaving || !self.conflicts.is_empty()
+        self.state == StateName::Fault
+            || self.leaving
+            || self.lowered.is_some()
+            || !self.conflicts.is_empty()
     }
 }
 
 /// `web: active (priority 200) with 10.0.0.100/24 on eth0 since 14:03:07 UTC: nobody heard for 3.2 s`
 impl fmt::Display for InstanceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {} (priority {})", self.name, self.state, self.priority)?;
+        write!(f, "{}: {} (priority {}", self.name, self.state, self.priority)?;
+        if let Some(lowered) = &self.lowered {
+            write!(f, " instead of {}: {lowered}", self.own_priority)?;
+        }
+        f.write_str(")")?;
         if !self.held.is_empty() {
             f.write_str(" with ")?;
             for (place, address) in self.held.iter().enumerate() {
@@ -154,6 +201,21 @@ impl fmt::Display for InstanceStatus {
             f.write_str("; leaving, until another node has taken over")?;
         }
         self.conflicts.iter().try_for_each(|conflict| write!(f, "; conflict: {conflict}"))
+    }
+}
+
+/// `check postgres (postgres) fails: connection refused (since 14:03:07 UTC)`
+impl fmt::Display for TrackStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "check {} ({}) ", self.name, self.kind)?;
+        match &self.failure {
+            Some(failure) => failure.fmt(f)?,
+            None => f.write_str("passes")?,
+        }
+        if let Some(span) = self.held_for {
+            write!(f, " for another {span}")?;
+        }
+        write!(f, " (since {})", TimeOfDay(self.since))
     }
 }
 

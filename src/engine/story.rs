@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::conflict::Conflict;
 use super::handover::HandoverAnswer;
 use super::words::SystemError;
-pub use super::words::{Peer, StateName};
-use crate::model::{InstanceName, InterfaceName, VirtualAddress};
+pub use super::words::{Lowered, Peer, StateName, TrackFailure};
+use crate::model::{InstanceName, InterfaceName, Priority, TrackName, VirtualAddress};
 use crate::time::Span;
 
 /// Something worth telling.
@@ -51,6 +51,8 @@ pub enum Fault {
     CannotInstall(VirtualAddress, InterfaceName, SystemError),
     /// Advertisements could not be sent, several times running.
     CannotSend(InterfaceName, SystemError),
+    /// A check without a cost does not pass.
+    TrackFailing(TrackName, TrackFailure),
 }
 
 impl fmt::Display for Fault {
@@ -72,6 +74,7 @@ impl fmt::Display for Fault {
             Self::CannotSend(name, error) => {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)
             }
+            Self::TrackFailing(track, failure) => write!(f, "check {track} {failure}"),
         }
     }
 }
@@ -188,6 +191,19 @@ pub enum What {
     Reconfigured(Vec<String>),
     /// A handover came to nothing.
     HandoverFailed(HandoverAnswer),
+    /// The checks make another priority of its own.
+    Reprioritized {
+        /// What it was.
+        from: Priority,
+        /// What it is now.
+        to: Priority,
+        /// Why that is not its own; `None`: it is.
+        why: Option<Lowered>,
+    },
+    /// A check passes (again), and what it found.
+    TrackPasses(TrackName, String),
+    /// A check fails, or is not believed any more.
+    TrackFails(TrackName, TrackFailure),
     /// The file for `vipd release` could not be written.
     WriteDownFailed(SystemError),
     /// Other stations' claims to the addresses cannot be noticed.
@@ -198,6 +214,11 @@ impl Event {
     /// How loudly to tell it.
     pub fn severity(&self) -> Severity {
         match &self.what {
+            // At each start: the checks have yet to look.
+            What::Changed {
+                why: Why::Fault(Fault::TrackFailing(_, TrackFailure::Untried)),
+                ..
+            } => Severity::Info,
             What::Changed { to: StateName::Fault, .. }
             | What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => {
                 Severity::Warning
@@ -205,7 +226,9 @@ impl Event {
             What::Changed { .. }
             | What::Following(..)
             | What::Leaving(_)
-            | What::Reconfigured(_) => Severity::Info,
+            | What::Reconfigured(_)
+            | What::Reprioritized { why: None, .. }
+            | What::TrackPasses(..) => Severity::Info,
             _ => Severity::Warning,
         }
     }
@@ -251,6 +274,17 @@ impl fmt::Display for Event {
             ),
             What::Reconfigured(keys) => write!(f, "another {} from now on", keys.join(", ")),
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
+            What::Reprioritized { from, to, why: None } => {
+                write!(f, "priority {from} -> {to}: its checks pass")
+            }
+            What::Reprioritized { from, to, why: Some(why) } => {
+                write!(f, "priority {from} -> {to}: {why}")
+            }
+            What::TrackPasses(track, detail) if detail.is_empty() => {
+                write!(f, "check {track} passes")
+            }
+            What::TrackPasses(track, detail) => write!(f, "check {track} passes: {detail}"),
+            What::TrackFails(track, failure) => write!(f, "check {track} {failure}"),
             What::WriteDownFailed(error) => write!(
                 f,
                 "what this node holds could not be written down: {}; if the daemon is killed now, \

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Config, NodeName};
+use crate::model::{Config, NodeName, TrackName};
+use crate::time::Span;
 
 /// The states of an instance as people see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,6 +54,64 @@ impl fmt::Display for Peer {
         match &self.name {
             Some(name) => write!(f, "{name} ({})", self.address),
             None => self.address.fmt(f),
+        }
+    }
+}
+
+/// Why a check counts as failing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackFailure {
+    /// It has not passed often enough since the daemon started or the configuration got it.
+    Untried,
+    /// This is what it found, when it began to fail.
+    Failed(String),
+    /// It has changed too often.
+    Flapping {
+        /// So many times.
+        changes: u8,
+        /// Within this time.
+        within: Span,
+    },
+}
+
+/// To follow the name of the check.
+impl fmt::Display for TrackFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untried => f.write_str("has not passed yet"),
+            Self::Failed(reason) => write!(f, "fails: {reason}"),
+            Self::Flapping { changes, within } => {
+                write!(
+                    f,
+                    "is flapping, with {changes} changes within {within}: it counts as failing"
+                )
+            }
+        }
+    }
+}
+
+/// Why an instance takes part with another priority than its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lowered {
+    /// These checks fail, and this is what each costs.
+    Costs(Vec<(TrackName, u8)>),
+    /// This check fails, and the addresses are to be kept where no healthy router is active.
+    LastResort(TrackName, TrackFailure),
+}
+
+impl fmt::Display for Lowered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Costs(costs) => {
+                for (place, (track, cost)) in costs.iter().enumerate() {
+                    let comma = if place > 0 { ", " } else { "" };
+                    write!(f, "{comma}check {track} fails and costs {cost}")?;
+                }
+                Ok(())
+            }
+            Self::LastResort(track, failure) => write!(f, "a last resort, check {track} {failure}"),
         }
     }
 }

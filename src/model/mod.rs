@@ -92,6 +92,9 @@ impl Priority {
     /// all the same has one from 1 to this. Where [`IfAllFail::Keep`] holds, no healthy node has.
     pub const LAST_RESORT: Self = Self(25);
 
+    /// The lowest priority of a healthy node where [`IfAllFail::Keep`] holds.
+    pub const LOWEST_HEALTHY: Self = Self(Self::LAST_RESORT.0 + 1);
+
     /// The number as it is on the wire.
     pub const fn get(self) -> u8 {
         self.0

@@ -4,5 +4,6 @@ pub mod frame;
 mod outcome;
 pub mod packet;
 pub mod router;
+mod settings;
 mod state;
 pub mod timing;

@@ -8,9 +8,10 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 pub use super::outcome::{Departure, Heard, Outcome, Takeover};
+pub use super::settings::Settings;
 pub use super::state::{Active, ActiveRouter, Backup, Leaving, State};
 use super::timing::{active_down_interval, compare_actives, skew_time};
-use crate::model::{InstanceConfig, Interval, Preempt, Priority, Version};
+use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
 
 /// The farewell is said again after this part of an interval: soon enough to come before the
@@ -20,33 +21,6 @@ const FAREWELL_DISTANCE: u64 = 16;
 /// How long a takeover may take at the least, once a backup has decided on it: the machine may be
 /// busy, however short the interval is.
 const TAKEOVER_TIME: Span = Span::from_millis(100);
-
-/// What the election depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Which standard's times apply.
-    pub version: Version,
-    /// Ours.
-    pub priority: Priority,
-    /// How often we advertise.
-    pub interval: Interval,
-    /// The longest interval that we learn from an active router.
-    pub maximum_interval: Interval,
-    /// Whether we take over from a live active router of lower priority.
-    pub preempt: Preempt,
-}
-
-impl From<&InstanceConfig> for Settings {
-    fn from(config: &InstanceConfig) -> Self {
-        Self {
-            version: config.version,
-            priority: config.priority,
-            interval: config.advertisement_interval,
-            maximum_interval: config.maximum_interval,
-            preempt: config.preempt,
-        }
-    }
-}
 
 /// One virtual router.
 #[derive(Clone, Debug)]
@@ -105,6 +79,25 @@ impl Router {
                     .active
                     .filter(|active| active.priority < settings.priority.get())
                     .map(|_| backup.lower_since.unwrap_or(now));
+                false
+            }
+        }
+    }
+
+    /// Another priority, because of a check. Unlike [`Router::reconfigure`] it does not listen anew:
+    /// a check that comes and goes must not put a takeover off again and again. Returns whether an
+    /// advertisement is due.
+    pub fn set_priority(&mut self, now: Mono, priority: Priority) -> bool {
+        let old = std::mem::replace(&mut self.settings.priority, priority);
+        let settings = self.settings;
+        match &mut self.state {
+            State::Initialize | State::Leaving(_) => false,
+            State::Active(active) => {
+                active.next_advertisement = now + settings.interval.span();
+                old != priority
+            }
+            State::Backup(backup) => {
+                backup.set_priority(now, &settings, old);
                 false
             }
         }
@@ -194,6 +187,10 @@ impl Router {
             return;
         }
         backup.remember(arrived, heard);
+        let is_best = backup.active.is_some_and(|active| active.source == heard.source);
+        if is_best && settings.relieve(heard.priority) {
+            return backup.relieve(now, &settings);
+        }
         let lower = heard.priority < settings.priority.get();
         let preempt = if backup.handed_over { Preempt::Never } else { settings.preempt };
         if !lower {
@@ -405,8 +402,8 @@ impl Router {
             None => Takeover::Silence(None, now.since(backup.since)),
             Some(active) if active.stopping => Takeover::Stopped(active.source),
             Some(active)
-                if preempts
-                    && active.priority < self.settings.priority.get()
+                if (preempts && active.priority < self.settings.priority.get()
+                    || self.settings.relieve(active.priority))
                     && !active.is_gone(now) =>
             {
                 Takeover::Preempt(Heard {

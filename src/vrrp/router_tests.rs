@@ -1,6 +1,7 @@
 //! Every row of RFC 9568 section 6.4, and what we do beyond it.
 
 use super::*;
+use crate::model::{IfAllFail, Version};
 
 const INTERVAL: Interval = Interval::ONE_SECOND;
 
@@ -19,6 +20,7 @@ fn settings(priority: u8, preempt: Preempt) -> Settings {
         interval: INTERVAL,
         maximum_interval: Interval::try_from(1_000).unwrap(),
         preempt,
+        if_all_fail: IfAllFail::Release,
     }
 }
 

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Departure, Heard};
-use super::timing::compare_actives;
-use crate::model::Interval;
+use super::settings::Settings;
+use super::timing::{active_down_interval, compare_actives, skew_time};
+use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
 
 /// The active router as a backup knows it.
@@ -112,5 +113,42 @@ impl Backup {
                 stopping: false,
             });
         }
+    }
+
+    fn interval(&self, settings: &Settings) -> Interval {
+        let learnt = self.active.map_or(settings.interval, |active| active.interval);
+        learnt.min(settings.maximum_interval)
+    }
+
+    /// The active router is there as a last resort: this one takes over as after a farewell, so
+    /// that the best of the healthy ones does.
+    pub(super) fn relieve(&mut self, now: Mono, settings: &Settings) {
+        let skew = skew_time(settings.version, settings.priority, self.interval(settings));
+        self.lower_since.get_or_insert(now);
+        self.active_down = self.active_down.min(now + skew);
+    }
+
+    /// The priority was `old` and is now what the settings say.
+    pub(super) fn set_priority(&mut self, now: Mono, settings: &Settings, old: Priority) {
+        let (version, priority) = (settings.version, settings.priority);
+        let interval = self.interval(settings);
+        // The same silence, and another skew time.
+        let shifted = self.active_down - skew_time(version, old, interval)
+            + skew_time(version, priority, interval);
+        let Some(active) = self.active.filter(|active| !active.stopping) else {
+            self.active_down = shifted;
+            return;
+        };
+        let lower = active.priority < priority.get();
+        self.lower_since = lower.then(|| self.lower_since.unwrap_or(now));
+        if settings.relieve(active.priority) {
+            return self.relieve(now, settings);
+        }
+        let runs_on = lower && settings.preempt == Preempt::Always && !self.handed_over;
+        self.active_down = if runs_on {
+            shifted
+        } else {
+            active.heard + active_down_interval(version, priority, interval)
+        };
     }
 }

@@ -13,6 +13,7 @@ mod departure;
 mod guard;
 mod node;
 mod reload;
+mod tracks;
 
 use std::net::IpAddr;
 

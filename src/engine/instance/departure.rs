@@ -108,7 +108,7 @@ impl Instance {
         self.let_go(out);
         self.advertise(context, 0, out);
         let peer = Peer::new(context.config, heard.source);
-        let why = if heard.priority > self.config.priority.get() {
+        let why = if heard.priority > self.router.priority().get() {
             Why::HigherPriority(peer, heard.priority)
         } else {
             Why::HigherAddress(peer)

@@ -1,4 +1,4 @@
-//! Whether an instance can take part: its interfaces, and what the system lets it do.
+//! Whether an instance can take part: its interfaces, what the system lets it do, its checks.
 
 use super::super::LinkAddress;
 use super::super::event::Action;
@@ -32,6 +32,7 @@ impl Instance {
         if self.is_stopped() || !known() {
             return;
         }
+        self.set_priority(context, out);
         let fault = self.believed_fault(context);
         match (&self.condition, fault) {
             (Condition::Running, None) | (Condition::Stopped, _) => {}
@@ -128,6 +129,8 @@ impl Instance {
         }
         let fault = self.interfaces().find_map(|name| context.links.fault(name));
         let no_source = || Fault::NoSourceAddress(self.config.interface.clone());
-        fault.or_else(|| self.source(context).is_none().then(no_source))
+        fault
+            .or_else(|| self.source(context).is_none().then(no_source))
+            .or_else(|| self.judge(context).fault)
     }
 }

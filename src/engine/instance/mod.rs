@@ -1,11 +1,12 @@
 //! One instance: a virtual router, its addresses, and what people are told about it.
 //!
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
-//! part, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
+//! part, in `health` what its checks make of it, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
 //! how its configuration changes under it, in `refusal` what the system did not do.
 
 mod departure;
 mod fitness;
+mod health;
 mod hear;
 mod reconfigure;
 mod refusal;
@@ -18,7 +19,7 @@ use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, Farewell, HeldRouter, SystemError};
 use super::lease::{Holding, Terms};
 use super::status::{Counters, InstanceStatus};
-use super::story::{Event, Fault, Peer, StateName, What, Why};
+use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use crate::model::{
     ChecksumStyle, Config, Family, InstanceConfig, InterfaceName, Version, VirtualAddress,
 };
@@ -36,6 +37,8 @@ pub(super) struct Instance {
     config: InstanceConfig,
     router: Router,
     condition: Condition,
+    /// Why it takes part with another priority than its own.
+    lowered: Option<Lowered>,
     /// What the system has refused, and until when that keeps the instance from taking part.
     refused: Option<(Fault, Mono)>,
     blip: Blip,
@@ -78,6 +81,7 @@ impl Instance {
             router: Router::new((&config).into()),
             config,
             condition: Condition::Starting,
+            lowered: None,
             refused: None,
             blip: Blip::default(),
             since: now.wall,
@@ -130,7 +134,7 @@ impl Instance {
 
     /// Carries out what the state machine has decided.
     fn follow(&mut self, context: &Context<'_>, outcome: Outcome, out: &mut Vec<Action>) {
-        let priority = self.config.priority.get();
+        let priority = self.router.priority().get();
         match outcome {
             Outcome::Nothing => {}
             Outcome::Advertise => self.advertise(context, priority, out),
@@ -166,7 +170,7 @@ impl Instance {
         how: Takeover,
         out: &mut Vec<Action>,
     ) {
-        let priority = self.config.priority.get();
+        let priority = self.router.priority().get();
         let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
         if !others_answer {
             self.advertise(context, priority, out);
@@ -401,7 +405,9 @@ impl Instance {
             leaving: matches!(self.router.state(), State::Leaving(_)),
             since: self.since,
             why: self.why.clone(),
-            priority: self.config.priority,
+            priority: self.router.priority(),
+            own_priority: self.config.priority,
+            lowered: self.lowered.clone(),
             addresses: self.config.addresses.clone(),
             held: self.holding.held().map(|(_, address)| address.clone()).collect(),
             active: self.active_router().map(|address| Peer::new(config, address)),

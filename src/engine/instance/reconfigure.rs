@@ -28,7 +28,7 @@ impl Instance {
         if old.announce_refresh != config.announce_refresh {
             self.announcer.refresh_after(now, config.announce_refresh);
         }
-        let advertise = self.router.reconfigure(now, config.into());
+        let advertise = self.router.reconfigure(now, self.settings(context));
         if self.router.holds() && self.moves_addresses() {
             let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
             self.holding.change(now, addresses, out);
@@ -75,6 +75,8 @@ fn differences(old: &InstanceConfig, new: &InstanceConfig) -> Vec<String> {
         ("lease", old.lease != new.lease),
         ("announce_refresh", old.announce_refresh != new.announce_refresh),
         ("checksum", old.checksum != new.checksum),
+        ("track", old.tracks != new.tracks),
+        ("if_all_fail", old.if_all_fail != new.if_all_fail),
     ];
     differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }
