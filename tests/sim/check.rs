@@ -1,8 +1,9 @@
 //! What a group owes its clients, whatever happened to it: the reference model.
 
-use vipd::model::{Preempt, Priority, Version};
+use vipd::model::{Preempt, Version};
 use vipd::time::{Mono, Span};
 
+use crate::health::Standing;
 use crate::schedule::{Fault, Group, Schedule};
 use crate::world::{GRANULARITY, World};
 
@@ -127,26 +128,36 @@ fn convergence_bound(group: &Group, fault: Span) -> Span {
         + (longest_active_down(group).times(3) + departure).max(lease)
         + preemption
         + fault
+        + group.verdict_bound()
         + Span::from_millis(40)
 }
 
 /// Exactly one node holds the address, and it is a rightful one.
 fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String> {
-    let running = |node: usize| world.nodes[node].engine.is_some();
     let nodes = || 0..group.priorities.len();
     let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds).collect();
+    // What checks find is not mended: the model knows who may have the address.
+    let best = nodes().map(|node| world.standing(node)).max().unwrap_or(Standing::Out);
+    if let (Standing::Out, []) = (best, &holders[..]) {
+        return Ok(());
+    }
     let [holder] = holders[..] else {
-        return Err(format!("after everything was mended the address is held by {holders:?}"));
+        let standings: Vec<Standing> = nodes().map(|node| world.standing(node)).collect();
+        return Err(format!("in the end the address is held by {holders:?} of {standings:?}"));
     };
-    let highest: Option<Priority> =
-        nodes().filter(|n| running(*n)).map(|n| group.priorities[n]).max();
+    let standing = world.standing(holder);
     if let Some(node) = nodes().find(|node| world.nodes[*node].unanswered > 0) {
         return Err(format!("node{node} has not answered who asked for a handover"));
     }
     // Whoever has handed over does not preempt.
-    if group.preempt != Preempt::Never && !handed_over && Some(group.priorities[holder]) != highest
-    {
-        return Err(format!("node{holder} holds the address, but a higher priority is there"));
+    let same_kind = std::mem::discriminant(&standing) == std::mem::discriminant(&best);
+    let must_be_best = group.preempt != Preempt::Never && !handed_over;
+    if standing.priority() != best.priority() && (must_be_best || !same_kind) {
+        return Err(format!("node{holder} has the address as {standing:?}, not the {best:?} one"));
+    }
+    let advertised = world.advertised(holder);
+    if advertised != standing.priority() {
+        return Err(format!("node{holder} has priority {advertised:?} as {standing:?}"));
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use vipd::engine::{Link, LinkAddress};
 use vipd::model::{
-    ChecksumStyle, Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
-    Node, NodeName, Scope, Version, VirtualAddress, Vrid,
+    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Node,
+    NodeName, Scope, Version, VirtualAddress, Vrid,
 };
 
 use crate::schedule::Group;
@@ -57,15 +57,16 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         lease: group.lease,
         announce_refresh: Span::from_secs(60),
         checksum: ChecksumStyle::Auto,
-        tracks: Vec::new(),
-        if_all_fail: IfAllFail::Release,
+        tracks: group.tracks.iter().map(|track| track.name.clone()).collect(),
+        if_all_fail: group.if_all_fail,
     };
     let node_of = |n| Node { name: node_name(n), address: node_address(n) };
     Config {
         this_node: Some(node_name(node)),
         nodes: (0..group.priorities.len()).map(node_of).collect(),
+        tracks: group.tracks.clone(),
         instances: vec![instance],
-        ..Config::default()
+        sync_groups: Vec::new(),
     }
 }
 

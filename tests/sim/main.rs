@@ -19,6 +19,7 @@
 
 mod check;
 mod group;
+mod health;
 mod schedule;
 mod world;
 

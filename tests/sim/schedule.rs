@@ -1,8 +1,10 @@
 //! What happens to a group, drawn from a seed.
 
 use fastrand::Rng;
-use vipd::model::{Interval, Preempt, Priority, Version};
+use vipd::model::{IfAllFail, Interval, Preempt, Priority, TrackConfig, Version};
 use vipd::time::Span;
+
+use crate::health::{self, Truth};
 
 /// One group and everything that goes wrong with it.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct Group {
     pub(crate) lease: Option<Span>,
     /// How long a frame is under way at the most.
     pub(crate) delay: Span,
+    pub(crate) tracks: Vec<TrackConfig>,
+    pub(crate) if_all_fail: IfAllFail,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +105,12 @@ pub(crate) enum Fault {
         node: usize,
         count: u8,
     },
+    /// The subject of a check changes.
+    Turn {
+        node: usize,
+        track: usize,
+        truth: Truth,
+    },
     /// The interface goes and comes back with another index.
     Recreate {
         node: usize,
@@ -124,15 +134,20 @@ impl Schedule {
         Self { seed, group, faults }
     }
 
-    /// Only what an operator plans: stops, starts and handovers, each after the one before has come
+    /// Only what need not leave a gap: stops, starts and handovers, and checks that make a node
+    /// worse without taking it out, each after the one before has come
     /// to rest, on a segment that loses nothing; and never the last node.
     pub(crate) fn planned(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut group = Group::draw(&mut rng);
         group.hold_down = Span::ZERO;
+        if group.if_all_fail == IfAllFail::Release {
+            // A node that must not have the address leaves a gap on purpose.
+            group.tracks.retain(|track| track.cost.is_some());
+        }
         // No switch lets a frame overtake another one that was sent a sixteenth of an interval later.
         group.delay = group.delay.min(group.interval.span().divided_by(100));
-        let rest = group.interval.span().times(8) + Span::from_secs(4);
+        let rest = group.interval.span().times(8) + Span::from_secs(4) + group.verdict_bound();
         let rest = match group.preempt {
             Preempt::After(delay) => rest + delay,
             Preempt::Never | Preempt::Always => rest,
@@ -144,7 +159,12 @@ impl Schedule {
             at = at + rest + Span::from_micros(rng.u64(..2_000_000));
             let node = rng.usize(..running.len());
             let others = (0..running.len()).any(|other| other != node && running[other]);
+            let turns = !group.tracks.is_empty() && rng.bool();
             let fault = match (running[node], others, rng.bool()) {
+                _ if turns => {
+                    let track = rng.usize(..group.tracks.len());
+                    Fault::Turn { node, track, truth: Truth::draw(&mut rng) }
+                }
                 (false, ..) => Fault::Start { node },
                 (true, true, true) => Fault::Stop { node },
                 _ => Fault::HandOver { node },
@@ -169,10 +189,14 @@ impl Group {
         };
         let interval = Interval::try_from(centiseconds).expect("valid");
         let nodes = rng.usize(2..=5);
+        let tracks = health::draw(rng);
+        let if_all_fail = rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty");
         let mut priorities = Vec::new();
         for _ in 0..nodes {
             // Few different numbers, so that equal priorities are common.
             let number = rng.choice([1, 50, 100, 100, 150, 200, 254]).expect("not empty");
+            // The lowest are kept for last resorts.
+            let number = if if_all_fail == IfAllFail::Keep { number.max(30) } else { number };
             priorities.push(Priority::try_from(number).expect("valid"));
         }
         let preempt = match rng.u8(..4) {
@@ -190,7 +214,17 @@ impl Group {
             1 => Some(Span::from_secs(rng.u64(1..8))),
             _ => Some(Span::from_secs(default.max(1))),
         };
-        Self { priorities, version, interval, preempt, hold_down, lease, delay }
+        Self {
+            priorities,
+            version,
+            interval,
+            preempt,
+            hold_down,
+            lease,
+            delay,
+            tracks,
+            if_all_fail,
+        }
     }
 }
 
@@ -198,6 +232,10 @@ impl Fault {
     fn draw(rng: &mut Rng, group: &Group) -> Self {
         let node = rng.usize(..group.priorities.len());
         let interval = group.interval.span();
+        if !group.tracks.is_empty() && rng.u8(..3) == 0 {
+            let track = rng.usize(..group.tracks.len());
+            return Self::Turn { node, track, truth: Truth::draw(rng) };
+        }
         match rng.u8(..43) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },

@@ -10,6 +10,7 @@ use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
 use vipd::time::{Mono, Now, Span, Wall};
 
 use crate::group::{VIRTUAL_ADDRESS, config, instance_name, interface, link};
+use crate::health::Truth;
 use crate::schedule::{Fault, Group};
 
 /// Real daemons wake up a little late.
@@ -29,14 +30,14 @@ pub(crate) struct World {
     pub(crate) violation: Option<String>,
     pub(crate) loss: u8,
     pub(crate) partition: Option<u8>,
-    group: Group,
-    rng: Rng,
+    pub(crate) group: Group,
+    pub(crate) rng: Rng,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
     happenings: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Happening {
+pub(crate) enum Happening {
     Arrive {
         node: usize,
         packet: Vec<u8>,
@@ -51,6 +52,13 @@ enum Happening {
     },
     Appear {
         node: usize,
+    },
+    /// What a look found.
+    Answer {
+        node: usize,
+        life: u64,
+        track: usize,
+        number: u64,
     },
     /// The kernel removes the address, if it was not renewed since.
     Expire {
@@ -90,6 +98,12 @@ pub(crate) struct Node {
     sleep: u64,
     /// The interface that its netlink socket has told it about: names in actions mean this one.
     told_index: Option<u32>,
+    /// How often its daemon has started.
+    pub(crate) life: u64,
+    /// What is true of the subject of each check.
+    pub(crate) truths: Vec<Truth>,
+    /// The look that is under way, of each check.
+    pub(crate) looks: Vec<Option<u64>>,
 }
 
 #[derive(Clone, Copy)]
@@ -101,7 +115,7 @@ struct Boot {
 impl World {
     pub(crate) fn new(group: &Group, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
-        let nodes = (0..group.priorities.len()).map(|_| Node::new(&mut rng)).collect();
+        let nodes = (0..group.priorities.len()).map(|_| Node::new(&mut rng, group)).collect();
         let mut world = Self {
             now: Mono(0),
             nodes,
@@ -141,6 +155,9 @@ impl World {
                     }
                 }
                 Happening::Appear { node } => self.appear(node),
+                Happening::Answer { node, life, track, number } => {
+                    self.answer(node, life, track, number);
+                }
                 Happening::Expire { node, lease } => self.expire(node, lease),
             }
             look(self);
@@ -175,6 +192,7 @@ impl World {
             Fault::Delete { node } => self.delete(node),
             Fault::RefuseAddresses { node, count } => self.nodes[node].refusals = count,
             Fault::Recreate { node } => self.recreate(node),
+            Fault::Turn { node, track, truth } => self.turn(node, track, truth),
         }
     }
 
@@ -220,7 +238,7 @@ impl World {
         status.is_some_and(|status| status.instances.iter().any(|instance| instance.leaving))
     }
 
-    fn schedule(&mut self, at: Mono, happening: Happening) {
+    pub(crate) fn schedule(&mut self, at: Mono, happening: Happening) {
         self.happenings += 1;
         self.queue.push(Reverse((at, self.happenings, happening)));
     }
@@ -231,7 +249,7 @@ impl World {
         self.story.push(format!("{ms:10.3} ms  {who:6} {what}"));
     }
 
-    fn local(&self, node: usize) -> Now {
+    pub(crate) fn local(&self, node: usize) -> Now {
         let node = &self.nodes[node];
         let mono = Mono(0) + node.booted.uptime + self.now.since(node.booted.at);
         Now { mono, wall: Wall(node.wall.saturating_add(self.now.0)) }
@@ -250,6 +268,8 @@ impl World {
         self.release(node);
         let engine = Engine::new(config(&self.group, node), self.local(node));
         self.nodes[node].engine = Some(engine);
+        self.nodes[node].life += 1;
+        self.nodes[node].looks.fill(None);
         self.nodes[node].paused_until = None;
         self.nodes[node].idle_since = None;
         self.nodes[node].stopping = false;
@@ -449,7 +469,7 @@ impl World {
     }
 
     /// Hands an input to a node's engine and carries out what it wants.
-    fn input(&mut self, node: usize, input: Input) {
+    pub(crate) fn input(&mut self, node: usize, input: Input) {
         if self.nodes[node].paused_until.is_some() {
             self.nodes[node].pending.push_back(input);
             return;
@@ -526,11 +546,9 @@ impl World {
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
             Action::Answer { .. } => self.nodes[node].unanswered -= 1,
             Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
-            Action::RemoveAddress { .. }
-            | Action::Announce { .. }
-            | Action::Watch { .. }
-            | Action::Probe { .. }
-            | Action::CancelProbe { .. } => {}
+            Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
+            Action::Probe { .. } => self.look(node, action),
+            Action::CancelProbe { track, number } => self.look_away(node, track, *number),
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;
@@ -567,7 +585,7 @@ impl World {
 }
 
 impl Node {
-    fn new(rng: &mut Rng) -> Self {
+    fn new(rng: &mut Rng, group: &Group) -> Self {
         // Some have just booted, some run for long.
         let uptime = Span::from_secs(rng.u64(10..1_000));
         Self {
@@ -592,6 +610,9 @@ impl Node {
             listening: false,
             sleep: 0,
             told_index: None,
+            life: 0,
+            truths: vec![Truth::Well; group.tracks.len()],
+            looks: vec![None; group.tracks.len()],
         }
     }
 }
