@@ -99,6 +99,7 @@ fn alike(members: &[(Spot, &Draft<'_>)], problems: &mut Problems<'_>) {
 fn difference(first: &InstanceConfig, other: &InstanceConfig) -> Option<&'static str> {
     let differ = [
         ("priority", first.priority != other.priority),
+        ("advertisement_interval", first.advertisement_interval != other.advertisement_interval),
         ("preempt", first.preempt != other.preempt),
         ("if_all_fail", first.if_all_fail != other.if_all_fail),
     ];

@@ -8,6 +8,7 @@
 mod announce;
 pub mod conflict;
 pub mod event;
+mod group;
 mod handover;
 mod instance;
 mod lease;
@@ -101,6 +102,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Action> {
         let mut out = Vec::new();
         self.instances.iter_mut().for_each(|instance| instance.wake(now.mono));
+        let active_before = self.active_members();
         match input {
             Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
             Input::Received { interface, arrived, packet } => {
@@ -131,7 +133,7 @@ impl Engine {
             }
             Input::Deadline => {
                 self.update_listening(now, &mut out);
-                self.each(now, &mut out, Instance::fire);
+                self.fire(now, &mut out);
                 // After the advertisements: they can wait the least.
                 if self.tracks.fire(now, &mut out) {
                     self.each(now, &mut out, Instance::reconsider);
@@ -143,6 +145,7 @@ impl Engine {
                 self.each(now, &mut out, Instance::stop);
             }
         }
+        self.align(now, &active_before, &mut out);
         self.settle(now, &mut out);
         out
     }
@@ -262,8 +265,11 @@ impl Engine {
             },
             |instance| instance.hand_over(&context, request, to, out),
         );
-        if let Err(refusal) = outcome {
-            out.push(Action::Answer { request, answer: HandoverAnswer::Refused(refusal) });
+        match outcome {
+            Ok(()) => self.lead_departure(now, name, out),
+            Err(refusal) => {
+                out.push(Action::Answer { request, answer: HandoverAnswer::Refused(refusal) });
+            }
         }
     }
 

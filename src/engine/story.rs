@@ -8,7 +8,7 @@ use super::conflict::Conflict;
 use super::handover::HandoverAnswer;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
-use crate::model::{InstanceName, InterfaceName, Priority, TrackName, VirtualAddress};
+use crate::model::{GroupName, InstanceName, InterfaceName, Priority, TrackName, VirtualAddress};
 use crate::time::Span;
 
 /// Something worth telling.
@@ -53,6 +53,8 @@ pub enum Fault {
     CannotSend(InterfaceName, SystemError),
     /// A check without a cost does not pass.
     TrackFailing(TrackName, TrackFailure),
+    /// This member of its sync group cannot take part.
+    GroupMember(GroupName, InstanceName),
 }
 
 impl fmt::Display for Fault {
@@ -75,6 +77,9 @@ impl fmt::Display for Fault {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)
             }
             Self::TrackFailing(track, failure) => write!(f, "check {track} {failure}"),
+            Self::GroupMember(group, member) => {
+                write!(f, "{member}, of the same sync group {group}, cannot take part")
+            }
         }
     }
 }
@@ -112,6 +117,9 @@ pub enum Why {
     Overslept(Span, Peer),
     /// The machine was suspended for this long.
     Suspended(Span),
+    /// This member of its sync group has let go of its addresses, or must leave them to another
+    /// router.
+    YieldingWith(InstanceName),
     /// The daemon stops.
     Stopping,
     /// The configuration has it no more.
@@ -146,6 +154,12 @@ impl fmt::Display for Why {
             ),
             Self::Suspended(span) => {
                 write!(f, "the machine was suspended for {span}: listening first")
+            }
+            Self::YieldingWith(member) => {
+                write!(
+                    f,
+                    "{member}, of the same sync group, leaves its addresses to another router"
+                )
             }
             Self::Stopping => f.write_str("the daemon stops"),
             Self::Retired => f.write_str("it is not in the configuration any more"),

@@ -27,12 +27,14 @@ const TAKEOVER_TIME: Span = Span::from_millis(100);
 pub struct Router {
     settings: Settings,
     state: State,
+    /// A backup claims nothing before: what the others of its sync group wait for.
+    claim_not_before: Mono,
 }
 
 impl Router {
     /// A router that does not take part yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, state: State::Initialize }
+        Self { settings, state: State::Initialize, claim_not_before: Mono(0) }
     }
 
     /// The *Startup* event (RFC 9568 section 6.4.1). Nothing is claimed before `hold_until`,
@@ -278,14 +280,7 @@ impl Router {
     /// listens anew. Returns whether it was active and must let go of the addresses.
     #[must_use = "a router that is backup must not answer for the addresses"]
     pub fn resume(&mut self, now: Mono) -> bool {
-        let listening = State::Backup(Backup {
-            active_down: now + self.active_down_interval(self.settings.interval),
-            active: None,
-            lower_since: None,
-            since: now,
-            hold_until: now,
-            handed_over: false,
-        });
+        let listening = self.listening(now);
         match &mut self.state {
             State::Backup(backup) => {
                 let handed_over = backup.handed_over;
@@ -309,6 +304,46 @@ impl Router {
         }
     }
 
+    /// Lets go and listens, because another member of its sync group has.
+    pub fn listen_anew(&mut self, now: Mono) {
+        self.state = self.listening(now);
+    }
+
+    fn listening(&self, now: Mono) -> State {
+        State::Backup(Backup {
+            active_down: now + self.active_down_interval(self.settings.interval),
+            active: None,
+            lower_since: None,
+            since: now,
+            hold_until: now,
+            handed_over: false,
+        })
+    }
+
+    /// Whether a backup may take over as soon as its sync group wants it: it hears no live active
+    /// router, or one that it preempts.
+    pub fn may_join(&self, now: Mono) -> bool {
+        let State::Backup(backup) = &self.state else { return false };
+        let preempts = self.settings.preempt != Preempt::Never && !backup.handed_over;
+        backup.active.is_none_or(|active| {
+            active.stopping
+                || active.is_gone(now)
+                || self.settings.relieve(active.priority)
+                || preempts && active.priority < self.settings.priority.get()
+        })
+    }
+
+    /// A backup takes over, because its sync group has.
+    pub fn join(&mut self, now: Mono) -> Outcome {
+        self.claim(now, now)
+    }
+
+    /// A backup claims nothing before this time, whatever its own timers say;
+    /// `Mono(u64::MAX)`: not at all.
+    pub fn claim_not_before(&mut self, at: Mono) {
+        self.claim_not_before = at;
+    }
+
     fn become_active(&mut self, now: Mono, why: Takeover) -> Outcome {
         self.state = State::Active(Active {
             next_advertisement: now + self.settings.interval.span(),
@@ -329,14 +364,28 @@ impl Router {
                 _ => Some((leaving.until, "departure")),
             },
             State::Backup(backup) => {
-                let (at, why) = self.claim_time(backup);
-                Some((at.max(backup.hold_until), why))
+                let (at, why) = self.own_claim(backup);
+                let group = self.claim_not_before;
+                let why = if group > at { "sync group" } else { why };
+                (group < Mono(u64::MAX)).then_some((at.max(group), why))
             }
         }
     }
 
-    /// When a backup claims the addresses, hold-down aside.
-    fn claim_time(&self, backup: &Backup) -> (Mono, &'static str) {
+    /// When a backup claims the addresses, its sync group aside.
+    pub fn claim_time(&self) -> Option<Mono> {
+        match &self.state {
+            State::Backup(backup) => Some(self.own_claim(backup).0),
+            _ => None,
+        }
+    }
+
+    fn own_claim(&self, backup: &Backup) -> (Mono, &'static str) {
+        let (at, why) = self.timer(backup);
+        (at.max(backup.hold_until), why)
+    }
+
+    fn timer(&self, backup: &Backup) -> (Mono, &'static str) {
         let down = (backup.active_down, "active-down");
         match (self.settings.preempt, backup.lower_since) {
             (Preempt::After(delay), Some(since))

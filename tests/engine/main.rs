@@ -10,6 +10,7 @@
 )]
 
 mod departure;
+mod groups;
 mod guard;
 mod node;
 mod reload;

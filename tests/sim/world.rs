@@ -618,7 +618,7 @@ impl Node {
 }
 
 /// An IPv4 packet as a raw socket hands it over.
-fn ipv4(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
+pub(crate) fn ipv4(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
     let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
         panic!("the simulated segment is IPv4")
     };

@@ -34,6 +34,10 @@ impl Instance {
         }
         self.set_priority(context, out);
         let fault = self.believed_fault(context);
+        // The checks are those of the whole group already.
+        self.has_own_fault =
+            fault.as_ref().is_some_and(|fault| !matches!(fault, Fault::TrackFailing(..)));
+        let fault = fault.or_else(|| self.group_fault.clone());
         match (&self.condition, fault) {
             (Condition::Running, None) | (Condition::Stopped, _) => {}
             (Condition::Fault(old), Some(new)) if *old == new => {}

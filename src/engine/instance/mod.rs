@@ -1,13 +1,14 @@
 //! One instance: a virtual router, its addresses, and what people are told about it.
 //!
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
-//! part, in `health` what its checks make of it, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
+//! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
 //! how its configuration changes under it, in `refusal` what the system did not do.
 
 mod departure;
 mod fitness;
 mod health;
 mod hear;
+mod member;
 mod reconfigure;
 mod refusal;
 
@@ -39,6 +40,10 @@ pub(super) struct Instance {
     condition: Condition,
     /// Why it takes part with another priority than its own.
     lowered: Option<Lowered>,
+    /// Whether something other than its sync group keeps it from taking part.
+    has_own_fault: bool,
+    /// Another member of its sync group cannot take part.
+    group_fault: Option<Fault>,
     /// What the system has refused, and until when that keeps the instance from taking part.
     refused: Option<(Fault, Mono)>,
     blip: Blip,
@@ -82,6 +87,8 @@ impl Instance {
             config,
             condition: Condition::Starting,
             lowered: None,
+            has_own_fault: false,
+            group_fault: None,
             refused: None,
             blip: Blip::default(),
             since: now.wall,

@@ -1,0 +1,92 @@
+//! An instance as a member of its sync group: what it is told by the others.
+
+use super::super::event::Action;
+use super::super::story::{Fault, StateName, What, Why};
+use super::{Condition, Context, Instance};
+use crate::model::InstanceName;
+use crate::time::Mono;
+use crate::vrrp::router::{Departure, Outcome, State};
+
+impl Instance {
+    /// Whether it takes part, and is neither active nor leaving.
+    pub(in super::super) fn is_backup(&self) -> bool {
+        self.condition == Condition::Running && matches!(self.router.state(), State::Backup(_))
+    }
+
+    /// Whether it is active and not leaving.
+    pub(in super::super) fn is_active(&self) -> bool {
+        matches!(self.router.state(), State::Active(_))
+    }
+
+    /// Whether it holds its addresses.
+    pub(in super::super) fn holds(&self) -> bool {
+        self.router.holds()
+    }
+
+    /// Whether something that is its own business keeps it from taking part.
+    pub(in super::super) fn has_own_fault(&self) -> bool {
+        self.has_own_fault
+    }
+
+    /// Another member cannot take part, or can again.
+    pub(in super::super) fn set_group_fault(
+        &mut self,
+        context: &Context<'_>,
+        fault: Option<Fault>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.group_fault != fault {
+            self.group_fault = fault;
+            self.reconsider(context, out);
+        }
+    }
+
+    /// When it would claim its addresses alone; `None`: not as it is now.
+    pub(in super::super) fn claim_time(&self) -> Option<Mono> {
+        self.is_backup().then(|| self.router.claim_time()).flatten()
+    }
+
+    /// It claims its addresses no sooner than this.
+    pub(in super::super) fn claim_not_before(&mut self, at: Mono) {
+        self.router.claim_not_before(at);
+    }
+
+    /// Whether the others being active is reason enough for this one.
+    pub(in super::super) fn may_join(&self, context: &Context<'_>) -> bool {
+        self.router.may_join(context.now.mono)
+    }
+
+    /// The other members are active: it is, too.
+    pub(in super::super) fn join(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let outcome = self.router.join(context.now.mono);
+        self.follow(context, outcome, out);
+    }
+
+    /// Another member has let go of its addresses, or must not take them.
+    pub(in super::super) fn yield_with(
+        &mut self,
+        context: &Context<'_>,
+        first: &InstanceName,
+        out: &mut Vec<Action>,
+    ) {
+        self.router.listen_anew(context.now.mono);
+        self.let_go(out);
+        self.advertise(context, 0, out);
+        self.changed(context, StateName::Active, Why::YieldingWith(first.clone()), out);
+    }
+
+    /// Another member is handed over.
+    pub(in super::super) fn hand_over_with_group(
+        &mut self,
+        context: &Context<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        if self.is_active() {
+            let outcome = self.router.leave(context.now.mono, Departure::Handover);
+            self.follow(context, outcome, out);
+            if outcome != Outcome::Nothing {
+                self.report(What::Leaving(Why::HandingOver), out);
+            }
+        }
+    }
+}

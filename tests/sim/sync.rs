@@ -1,0 +1,466 @@
+//! Sync groups on two segments: nodes whose two instances have one election, on virtual time. The
+//! kernel always does what it is asked to, so that whatever goes wrong is the engine's doing.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use fastrand::Rng;
+use vipd::engine::story::{StateName, What};
+use vipd::engine::{Action, Engine, Event, Input, Link, LinkAddress, Packet, ProbeResult};
+use vipd::model::{
+    Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Node as Listed,
+    Preempt, SyncGroup, Version, VirtualAddress,
+};
+use vipd::time::{Mono, Now, Span, Wall};
+
+use crate::group;
+use crate::health;
+use crate::schedule::Group;
+use crate::world::ipv4;
+
+/// The instances and their segments.
+const SEGMENTS: [&str; 2] = ["wan", "lan"];
+const DELAY: Span = Span::from_micros(300);
+
+/// What happens to the nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    PowerOff(usize),
+    Stop(usize),
+    Start(usize),
+    Link(usize, usize, bool),
+    /// On one segment the nodes whose bit is set hear only each other; `None`: it is whole.
+    Partition(usize, Option<u8>),
+    HandOver(usize, usize),
+    /// What the check of the second instance looks at is well, or not.
+    Turn(usize, bool),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    seed: u64,
+    group: Group,
+    pub(crate) faults: Vec<(Span, Fault)>,
+}
+
+impl Schedule {
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let group = draw(&mut rng);
+        let interval = group.interval.span();
+        let mut at = Span::ZERO;
+        let mut faults = Vec::new();
+        for _ in 0..rng.usize(1..14) {
+            at = at
+                + interval.times(rng.u64(0..80)).divided_by(10)
+                + Span::from_micros(rng.u64(..999));
+            let node = rng.usize(..group.priorities.len());
+            let segment = rng.usize(..SEGMENTS.len());
+            let fault = match rng.u8(..17) {
+                0..2 => Fault::PowerOff(node),
+                2 => Fault::Stop(node),
+                3..5 => Fault::Start(node),
+                5..8 => Fault::Link(node, segment, rng.bool()),
+                8..12 => Fault::Partition(segment, rng.bool().then(|| rng.u8(..))),
+                12..14 => Fault::HandOver(node, segment),
+                _ => Fault::Turn(node, rng.bool()),
+            };
+            faults.push((at, fault));
+        }
+        Self { seed, group, faults }
+    }
+}
+
+fn draw(rng: &mut Rng) -> Group {
+    let interval = Interval::try_from(rng.choice([10, 100]).expect("not empty")).expect("valid");
+    let place = |place: u8| (200 - 10 * place).try_into().expect("valid");
+    let mut tracks = health::draw(rng);
+    tracks.truncate(1);
+    Group {
+        priorities: (0..rng.u8(2..5)).map(place).collect(),
+        version: Version::V3,
+        interval,
+        preempt: match rng.u8(..4) {
+            0 => Preempt::Never,
+            1 => Preempt::After(interval.span().times(rng.u64(1..12))),
+            _ => Preempt::Always,
+        },
+        hold_down: interval.span().times(rng.u64(0..2)),
+        lease: None,
+        delay: DELAY,
+        tracks,
+        if_all_fail: rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty"),
+    }
+}
+
+fn segment_name(segment: usize) -> InterfaceName {
+    InterfaceName::try_from(SEGMENTS[segment]).expect("valid")
+}
+
+fn address(segment: usize, last: usize) -> IpAddr {
+    let byte = |number: usize| u8::try_from(number).expect("few");
+    Ipv4Addr::new(10, 0, byte(segment), byte(last)).into()
+}
+
+fn config(group: &Group, node: usize) -> Config {
+    let one = group::config(group, node);
+    let template = &one.instances[0];
+    let instance = |segment: usize| InstanceConfig {
+        name: InstanceName::try_from(SEGMENTS[segment]).expect("valid"),
+        interface: segment_name(segment),
+        addresses: vec![VirtualAddress {
+            address: address(segment, 100),
+            ..template.addresses[0].clone()
+        }],
+        ..template.clone()
+    };
+    let nodes = one.nodes.iter().enumerate();
+    Config {
+        nodes: nodes
+            .map(|(n, node)| Listed { address: address(0, 10 + n), ..node.clone() })
+            .collect(),
+        instances: (0..SEGMENTS.len()).map(instance).collect(),
+        sync_groups: vec![SyncGroup {
+            name: "gateway".try_into().expect("valid"),
+            members: SEGMENTS.map(|name| name.try_into().expect("valid")).to_vec(),
+        }],
+        ..one
+    }
+}
+
+struct Node {
+    engine: Option<Engine>,
+    carrier: [bool; 2],
+    holds: [bool; 2],
+    well: bool,
+    handed_over: bool,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    Arrive(usize, usize, Vec<u8>),
+    Look(usize),
+}
+
+pub(crate) struct World {
+    now: Mono,
+    group: Group,
+    nodes: Vec<Node>,
+    partitions: [Option<u8>; 2],
+    queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
+    count: u64,
+    rng: Rng,
+    broken: Option<String>,
+    /// For each pair and segment: since when both hold its address and hear each other.
+    both: Vec<Option<Mono>>,
+    pub(crate) story: Vec<String>,
+}
+
+impl World {
+    fn new(schedule: &Schedule) -> Self {
+        let nodes = schedule.group.priorities.len();
+        let node = |_| Node {
+            engine: None,
+            carrier: [true; 2],
+            holds: [false; 2],
+            well: true,
+            handed_over: false,
+        };
+        let mut world = Self {
+            now: Mono(1_000_000_000_000),
+            group: schedule.group.clone(),
+            nodes: (0..nodes).map(node).collect(),
+            partitions: [None; 2],
+            queue: BinaryHeap::new(),
+            count: 0,
+            rng: Rng::with_seed(schedule.seed ^ 0x9a7e),
+            broken: None,
+            both: vec![None; nodes * nodes * 2],
+            story: Vec::new(),
+        };
+        (0..nodes).for_each(|node| world.start(node));
+        world
+    }
+
+    fn at(&self) -> Now {
+        Now { mono: self.now, wall: Wall(self.now.0) }
+    }
+
+    fn later(&mut self, at: Mono, happening: Happening) {
+        self.count += 1;
+        self.queue.push(Reverse((at, self.count, happening)));
+    }
+
+    fn tell(&mut self, text: &str) {
+        self.story
+            .push(format!("{:10.3} ms  {text}", (self.now.0 - 1_000_000_000_000) as f64 / 1e6));
+    }
+
+    fn start(&mut self, node: usize) {
+        if self.nodes[node].engine.is_none() {
+            self.tell(&format!("node{node} starts"));
+            self.nodes[node].engine = Some(Engine::new(config(&self.group, node), self.at()));
+            self.nodes[node].handed_over = false;
+            (0..2).for_each(|segment| self.report(node, segment));
+        }
+    }
+
+    fn report(&mut self, node: usize, segment: usize) {
+        let own =
+            LinkAddress { address: address(segment, 10 + node), prefix: 24, secondary: false };
+        let carrier = self.nodes[node].carrier[segment];
+        let link = Link { addresses: vec![own], ..group::link(node, 2, carrier) };
+        self.input(node, Input::Link { interface: segment_name(segment), link: Some(link) });
+    }
+
+    fn inflict(&mut self, fault: Fault) {
+        self.tell(&format!("{fault:?}"));
+        match fault {
+            Fault::PowerOff(node) => {
+                self.nodes[node].engine = None;
+                self.nodes[node].holds = [false; 2];
+            }
+            Fault::Stop(node) => self.input(node, Input::Stop),
+            Fault::Start(node) => self.start(node),
+            Fault::Link(node, segment, up) => {
+                self.nodes[node].carrier[segment] = up;
+                self.report(node, segment);
+            }
+            Fault::Partition(segment, sides) => self.partitions[segment] = sides,
+            Fault::HandOver(node, segment) => {
+                let instance = SEGMENTS[segment].try_into().expect("valid");
+                self.nodes[node].handed_over = true;
+                self.input(node, Input::Handover { request: self.count, instance, to: None });
+            }
+            Fault::Turn(node, well) => self.nodes[node].well = well,
+        }
+    }
+
+    fn connected(&self, segment: usize, first: usize, second: usize) -> bool {
+        let side = |node: usize| self.partitions[segment].map(|sides| sides >> node & 1);
+        let up = |node: usize| self.nodes[node].carrier[segment];
+        side(first) == side(second) && up(first) && up(second)
+    }
+
+    fn run(&mut self, until: Mono) -> Result<(), String> {
+        while let Some(Reverse((at, ..))) = self.queue.peek()
+            && *at <= until
+        {
+            let Some(Reverse((at, _, happening))) = self.queue.pop() else { break };
+            self.now = at;
+            match happening {
+                Happening::Look(node) => self.wake(node),
+                Happening::Arrive(node, segment, bytes) if self.nodes[node].carrier[segment] => {
+                    let packet = Packet::V4 { bytes };
+                    let interface = segment_name(segment);
+                    self.input(node, Input::Received { interface, arrived: at, packet });
+                }
+                Happening::Arrive(..) => {}
+            }
+            self.look_for_two_owners();
+            if let Some(broken) = self.broken.take() {
+                return Err(broken);
+            }
+        }
+        self.now = until;
+        Ok(())
+    }
+
+    fn wake(&mut self, node: usize) {
+        let due = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline);
+        if due.is_some_and(|due| due.at <= self.now) {
+            self.input(node, Input::Deadline);
+        }
+    }
+
+    fn input(&mut self, node: usize, input: Input) {
+        let now = self.at();
+        let Some(engine) = &mut self.nodes[node].engine else { return };
+        let actions = engine.handle(now, input);
+        if let Some(due) = engine.next_deadline() {
+            let jitter = Span::from_micros(self.rng.u64(..100));
+            let at = if due.at > self.now { due.at } else { self.now };
+            self.later(at + jitter, Happening::Look(node));
+        }
+        if let [.., StateName::Active, StateName::Backup] = changes(&actions)[..] {
+            self.broken = Some(format!("node{node} takes over in vain"));
+        }
+        let mut answers = Vec::new();
+        for action in actions {
+            answers.extend(self.apply(node, action));
+        }
+        self.look_for_a_split(node);
+        for answer in answers {
+            self.input(node, answer);
+        }
+    }
+
+    fn apply(&mut self, node: usize, action: Action) -> Option<Input> {
+        let segment_of = |name: &InterfaceName| SEGMENTS.iter().position(|s| *s == name.as_str());
+        match action {
+            Action::AddAddress { interface, .. } => {
+                self.nodes[node].holds[segment_of(&interface)?] = true;
+            }
+            Action::RemoveAddress { interface, .. } => {
+                self.nodes[node].holds[segment_of(&interface)?] = false;
+            }
+            Action::Send { interface, source, destination, message } => {
+                let segment = segment_of(&interface)?;
+                let packet = ipv4(source, destination, &message);
+                for to in (0..self.nodes.len()).filter(|to| *to != node) {
+                    if self.connected(segment, node, to) {
+                        let delay = Span::from_nanos(self.rng.u64(..DELAY.nanos()));
+                        self.later(
+                            self.now + delay,
+                            Happening::Arrive(to, segment, packet.clone()),
+                        );
+                    }
+                }
+            }
+            Action::Probe { track, number } => {
+                let result = if self.nodes[node].well {
+                    ProbeResult::Passed(String::new())
+                } else {
+                    ProbeResult::Failed("broken".to_owned())
+                };
+                return Some(Input::Probed { track, number, result });
+            }
+            Action::Report(event) => {
+                let instance = event.instance.as_ref().map_or("", |name| name.as_str());
+                self.tell(&format!("node{node} {instance} {event}"));
+            }
+            Action::Exit => self.nodes[node].engine = None,
+            _ => {}
+        }
+        None
+    }
+
+    /// A node has all of the group or nothing of it, and takes part with all of it or with nothing;
+    /// except while it leaves.
+    fn look_for_a_split(&mut self, node: usize) {
+        let Some(engine) = &self.nodes[node].engine else { return };
+        let status = engine.status(self.at());
+        let leaves = status.instances.iter().any(|instance| instance.leaving);
+        let both = [0, 1].map(|place| status.instances[place].state);
+        let differ = |state| (both[0] == state) != (both[1] == state);
+        let [wan, lan] = self.nodes[node].holds;
+        // Until both links are known neither takes part.
+        let is_apart = differ(StateName::Active) || differ(StateName::Fault) || wan != lan;
+        if !leaves && is_apart && !both.contains(&StateName::Stopped) {
+            self.broken = Some(format!("node{node} has a part of the group: {both:?}"));
+        }
+    }
+
+    fn look_for_two_owners(&mut self) {
+        // The winner's next advertisement, its way, and some lateness.
+        let bound = self.group.interval.span() + DELAY + Span::from_millis(1);
+        let nodes = self.nodes.len();
+        for (segment, name) in SEGMENTS.into_iter().enumerate() {
+            for first in 0..nodes {
+                for second in first + 1..nodes {
+                    let holds = |node: usize| self.nodes[node].holds[segment] && !self.leaves(node);
+                    let both =
+                        self.connected(segment, first, second) && holds(first) && holds(second);
+                    let since = &mut self.both[(segment * nodes + first) * nodes + second];
+                    if !both {
+                        *since = None;
+                    } else if self.now.since(*since.get_or_insert(self.now)) > bound {
+                        self.broken =
+                            Some(format!("node{first} and node{second} both have {name}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn leaves(&self, node: usize) -> bool {
+        let status = self.nodes[node].engine.as_ref().map(|engine| engine.status(self.at()));
+        status.is_some_and(|status| status.instances.iter().any(|instance| instance.leaving))
+    }
+
+    fn mend(&mut self) {
+        self.tell("everything is mended");
+        self.partitions = [None; 2];
+        for node in 0..self.nodes.len() {
+            self.nodes[node].carrier = [true; 2];
+            (0..2).for_each(|segment| self.report(node, segment));
+        }
+        let random = self.rng.usize(..self.nodes.len());
+        self.start(random);
+    }
+
+    fn settled(&self) -> Result<(), String> {
+        let standing = |node: usize| {
+            let well = self.nodes[node].well;
+            let truth = if well { health::Truth::Well } else { health::Truth::Broken };
+            let runs = self.nodes[node].engine.is_some();
+            let truths = vec![truth; self.group.tracks.len()];
+            if runs { self.group.standing(node, &truths) } else { health::Standing::Out }
+        };
+        let nodes = || 0..self.nodes.len();
+        let holders: Vec<usize> =
+            nodes().filter(|node| self.nodes[*node].holds != [false; 2]).collect();
+        let best = nodes().map(standing).max().unwrap_or(health::Standing::Out);
+        match (best, holders.as_slice()) {
+            (health::Standing::Out, []) => Ok(()),
+            (_, [holder]) if self.nodes[*holder].holds == [true; 2] => {
+                let handed_over = self.nodes.iter().any(|node| node.handed_over);
+                let kind = |standing| std::mem::discriminant(&standing);
+                let must_be_best = self.group.preempt != Preempt::Never && !handed_over;
+                let is_best = standing(*holder).priority() == best.priority();
+                if is_best || !must_be_best && kind(standing(*holder)) == kind(best) {
+                    return Ok(());
+                }
+                Err(format!("node{holder} has the group, not the {best:?} node"))
+            }
+            _ => Err(format!("in the end the group is on {holders:?}, and the best is {best:?}")),
+        }
+    }
+}
+
+/// The states that instances take on, in their order.
+fn changes(actions: &[Action]) -> Vec<StateName> {
+    let state = |action: &Action| match action {
+        Action::Report(Event { what: What::Changed { to, .. }, .. }) => Some(*to),
+        _ => None,
+    };
+    actions.iter().filter_map(state).collect()
+}
+
+/// Plays a schedule. `Err`: a rule was broken; with the story.
+pub(crate) fn run(schedule: &Schedule) -> Result<u64, (String, Vec<String>)> {
+    let mut world = World::new(schedule);
+    let start = world.now;
+    let play = |world: &mut World| {
+        for (at, fault) in &schedule.faults {
+            world.run(start + *at)?;
+            world.inflict(*fault);
+        }
+        world.run(world.now)?;
+        world.mend();
+        let interval = schedule.group.interval.span();
+        let preemption = match schedule.group.preempt {
+            Preempt::After(delay) => delay,
+            Preempt::Never | Preempt::Always => Span::ZERO,
+        };
+        let bound = interval.times(16)
+            + Span::from_millis(400)
+            + preemption
+            + schedule.group.hold_down
+            + schedule.group.verdict_bound();
+        world.run(world.now + bound)?;
+        world.settled()?;
+        let told = world.story.len();
+        world.run(world.now + interval.times(10))?;
+        world.settled()?;
+        match world.story.get(told) {
+            Some(line) => Err(format!("no rest: {line}")),
+            None => Ok(()),
+        }
+    };
+    match play(&mut world) {
+        Ok(()) => Ok(world.story.iter().filter(|line| line.contains("-> active")).count() as u64),
+        Err(what) => Err((what, world.story)),
+    }
+}
