@@ -21,8 +21,11 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use node::{PEER, VIRTUAL, advertisement, eth0, from_peer, instance, link, now, packet};
-use vipd::engine::{Action, Engine, Input, Link, Packet, SystemError};
-use vipd::model::{Config, InstanceName, Node as ConfiguredNode, NodeName};
+use vipd::engine::{Action, Engine, Input, Link, Packet, ProbeResult, SystemError};
+use vipd::model::{
+    Config, InstanceConfig, InstanceName, InterfaceProbe, Node as ConfiguredNode, NodeName, Probe,
+    TrackConfig, TrackName,
+};
 use vipd::time::Span;
 use vipd::trace::{Header, Reader, Step, Writer, replay};
 use vipd::vrrp::packet::ChecksumForm;
@@ -154,11 +157,51 @@ fn refusals(node: &mut Scripted) {
     node.pass(15_000);
 }
 
+/// A check comes by reload, passes, fails and lowers the priority, is stirred, hangs, and goes.
+fn checks(node: &mut Scripted) {
+    let track = TrackName::try_from("disk").unwrap();
+    let probe = InterfaceProbe { name: eth0() };
+    let check = TrackConfig {
+        name: track.clone(),
+        probe: Probe::Interface(probe),
+        interval: Span::from_secs(1),
+        timeout: Span::from_secs(1),
+        rise: 2,
+        fall: 2,
+        cost: Some(30),
+        flap: None,
+    };
+    let instances = vec![InstanceConfig { tracks: vec![track.clone()], ..instance(100) }];
+    let with_check = Config { instances, tracks: vec![check], ..config() };
+    node.link(Some(link()));
+    node.tell(Input::Reload { config: Box::new(with_check) });
+    for passes in [true, true, true, false, false, true] {
+        node.pass(1_001);
+        let last = node.steps.iter().rev().flat_map(|step| &step.actions);
+        let look = last.clone().find_map(|action| match action {
+            Action::Probe { number, .. } => Some(*number),
+            _ => None,
+        });
+        let answer = if passes { ProbeResult::Passed } else { ProbeResult::Failed };
+        let (number, result) = (look.expect("it looks"), answer("eth0".to_owned()));
+        node.tell(Input::Probed { track: track.clone(), number, result });
+        node.tell(Input::Stirred { track: track.clone() });
+    }
+    node.pass(3_000);
+    node.tell(Input::Reload { config: Box::new(config()) });
+    node.pass(1_000);
+}
+
 /// A script, and the name of the file that it makes.
 type Script = (&'static str, fn(&mut Scripted));
 
-const SCRIPTS: [Script; 4] =
-    [("silence", silence), ("moves", moves), ("trouble", trouble), ("refusals", refusals)];
+const SCRIPTS: [Script; 5] = [
+    ("silence", silence),
+    ("moves", moves),
+    ("trouble", trouble),
+    ("refusals", refusals),
+    ("checks", checks),
+];
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces").join(name).with_extension("jsonl")

@@ -44,9 +44,12 @@ impl Engine {
     /// The members that are active, by name: what [`Engine::align`] compares with.
     pub(super) fn active_members(&self) -> Vec<InstanceName> {
         let groups = &self.config.sync_groups;
-        let grouped = |name: &InstanceName| groups.iter().any(|g| g.members.contains(name));
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        let grouped = |name: &&InstanceName| groups.iter().any(|g| g.members.contains(*name));
         let active = self.instances.iter().filter(|instance| instance.is_active());
-        active.map(|instance| instance.config().name.clone()).filter(grouped).collect()
+        active.map(|instance| &instance.config().name).filter(grouped).cloned().collect()
     }
 
     /// Makes one decision of what the members of each group have decided.

@@ -230,6 +230,7 @@ impl Event {
         match &self.what {
             // At each start: the checks have yet to look.
             What::Changed {
+                from: StateName::Stopped,
                 why: Why::Fault(Fault::TrackFailing(_, TrackFailure::Untried)),
                 ..
             } => Severity::Info,

@@ -415,7 +415,7 @@ pub struct SyncGroup {
     /// Its name.
     pub name: GroupName,
     /// At least two instances of this configuration, each in one group at most. They have the same
-    /// priority, preemption, checks and `if_all_fail`, and none owns its addresses.
+    /// priority, interval, preemption, checks and `if_all_fail`, and none owns its addresses.
     pub members: Vec<InstanceName>,
 }
 
@@ -454,5 +454,36 @@ impl Config {
     /// The name of the node with this address, for logs and status.
     pub fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
         self.nodes.iter().find(|node| node.address == address).map(|node| &node.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn priority(number: u8) -> Priority {
+        Priority::try_from(number).unwrap()
+    }
+
+    /// Rule: every healthy priority beats every last resort, and the order of the nodes stays.
+    #[test]
+    fn a_last_resort_is_below_every_healthy_priority() {
+        for number in Priority::LOWEST_HEALTHY.get()..=254 {
+            assert!(priority(number).last_resort() <= Priority::LAST_RESORT, "{number}");
+        }
+        for place in 0..17 {
+            let (first, second) = (priority(200 - 10 * place), priority(190 - 10 * place));
+            assert!(first.last_resort() > second.last_resort(), "{first} and {second}");
+        }
+    }
+
+    /// Rule: costs never lower a priority below the bound, and never raise one that is below it.
+    #[test]
+    fn costs_stop_at_the_lowest() {
+        let healthy = Priority::LOWEST_HEALTHY;
+        assert_eq!(priority(200).lowered(30, Priority::LOWEST), priority(170));
+        assert_eq!(priority(200).lowered(1_000, Priority::LOWEST), Priority::LOWEST);
+        assert_eq!(priority(200).lowered(190, healthy), healthy);
+        assert_eq!(priority(20).lowered(5, healthy), priority(20));
     }
 }
