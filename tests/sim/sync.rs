@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     /// On one segment the nodes whose bit is set hear only each other; `None`: it is whole.
     Partition(usize, Option<u8>),
     HandOver(usize, usize),
+    /// This many of a hundred frames are lost from now on.
+    Loss(u8),
+    /// The machine sleeps for this long.
+    Suspend(usize, Span),
     /// What the check of the second instance looks at is well, or not.
     Turn(usize, bool),
 }
@@ -57,13 +61,15 @@ impl Schedule {
                 + Span::from_micros(rng.u64(..999));
             let node = rng.usize(..group.priorities.len());
             let segment = rng.usize(..SEGMENTS.len());
-            let fault = match rng.u8(..17) {
+            let fault = match rng.u8(..20) {
                 0..2 => Fault::PowerOff(node),
                 2 => Fault::Stop(node),
                 3..5 => Fault::Start(node),
                 5..8 => Fault::Link(node, segment, rng.bool()),
                 8..12 => Fault::Partition(segment, rng.bool().then(|| rng.u8(..))),
                 12..14 => Fault::HandOver(node, segment),
+                14 => Fault::Loss(rng.choice([0, 10, 40]).expect("not empty")),
+                15..17 => Fault::Suspend(node, interval.times(rng.u64(1..100)).divided_by(10)),
                 _ => Fault::Turn(node, rng.bool()),
             };
             faults.push((at, fault));
@@ -135,6 +141,8 @@ struct Node {
     holds: [bool; 2],
     well: bool,
     handed_over: bool,
+    /// It sleeps until then, and since when.
+    asleep: Option<(Mono, Mono)>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -148,6 +156,7 @@ pub(crate) struct World {
     group: Group,
     nodes: Vec<Node>,
     partitions: [Option<u8>; 2],
+    loss: u8,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
     count: u64,
     rng: Rng,
@@ -166,12 +175,14 @@ impl World {
             holds: [false; 2],
             well: true,
             handed_over: false,
+            asleep: None,
         };
         let mut world = Self {
             now: Mono(1_000_000_000_000),
             group: schedule.group.clone(),
             nodes: (0..nodes).map(node).collect(),
             partitions: [None; 2],
+            loss: 0,
             queue: BinaryHeap::new(),
             count: 0,
             rng: Rng::with_seed(schedule.seed ^ 0x9a7e),
@@ -219,6 +230,7 @@ impl World {
         match fault {
             Fault::PowerOff(node) => {
                 self.nodes[node].engine = None;
+                self.nodes[node].asleep = None;
                 self.nodes[node].holds = [false; 2];
             }
             Fault::Stop(node) => self.input(node, Input::Stop),
@@ -233,6 +245,12 @@ impl World {
                 self.nodes[node].handed_over = true;
                 self.input(node, Input::Handover { request: self.count, instance, to: None });
             }
+            Fault::Loss(percent) => self.loss = percent,
+            Fault::Suspend(node, length) if self.nodes[node].asleep.is_none() => {
+                self.nodes[node].asleep = Some((self.now + length, self.now));
+                self.later(self.now + length, Happening::Look(node));
+            }
+            Fault::Suspend(..) => {}
             Fault::Turn(node, well) => self.nodes[node].well = well,
         }
     }
@@ -251,7 +269,9 @@ impl World {
             self.now = at;
             match happening {
                 Happening::Look(node) => self.wake(node),
-                Happening::Arrive(node, segment, bytes) if self.nodes[node].carrier[segment] => {
+                Happening::Arrive(node, segment, bytes)
+                    if self.nodes[node].carrier[segment] && self.nodes[node].asleep.is_none() =>
+                {
                     let packet = Packet::V4 { bytes };
                     let interface = segment_name(segment);
                     self.input(node, Input::Received { interface, arrived: at, packet });
@@ -268,6 +288,15 @@ impl World {
     }
 
     fn wake(&mut self, node: usize) {
+        match self.nodes[node].asleep {
+            Some((until, _)) if until > self.now => return,
+            Some((_, since)) => {
+                self.nodes[node].asleep = None;
+                let length = self.now.since(since);
+                self.input(node, Input::Resumed { length });
+            }
+            None => {}
+        }
         let due = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline);
         if due.is_some_and(|due| due.at <= self.now) {
             self.input(node, Input::Deadline);
@@ -276,6 +305,10 @@ impl World {
 
     fn input(&mut self, node: usize, input: Input) {
         let now = self.at();
+        if self.nodes[node].asleep.is_some() {
+            // It is told when it wakes.
+            self.wake_now(node);
+        }
         let Some(engine) = &mut self.nodes[node].engine else { return };
         let actions = engine.handle(now, input);
         if let Some(due) = engine.next_deadline() {
@@ -296,6 +329,14 @@ impl World {
         }
     }
 
+    /// Whatever an operator wants of a machine that sleeps wakes it first.
+    fn wake_now(&mut self, node: usize) {
+        if let Some((_, since)) = self.nodes[node].asleep {
+            self.nodes[node].asleep = Some((self.now, since));
+            self.wake(node);
+        }
+    }
+
     fn apply(&mut self, node: usize, action: Action) -> Option<Input> {
         let segment_of = |name: &InterfaceName| SEGMENTS.iter().position(|s| *s == name.as_str());
         match action {
@@ -309,7 +350,8 @@ impl World {
                 let segment = segment_of(&interface)?;
                 let packet = ipv4(source, destination, &message);
                 for to in (0..self.nodes.len()).filter(|to| *to != node) {
-                    if self.connected(segment, node, to) {
+                    let lost = self.rng.u8(..100) < self.loss;
+                    if self.connected(segment, node, to) && !lost {
                         let delay = Span::from_nanos(self.rng.u64(..DELAY.nanos()));
                         self.later(
                             self.now + delay,
@@ -359,7 +401,10 @@ impl World {
         for (segment, name) in SEGMENTS.into_iter().enumerate() {
             for first in 0..nodes {
                 for second in first + 1..nodes {
-                    let holds = |node: usize| self.nodes[node].holds[segment] && !self.leaves(node);
+                    let holds = |node: usize| {
+                        let awake = self.nodes[node].asleep.is_none() && self.loss == 0;
+                        awake && self.nodes[node].holds[segment] && !self.leaves(node)
+                    };
                     let both =
                         self.connected(segment, first, second) && holds(first) && holds(second);
                     let since = &mut self.both[(segment * nodes + first) * nodes + second];
@@ -382,7 +427,9 @@ impl World {
     fn mend(&mut self) {
         self.tell("everything is mended");
         self.partitions = [None; 2];
+        self.loss = 0;
         for node in 0..self.nodes.len() {
+            self.wake_now(node);
             self.nodes[node].carrier = [true; 2];
             (0..2).for_each(|segment| self.report(node, segment));
         }
