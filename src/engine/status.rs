@@ -129,7 +129,8 @@ pub struct Counters {
     pub conflicts: u64,
 }
 
-/// So many instances are shown one by one; of more, only those that somebody should look at.
+/// So many instances are shown one by one; of more, only those that somebody should look at. And so
+/// many failing checks.
 const SHOWN_ONE_BY_ONE: usize = 4;
 
 /// One line for `systemctl status`.
@@ -146,12 +147,24 @@ impl fmt::Display for Status {
         } else {
             lines.extend(self.instances.iter().map(ToString::to_string));
         }
-        lines.extend(self.tracks.iter().filter(|t| t.failure.is_some()).map(ToString::to_string));
+        lines.extend(self.failing_tracks());
         f.write_str(&lines.join("; "))
     }
 }
 
 impl Status {
+    /// The failing checks, the first of them one by one.
+    fn failing_tracks(&self) -> Vec<String> {
+        let failing = || self.tracks.iter().filter(|track| track.failure.is_some());
+        let mut lines: Vec<String> =
+            failing().take(SHOWN_ONE_BY_ONE).map(ToString::to_string).collect();
+        match failing().count().saturating_sub(SHOWN_ONE_BY_ONE) {
+            0 => {}
+            more => lines.push(format!("{more} more checks fail")),
+        }
+        lines
+    }
+
     /// `12 instances: 10 active, 2 backup`
     fn summary(&self) -> String {
         let states = [StateName::Active, StateName::Backup, StateName::Fault, StateName::Stopped];

@@ -249,6 +249,26 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The line about a check, or about what it makes of an instance.
+    fn tell_check(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::Reprioritized { from, to, why: None } => {
+                write!(f, "priority {from} -> {to}: its checks pass")
+            }
+            What::Reprioritized { from, to, why: Some(why) } => {
+                write!(f, "priority {from} -> {to}: {why}")
+            }
+            What::TrackPasses(track, detail) if detail.is_empty() => {
+                write!(f, "check {track} passes")
+            }
+            What::TrackPasses(track, detail) => write!(f, "check {track} passes: {detail}"),
+            What::TrackFails(track, failure) => write!(f, "check {track} {failure}"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// The line, without the instance's name.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -289,17 +309,9 @@ impl fmt::Display for Event {
             ),
             What::Reconfigured(keys) => write!(f, "another {} from now on", keys.join(", ")),
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
-            What::Reprioritized { from, to, why: None } => {
-                write!(f, "priority {from} -> {to}: its checks pass")
+            What::Reprioritized { .. } | What::TrackPasses(..) | What::TrackFails(..) => {
+                self.tell_check(f)
             }
-            What::Reprioritized { from, to, why: Some(why) } => {
-                write!(f, "priority {from} -> {to}: {why}")
-            }
-            What::TrackPasses(track, detail) if detail.is_empty() => {
-                write!(f, "check {track} passes")
-            }
-            What::TrackPasses(track, detail) => write!(f, "check {track} passes: {detail}"),
-            What::TrackFails(track, failure) => write!(f, "check {track} {failure}"),
             What::WriteDownFailed(error) => write!(
                 f,
                 "what this node holds could not be written down: {}; if the daemon is killed now, \

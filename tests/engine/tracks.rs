@@ -346,3 +346,13 @@ fn a_suspension_is_no_failure() {
     answer(&mut node, &db, number, true);
     assert_eq!(node.status().tracks[0].in_a_row, 21);
 }
+
+/// Rule: what an operator sees of very many failing checks is bounded.
+#[test]
+fn the_status_of_many_failing_checks_is_short() {
+    let names: Vec<String> = (0..300).map(|number| format!("check{number}")).collect();
+    let tracks: Vec<TrackConfig> = names.iter().map(|name| track(name)).collect();
+    let status = engine_of(with(&tracks, instance(100))).status().to_string();
+    assert!(status.contains("check check3 (file) has not passed yet"), "{status}");
+    assert!(status.ends_with("; 296 more checks fail"), "{status}");
+}
