@@ -53,7 +53,8 @@ pub(crate) enum Fault {
     HandOver {
         node: usize,
     },
-    /// The daemon gets a configuration that differs in what is nobody else's business.
+    /// The daemon gets a configuration that differs in what is nobody else's business: some of its
+    /// checks, too.
     Reload {
         node: usize,
     },

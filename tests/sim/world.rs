@@ -212,6 +212,11 @@ impl World {
                 self.stop(node);
             }
             self.set_carrier(node, true);
+            if !self.group.tracks.is_empty() {
+                // Every check is there again.
+                let whole = Box::new(config(&self.group, node));
+                self.input(node, Input::Reload { config: whole });
+            }
             if self.rng.bool() {
                 self.start(node);
             } else if self.group.lease.is_none() {
@@ -335,6 +340,13 @@ impl World {
         let mut config = config(&self.group, node);
         for instance in &mut config.instances {
             instance.announce_refresh = Span::from_secs(self.rng.u64(..4) * 20);
+        }
+        // Some of the checks go; the next reload may bring them back.
+        let stays: Vec<bool> = config.tracks.iter().map(|_| self.rng.u8(..4) > 0).collect();
+        let mut stay = stays.iter();
+        config.tracks.retain(|_| stay.next() == Some(&true));
+        for instance in &mut config.instances {
+            instance.tracks.retain(|name| config.tracks.iter().any(|track| track.name == *name));
         }
         self.input(node, Input::Reload { config: Box::new(config) });
     }
