@@ -1,0 +1,128 @@
+//! Hooks that run one after the other: the order of the changes is the order of what is told.
+
+use std::collections::VecDeque;
+
+use super::call::{HookCall, HookName};
+use crate::time::{Mono, Span};
+
+/// How much longer than its timeout a hook is waited for: the shell's own clock ends it first, unless
+/// the shell is in trouble.
+const GRACE: Span = Span::from_secs(1);
+
+/// The pause before the first repetition; it doubles each time.
+const PAUSE: Span = Span::from_secs(1);
+
+/// The longest one.
+const LONGEST_PAUSE: Span = Span::from_secs(60);
+
+/// Something that is to be told.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) name: HookName,
+    pub(super) call: HookCall,
+    /// How often it may be tried again.
+    pub(super) retries: u8,
+    pub(super) attempts: u8,
+    /// Not before.
+    pub(super) at: Mono,
+}
+
+impl Job {
+    /// Whether the engine waits for its end.
+    pub(super) fn is_waited_for(&self) -> bool {
+        matches!(self.name, HookName::Program(phase) if phase.is_waited_for())
+    }
+}
+
+/// One that is under way.
+#[derive(Debug)]
+struct Running {
+    job: Job,
+    number: u64,
+    until: Mono,
+}
+
+/// Hooks in their order.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    waiting: VecDeque<Job>,
+    running: Option<Running>,
+}
+
+impl Lane {
+    pub(super) fn push(&mut self, job: Job) {
+        self.waiting.push_back(job);
+    }
+
+    /// A newer state has come: what has not started yet tells of an older one and is left out.
+    /// Returns how many that were.
+    pub(super) fn supersede(&mut self) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(Job::is_waited_for);
+        u64::try_from(before - self.waiting.len()).unwrap_or_default()
+    }
+
+    /// The next one, if none is under way and its time has come.
+    pub(super) fn start(&mut self, now: Mono, number: u64) -> Option<HookCall> {
+        if self.running.is_some() || self.waiting.front()?.at > now {
+            return None;
+        }
+        let job = self.waiting.pop_front()?;
+        let call = job.call.clone();
+        self.running = Some(Running { job, number, until: now + call.timeout + GRACE });
+        Some(call)
+    }
+
+    /// It has ended, if it is that one.
+    pub(super) fn finish(&mut self, number: u64) -> Option<Job> {
+        self.running.take_if(|running| running.number == number).map(|running| running.job)
+    }
+
+    /// Takes that one for failed which has not ended in its time; with its number.
+    pub(super) fn overdue(&mut self, now: Mono) -> Option<(Job, u64)> {
+        let running = self.running.take_if(|running| running.until <= now)?;
+        Some((running.job, running.number))
+    }
+
+    /// Tries it again, unless that was done often enough or something newer waits. Returns after
+    /// what pause.
+    pub(super) fn again(&mut self, now: Mono, mut job: Job) -> Option<Span> {
+        if job.attempts >= job.retries || job.is_waited_for() || !self.waiting.is_empty() {
+            return None;
+        }
+        let pause = PAUSE.times(1 << job.attempts.min(10)).min(LONGEST_PAUSE);
+        job.attempts += 1;
+        job.at = now + pause;
+        self.waiting.push_front(job);
+        Some(pause)
+    }
+
+    /// Nothing is tried again any more: the end is near.
+    pub(super) fn hurry(&mut self) {
+        self.waiting.retain(|job| job.attempts == 0);
+        let all = self.waiting.iter_mut().chain(self.running.iter_mut().map(|r| &mut r.job));
+        all.for_each(|job| job.retries = 0);
+    }
+
+    /// Forgets everything; the number of the one that is under way.
+    pub(super) fn abandon(&mut self) -> Option<u64> {
+        self.waiting.clear();
+        self.running.take().map(|running| running.number)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_none() && self.waiting.is_empty()
+    }
+
+    /// What is under way.
+    pub(super) fn running(&self) -> Option<HookName> {
+        self.running.as_ref().map(|running| running.job.name)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Mono> {
+        match &self.running {
+            Some(running) => Some(running.until),
+            None => self.waiting.front().map(|job| job.at),
+        }
+    }
+}

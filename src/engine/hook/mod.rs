@@ -1,0 +1,260 @@
+//! The hooks of one instance: who is told what, in which order, and what came of it.
+//!
+//! Programs run one after the other, and beside them, each in its own order, what goes into the
+//! named pipe and to the webhook. Where they are slower than the changes, what has not started yet
+//! is left out for what is newer: the last state is always told.
+
+pub mod call;
+mod lane;
+
+use std::collections::BTreeMap;
+
+use super::event::{Action, ProbeResult};
+use super::status::HookStatus;
+use crate::model::{InstanceName, Notify, Phase};
+use crate::time::{Mono, Now, Wall};
+use call::{HookCall, HookEvent, HookName, HookTarget};
+use lane::{Job, Lane};
+
+/// What of a hook's output is kept, in characters.
+const LONGEST_TEXT: usize = 200;
+
+/// The hooks of an instance.
+#[derive(Debug)]
+pub(super) struct Hooks {
+    /// What the shell calls them by: the name of the instance when the daemon got it.
+    owner: InstanceName,
+    numbers: u64,
+    programs: Lane,
+    fifo: Lane,
+    webhook: Lane,
+    outcomes: BTreeMap<HookName, Outcome>,
+    /// How many were left out for something newer.
+    superseded: u64,
+    verify_at: Option<Mono>,
+}
+
+#[derive(Debug)]
+struct Outcome {
+    passed: bool,
+    text: String,
+    at: Wall,
+}
+
+/// A hook that has ended, or was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) name: HookName,
+    /// What went wrong; `None`: nothing.
+    pub(super) failure: Option<String>,
+    /// Whether it is tried again.
+    pub(super) again: bool,
+}
+
+impl Hooks {
+    pub(super) fn new(owner: InstanceName) -> Self {
+        Self {
+            owner,
+            numbers: 0,
+            programs: Lane::default(),
+            fifo: Lane::default(),
+            webhook: Lane::default(),
+            outcomes: BTreeMap::new(),
+            superseded: 0,
+            verify_at: None,
+        }
+    }
+
+    /// Runs the program for this, where there is one, after those before it. Returns whether there
+    /// is one.
+    pub(super) fn run(
+        &mut self,
+        now: Now,
+        notify: &Notify,
+        event: HookEvent,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let Some(command) = notify.programs.get(&event.phase) else { return false };
+        let target = HookTarget::Program {
+            command: command.clone(),
+            user: notify.user.clone(),
+            group: notify.group.clone(),
+        };
+        let name = HookName::Program(event.phase);
+        // What is asked is asked again anyway.
+        let retries = if event.phase == Phase::Verify { 0 } else { notify.retries };
+        let call = HookCall { target, event, timeout: notify.timeout };
+        self.programs.push(Job { name, call, retries, attempts: 0, at: now.mono });
+        self.start(now.mono, out);
+        true
+    }
+
+    /// The state is another one: whatever tells of an older one and has not started is left out.
+    pub(super) fn supersede(&mut self) {
+        for lane in [&mut self.programs, &mut self.fifo, &mut self.webhook] {
+            self.superseded += lane.supersede();
+        }
+    }
+
+    /// Tells the state to everybody who wants to know each change.
+    pub(super) fn tell(
+        &mut self,
+        now: Now,
+        notify: &Notify,
+        event: &HookEvent,
+        out: &mut Vec<Action>,
+    ) {
+        let call = |target| HookCall { target, event: event.clone(), timeout: notify.timeout };
+        let job = |name, target| {
+            let (call, retries) = (call(target), notify.retries);
+            Job { name, call, retries, attempts: 0, at: now.mono }
+        };
+        if let Some(path) = &notify.fifo {
+            self.fifo.push(job(HookName::Fifo, HookTarget::Fifo(path.clone())));
+        }
+        if let Some(url) = &notify.webhook {
+            self.webhook.push(job(HookName::Webhook, HookTarget::Webhook(url.clone())));
+        }
+        self.start(now.mono, out);
+        self.run(now, notify, event.clone(), out);
+    }
+
+    /// What came of a hook, if it is one of these.
+    pub(super) fn ended(
+        &mut self,
+        now: Now,
+        owner: &InstanceName,
+        number: u64,
+        result: &ProbeResult,
+        out: &mut Vec<Action>,
+    ) -> Option<Ended> {
+        if *owner != self.owner {
+            return None;
+        }
+        let job = self.lanes().into_iter().find_map(|lane| lane.finish(number))?;
+        let ended = self.learn(now, job, result);
+        self.start(now.mono, out);
+        Some(ended)
+    }
+
+    /// Does what is due: gives up waiting, starts the next.
+    pub(super) fn fire(&mut self, now: Now, out: &mut Vec<Action>) -> Vec<Ended> {
+        let overdue: Vec<_> =
+            self.lanes().into_iter().filter_map(|lane| lane.overdue(now.mono)).collect();
+        let mut ended = Vec::new();
+        for (job, number) in overdue {
+            out.push(Action::CancelHook { instance: self.owner.clone(), number });
+            let reason = format!("it has not ended within {}", job.call.timeout);
+            ended.push(self.learn(now, job, &ProbeResult::Failed(reason)));
+        }
+        self.start(now.mono, out);
+        ended
+    }
+
+    fn learn(&mut self, now: Now, job: Job, result: &ProbeResult) -> Ended {
+        let (passed, text) = match result {
+            ProbeResult::Passed(text) => (true, shown(text)),
+            ProbeResult::Failed(text) => (false, shown(text)),
+        };
+        let name = job.name;
+        let failure = (!passed).then(|| text.clone());
+        self.outcomes.insert(name, Outcome { passed, text, at: now.wall });
+        if matches!(name, HookName::Program(Phase::Verify)) {
+            self.verify_at = None;
+        }
+        let again = !passed && self.lane_of(name).again(now.mono, job).is_some();
+        Ended { name, failure, again }
+    }
+
+    fn start(&mut self, now: Mono, out: &mut Vec<Action>) {
+        for lane in [&mut self.programs, &mut self.fifo, &mut self.webhook] {
+            let number = self.numbers + 1;
+            if let Some(call) = lane.start(now, number) {
+                self.numbers = number;
+                out.push(Action::Hook { instance: self.owner.clone(), number, call: Box::new(call) });
+            }
+        }
+    }
+
+    /// When it is to be asked next whether the addresses are still this node's; `None`: it is being
+    /// asked, or nobody wants to know.
+    pub(super) fn verify_at(&mut self, now: Mono, notify: &Notify, active: bool) -> Option<Mono> {
+        if !active || !notify.has(Phase::Verify) {
+            self.verify_at = None;
+            return None;
+        }
+        let is_asked = self.programs.running() == Some(HookName::Program(Phase::Verify));
+        if !is_asked && self.verify_at.is_none() {
+            self.verify_at = Some(now + notify.verify_interval);
+        }
+        self.verify_at
+    }
+
+    /// It is asked now.
+    pub(super) fn verifies(&mut self) {
+        self.verify_at = None;
+    }
+
+    /// The daemon stops: what has failed is not tried again.
+    pub(super) fn hurry(&mut self) {
+        self.lanes().into_iter().for_each(Lane::hurry);
+    }
+
+    /// Ends everything.
+    pub(super) fn abandon(&mut self, out: &mut Vec<Action>) {
+        let owner = self.owner.clone();
+        for number in self.lanes().into_iter().filter_map(Lane::abandon) {
+            out.push(Action::CancelHook { instance: owner.clone(), number });
+        }
+        self.verify_at = None;
+    }
+
+    /// Whether nothing is under way or waits.
+    pub(super) fn is_idle(&self) -> bool {
+        [&self.programs, &self.fifo, &self.webhook].into_iter().all(Lane::is_idle)
+    }
+
+    /// When [`Hooks::fire`] is due, and what for.
+    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        let lanes = [&self.programs, &self.fifo, &self.webhook];
+        let next = lanes.into_iter().filter_map(Lane::deadline).chain(self.verify_at).min();
+        next.map(|at| (at, "hook"))
+    }
+
+    /// What there is to know about them.
+    pub(super) fn status(&self) -> Vec<HookStatus> {
+        let lanes = [&self.programs, &self.fifo, &self.webhook];
+        let running: Vec<HookName> = lanes.into_iter().filter_map(Lane::running).collect();
+        let mut names: Vec<HookName> = self.outcomes.keys().copied().collect();
+        names.extend(running.iter().filter(|name| !self.outcomes.contains_key(*name)));
+        let status = |name: HookName| HookStatus {
+            name,
+            running: running.contains(&name),
+            last: self.outcomes.get(&name).map(|o| (o.passed, o.text.clone(), o.at)),
+        };
+        names.into_iter().map(status).collect()
+    }
+
+    /// How many were left out for something newer.
+    pub(super) fn superseded(&self) -> u64 {
+        self.superseded
+    }
+
+    fn lanes(&mut self) -> [&mut Lane; 3] {
+        [&mut self.programs, &mut self.fifo, &mut self.webhook]
+    }
+
+    fn lane_of(&mut self, name: HookName) -> &mut Lane {
+        match name {
+            HookName::Program(_) => &mut self.programs,
+            HookName::Fifo => &mut self.fifo,
+            HookName::Webhook => &mut self.webhook,
+        }
+    }
+}
+
+/// What a hook said, as one line of bounded length: a program may print anything.
+fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(LONGEST_TEXT).map(plain).collect()
+}
