@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
+pub use super::hook::call::{HookCall, HookEvent, HookName, HookTarget};
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
@@ -81,6 +82,15 @@ pub enum Input {
     Stirred {
         /// The check. One that does not exist (any more) is nobody's business.
         track: TrackName,
+    },
+    /// What came of [`Action::Hook`]: exactly one answer for each that was not cancelled.
+    Hooked {
+        /// As in the action.
+        instance: InstanceName,
+        /// As in the action.
+        number: u64,
+        /// How it ended: what the program said last, or what went wrong.
+        result: ProbeResult,
     },
     /// An action could not be carried out.
     Failed {
@@ -260,6 +270,25 @@ pub enum Action {
         /// The check; the configuration may have it no more.
         track: TrackName,
         /// Which look.
+        number: u64,
+    },
+    /// Start a program, write into a named pipe or post to a webhook. What comes of it returns as
+    /// [`Input::Hooked`] with the same number, at the hook's timeout at the latest. It never holds
+    /// up what stands behind it; the next one of the same kind comes when this one has ended.
+    Hook {
+        /// Whose it is.
+        instance: InstanceName,
+        /// Which one this is; never used twice for one instance.
+        number: u64,
+        /// What to do.
+        call: Box<HookCall>,
+    },
+    /// End that hook with all that it has started, if it is still under way; its answer is not
+    /// waited for. That there is none is success.
+    CancelHook {
+        /// Whose it is.
+        instance: InstanceName,
+        /// Which one.
         number: u64,
     },
     /// The answer to [`Input::Handover`].

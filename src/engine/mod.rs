@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod event;
 mod group;
 mod handover;
+mod hook;
 mod instance;
 mod lease;
 mod links;
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Farewell, HeldAddress, HeldRouter, Input, Link, LinkAddress, Packet, ProbeResult,
+    Action, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget, Input, Link, LinkAddress, Packet, ProbeResult,
     SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
@@ -123,6 +124,11 @@ impl Engine {
                 }
             }
             Input::Stirred { track } => self.tracks.stirred(&track),
+            Input::Hooked { instance, number, result } => {
+                self.each(now, &mut out, |one, context, out| {
+                    one.hooked(context, &instance, number, &result, out);
+                });
+            }
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Reload { config } => self.reload(now, *config, &mut out),
             Input::Resumed { length } => {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Discard;
 use super::conflict::Conflict;
+use super::event::HookName;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::model::{
     InstanceName, InterfaceName, NodeName, Priority, TrackName, VirtualAddress, Vrid,
@@ -60,8 +61,25 @@ pub struct InstanceStatus {
     pub next: Option<(Span, String)>,
     /// What is wrong on the segment.
     pub conflicts: Vec<Conflict>,
+    /// What its hooks did last.
+    #[serde(default)]
+    pub hooks: Vec<HookStatus>,
+    /// The hook that it waits for before it takes the addresses or gives them away.
+    #[serde(default)]
+    pub waits_for: Option<Phase>,
     /// What was counted since the daemon started.
     pub counters: Counters,
+}
+
+/// What there is to know about one hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookStatus {
+    /// Which one.
+    pub name: HookName,
+    /// Whether it is under way.
+    pub running: bool,
+    /// How it ended last: whether well, what it said, and when.
+    pub last: Option<(bool, String, Wall)>,
 }
 
 /// What there is to know about one check.
@@ -125,6 +143,12 @@ pub struct Counters {
     pub unclaimed: u64,
     /// ARP packets of other stations that claimed an address which it held.
     pub foreign_claims: u64,
+    /// Hooks that failed.
+    #[serde(default)]
+    pub hooks_failed: u64,
+    /// Hooks that were left out because a newer change came before they had started.
+    #[serde(default)]
+    pub hooks_superseded: u64,
     /// Signs of a conflict on the segment, of any kind.
     pub conflicts: u64,
 }

@@ -33,6 +33,15 @@ impl fmt::Display for StateName {
     }
 }
 
+/// How much is kept of what a program said, in characters.
+const LONGEST_TEXT: usize = 200;
+
+/// What a program said, as one line of bounded length: it may print anything.
+pub(super) fn shown(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(LONGEST_TEXT).map(plain).collect()
+}
+
 /// Another router, with its name where the configuration lists its address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Peer {

@@ -4,6 +4,7 @@
 //! is wrong. They serialize, because a recorded trace starts with the configuration.
 
 mod name;
+mod notify;
 mod track;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
 pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
+pub use notify::{Notify, Phase};
 pub use track::{
     ArpProbe, DnsProbe, FileCondition, FileProbe, Flap, HostPort, HttpMethod, HttpProbe,
     InterfaceProbe, MysqlProbe, MysqlRole, PingProbe, PostgresProbe, PostgresRole, Probe,
@@ -386,6 +388,9 @@ pub struct InstanceConfig {
     /// What it does when checks without a cost fail here and no other router is active.
     #[serde(default)]
     pub if_all_fail: IfAllFail,
+    /// Who is told of its changes, and what is started.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 impl InstanceConfig {

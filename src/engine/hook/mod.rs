@@ -11,13 +11,11 @@ use std::collections::BTreeMap;
 
 use super::event::{Action, ProbeResult};
 use super::status::HookStatus;
+use super::words::shown;
 use crate::model::{InstanceName, Notify, Phase};
 use crate::time::{Mono, Now, Wall};
 use call::{HookCall, HookEvent, HookName, HookTarget};
 use lane::{Job, Lane};
-
-/// What of a hook's output is kept, in characters.
-const LONGEST_TEXT: usize = 200;
 
 /// The hooks of an instance.
 #[derive(Debug)]
@@ -251,10 +249,4 @@ impl Hooks {
             HookName::Webhook => &mut self.webhook,
         }
     }
-}
-
-/// What a hook said, as one line of bounded length: a program may print anything.
-fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().take(LONGEST_TEXT).map(plain).collect()
 }

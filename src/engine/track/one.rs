@@ -4,7 +4,7 @@
 use super::super::event::{Action, ProbeResult};
 use super::super::status::{LastLook, TrackStatus};
 use super::super::story::{Event, What};
-use super::super::words::TrackFailure;
+use super::super::words::{TrackFailure, shown};
 use super::flap::Changes;
 use crate::model::{TrackConfig, TrackName};
 use crate::time::{Mono, Now, Span, Wall};
@@ -18,9 +18,6 @@ const HURRY: u64 = 10;
 
 /// But not sooner than this: whatever stirs it, so much of a processor it may take.
 const SOONEST: Span = Span::from_millis(50);
-
-/// How much is kept of what a look said, in characters.
-const LONGEST_TEXT: usize = 200;
 
 /// A check with what it has found.
 #[derive(Debug)]
@@ -281,10 +278,4 @@ fn phase(config: &TrackConfig) -> Span {
         .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let part = u64::from(hash % 1_000);
     config.interval.divided_by(4) + config.interval.divided_by(4_000).times(part * 3)
-}
-
-/// What a look said, as one line of bounded length: a script may print anything.
-fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().take(LONGEST_TEXT).map(plain).collect()
 }
