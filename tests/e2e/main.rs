@@ -93,6 +93,7 @@ fn main() -> std::process::ExitCode {
         frames::version_2,
         frames::version_3,
         supervision::ready_and_status,
+        supervision::idle,
         supervision::watchdog,
         supervision::stopping,
         conflict::another_station,

@@ -322,8 +322,12 @@ impl Instance {
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
-        for address in self.holding.fire(now, out) {
-            self.tell_put_back(context, address, out);
+        for (address, had_gone) in self.holding.fire(now, out) {
+            if had_gone {
+                self.tell_put_back(context, address, out);
+            } else {
+                announce(context.links, self.config.interface_of(&address), &address, out);
+            }
         }
         self.announce_due(context, false, out);
         for (conflict, count) in self.conflicts.fire(now) {
