@@ -112,6 +112,14 @@ impl Add<Span> for Mono {
     }
 }
 
+impl Add<Span> for Wall {
+    type Output = Self;
+
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
 impl Sub<Span> for Wall {
     type Output = Self;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Group, Lab, Segment, within};
+use crate::lab::{Agent, BOUND, Group, Lab, within};
 
 /// Rule: READY=1 comes only when the sockets are open; STATUS= names each instance with its
 /// state, priority, addresses and the reason, as things change.
@@ -19,14 +19,6 @@ pub(crate) fn ready_and_status(lab: &Lab) {
     first.reports(&[active, "nobody heard for"]);
     let second = Agent::start(&group.nodes[1], &group.config());
     second.reports(&["web: backup (priority 190)", "node11 (10.77.0.11) is active"]);
-}
-
-/// Bug guarded: where nothing is configured nothing happens, and the status says so all the same.
-pub(crate) fn idle(lab: &Lab) {
-    let segment = Segment::new(lab);
-    let host = segment.host(11);
-    let agent = Agent::launch(&host, &mut Agent::command(&host, "instances: {}\n"));
-    agent.reports(&["idle: no instances are configured"]);
 }
 
 /// Rule: WATCHDOG=1 comes from the protocol loop, at least twice in the supervisor's interval,

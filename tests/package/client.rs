@@ -13,7 +13,7 @@ use super::lab::Host;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What is not answered within this time has failed. Far more than a busy machine needs.
-pub(crate) const TIMEOUT: Duration = Duration::from_millis(400);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Which server has answered, or what went wrong.
 pub(crate) type Answer = Result<String, String>;

@@ -17,7 +17,7 @@ pub(crate) fn killed(pair: &mut Pair<'_>) {
         let machine = &pair.machines[active];
         within(PATIENCE, "systemd starts it again", || machine.property("NRestarts") == "1");
         let journal = machine.journal();
-        let released = format!("released: {VIP}/24 on eth0");
+        let released = format!("{VIP}/24 taken off eth0, priority 0 sent");
         assert!(journal.contains(&released), "{journal}");
     });
 }

@@ -1,8 +1,9 @@
 //! The package on one machine: what is there after the installation, and what goes wrong before.
 
 use super::debian;
-use super::lab::{Lab, Segment};
+use super::lab::{Lab, Segment, VIP};
 use super::machine::Machine;
+use super::page::Page;
 
 const INSTALL: &str = "apt-get install --yes ./vipd.deb";
 
@@ -37,10 +38,32 @@ pub(crate) fn first_steps(lab: &Lab) {
     ] {
         machine.does(&format!("test -s {path}"));
     }
+    // Where systemd itself may raise the limits, the daemon must have made use of them.
+    let limits = machine.does("cat /proc/$(systemctl show --value -p MainPID vipd)/limits");
+    let raised = limits.lines().any(|line| line.starts_with("Max realtime priority     10 "));
+    assert!(raised != machine.status().contains("not real-time"), "{limits}{}", machine.status());
     let links = machine.does("ldd /usr/sbin/vipd /usr/bin/vipctl");
     let known = ["libc.so", "libm.so", "libgcc_s.so", "ld-linux", "linux-vdso", "/usr/"];
     let foreign = links.lines().find(|line| !known.iter().any(|known| line.contains(known)));
     assert_eq!(foreign, None);
+}
+
+/// Rule: docs/install.md works as written, from the installation to the end.
+pub(crate) fn as_documented(lab: &Lab) {
+    let segment = Segment::new(lab);
+    let mut machine = Machine::new(lab, &segment, "web1", 11);
+    machine.bring(&debian::package(), "vipd_0_amd64.deb");
+    machine.boot();
+    machine.does("useradd alice");
+    let mut steps = Page::read("install.md").into_steps();
+    let last = steps.split_off(steps.len() - 2);
+    steps.iter().for_each(|step| step.take(&machine));
+    machine.reports(&["web: active (priority 200) with 10.77.0.100/24 on eth0 since "]);
+    let asked = machine.run("runuser -u alice -- vipctl handover web").text;
+    assert!(asked.contains("no other node took the addresses"), "alice is told: {asked}");
+    last.iter().for_each(|step| step.take(&machine));
+    assert!(!machine.host().holds(VIP), "the address is still there");
+    machine.does("test ! -e /etc/vipd");
 }
 
 /// Rule: a wrong file at boot fails the unit once, with the mistakes in its status, and mending

@@ -152,9 +152,9 @@ impl Machine {
         panic!("not within {PATIENCE:?}: {what}; it says '{status}'");
     }
 
-    /// What vipd has logged since the boot.
+    /// What vipd has logged.
     pub(crate) fn journal(&self) -> String {
-        self.run("journalctl --boot --unit=vipd --output=short-precise --no-pager").text
+        self.run("journalctl --unit=vipd --output=short-precise --no-pager").text
     }
 
     /// Puts a file there, whether it runs or not: it is the same file system.

@@ -34,6 +34,7 @@ fn main() -> std::process::ExitCode {
             web::everything_that_happens,
             database::everything_that_happens,
             install::first_steps,
+            install::as_documented,
             install::bad_configuration,
             install::other_places,
         ])

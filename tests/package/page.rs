@@ -10,7 +10,7 @@ use super::machine::Machine;
 const NETWORKS: [&str; 2] = ["192.0.2.", "10.77.0."];
 
 /// A block of the page that is meant for the machines.
-enum Step {
+pub(crate) enum Step {
     /// Commands.
     Run(String),
     /// A file, which names itself in its first line.
@@ -42,13 +42,24 @@ impl Page {
     /// Does all of it.
     #[track_caller]
     pub(crate) fn follow(&self, machine: &Machine) {
-        for step in &self.0 {
-            match step {
-                Step::Run(script) => {
-                    machine.does(&format!("set -e\n{script}"));
-                }
-                Step::Write { path, text } => machine.write(path, text),
+        self.0.iter().for_each(|step| step.take(machine));
+    }
+
+    /// What it tells the reader to do, in order.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        self.0
+    }
+}
+
+impl Step {
+    /// Does it.
+    #[track_caller]
+    pub(crate) fn take(&self, machine: &Machine) {
+        match self {
+            Self::Run(script) => {
+                machine.does(&format!("set -e\n{script}"));
             }
+            Self::Write { path, text } => machine.write(path, text),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Pair<'a> {
     client: Option<Client>,
 }
 
-/// What a client may notice.
+/// What a client may notice of one move.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound {
     pub(crate) gap: Duration,
@@ -36,7 +36,7 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Nothing but one request that was on its way to the old machine.
+    /// Nothing but a connection of the old machine's, which the new one does not know.
     pub(crate) const PLANNED: Self =
         Self { gap: Duration::from_secs(1), failures: 1, together: Duration::from_millis(500) };
 
@@ -100,7 +100,8 @@ impl<'a> Pair<'a> {
         act(self, active);
         self.is_served_by(1 - active);
         mend(self, active);
-        self.is_in_order(active);
+        let moves = if self.is_in_order(active) { 2 } else { 1 };
+        let bound = Bound { failures: bound.failures * moves, ..bound };
         self.judge(what, bound, start);
     }
 
@@ -113,13 +114,19 @@ impl<'a> Pair<'a> {
         self.judge(what, bound, start);
     }
 
-    /// The machine that was mended is a backup, or active where it preempts.
+    /// The machine that was mended is a backup, or has taken the address back where it preempts:
+    /// whether it has.
     #[track_caller]
-    fn is_in_order(&self, mended: usize) {
+    fn is_in_order(&self, mended: usize) -> bool {
         let takes_back = self.preempts && mended == 0;
         let state = if takes_back { ": active (" } else { ": backup (" };
         self.machines[mended].reports(&[state]);
+        let machine = &self.machines[mended];
+        within(PATIENCE, &format!("{} could take over", machine.name()), || {
+            !machine.status().contains("hold_down")
+        });
         self.is_served_by(if takes_back { mended } else { 1 - mended });
+        takes_back
     }
 
     #[track_caller]

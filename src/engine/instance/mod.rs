@@ -409,9 +409,19 @@ impl Instance {
             addresses: self.config.addresses.clone(),
             held: self.holding.held().map(|(_, address)| address.clone()).collect(),
             active: self.active_router().map(|address| Peer::new(config, address)),
+            held_down_until: self.held_down_until(now),
             next: self.deadline().map(|(at, why)| (at.since(now.mono), why.to_owned())),
             conflicts: self.conflicts.current(now.mono).cloned().collect(),
             counters: self.counters.clone(),
+        }
+    }
+
+    fn held_down_until(&self, now: Now) -> Option<Wall> {
+        match self.router.state() {
+            State::Backup(backup) if backup.hold_until > now.mono => {
+                Some(now.wall + backup.hold_until.since(now.mono))
+            }
+            _ => None,
         }
     }
 }
