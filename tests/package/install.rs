@@ -57,11 +57,15 @@ pub(crate) fn as_documented(lab: &Lab) {
     machine.does("useradd alice");
     let mut steps = Page::read("install.md").into_steps();
     let last = steps.split_off(steps.len() - 2);
-    steps.iter().for_each(|step| step.take(&machine));
+    for step in &steps {
+        step.take(&machine);
+    }
     machine.reports(&["web: active (priority 200) with 10.77.0.100/24 on eth0 since "]);
     let asked = machine.run("runuser -u alice -- vipctl handover web").text;
     assert!(asked.contains("no other node took the addresses"), "alice is told: {asked}");
-    last.iter().for_each(|step| step.take(&machine));
+    for step in &last {
+        step.take(&machine);
+    }
     assert!(!machine.host().holds(VIP), "the address is still there");
     machine.does("test ! -e /etc/vipd");
 }
