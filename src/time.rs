@@ -120,6 +120,14 @@ impl Sub<Span> for Mono {
     }
 }
 
+impl Add<Span> for Wall {
+    type Output = Self;
+
+    fn add(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
 impl Sub<Span> for Wall {
     type Output = Self;
 

@@ -40,10 +40,14 @@ fn in_package(path: &str) -> PathBuf {
 
 /// The YAML files of a directory whose names start with `start`, in order; never none.
 fn files(directory: &str, start: &str) -> Vec<PathBuf> {
+    files_of_kind("yaml", directory, start)
+}
+
+fn files_of_kind(kind: &str, directory: &str, start: &str) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(in_package(directory))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .filter(|path| path.extension().is_some_and(|extension| extension == kind))
         .filter(|path| file_name(path).starts_with(start))
         .collect();
     files.sort();
@@ -285,8 +289,9 @@ fn every_documented_example_loads() {
     let blocks = yaml_blocks(&reference);
     assert!(!blocks.is_empty(), "docs/configuration.md shows examples");
     examples.extend(blocks);
-    if let Ok(readme) = fs::read_to_string(in_package("README.md")) {
-        examples.extend(yaml_blocks(&readme));
+    let pages = files_of_kind("md", "docs/recipes", "").into_iter();
+    for page in pages.chain(["README.md", "docs/install.md"].map(in_package)) {
+        examples.extend(yaml_blocks(&fs::read_to_string(page).unwrap()));
     }
     for example in &examples {
         for here in heres(example) {

@@ -87,6 +87,8 @@ impl Agent {
     /// When something fails without which there is no going on.
     pub(crate) async fn serve(&mut self, state: Vec<Input>) -> io::Result<()> {
         let now = clock::now();
+        // Also where there is nothing to hand in, because no instances are configured.
+        self.systemd.status_may_differ(now.mono, true);
         for input in state {
             self.hand_in(now, input);
         }

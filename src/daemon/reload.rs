@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use tokio::sync::oneshot;
 
 use super::load::{self, LoadError};
-use crate::model::{Config, NodeName};
+use crate::model::Config;
 
 /// What came of reading the file.
 pub(crate) type Loaded = Result<Config, Refused>;
@@ -28,8 +28,6 @@ impl Refused {
 #[derive(Debug)]
 pub(crate) struct Reload {
     path: PathBuf,
-    /// Which node this is; another one would be another daemon.
-    node: Option<NodeName>,
     loading: Option<oneshot::Receiver<Loaded>>,
     /// Asked for once more while the file was being read: it may have changed since.
     again: bool,
@@ -38,9 +36,8 @@ pub(crate) struct Reload {
 
 impl Reload {
     /// Nothing has been asked for yet; `path` is what the daemon started with.
-    pub(crate) fn new(path: PathBuf, config: &Config) -> Self {
-        let node = config.this_node.clone();
-        Self { path, node, loading: None, again: false, refused: None }
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, loading: None, again: false, refused: None }
     }
 
     /// Reads the file, on a thread of its own: a slow disk must not delay an advertisement.
@@ -52,11 +49,11 @@ impl Reload {
             self.again = true;
             return Ok(());
         }
-        let (path, node) = (self.path.clone(), self.node.clone());
+        let path = self.path.clone();
         let (done, loading) = oneshot::channel();
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             // The protocol loop may have ended meanwhile.
-            let _ = done.send(load(&path, node.as_ref()));
+            let _ = done.send(load(&path));
         })?;
         self.loading = Some(loading);
         Ok(())
@@ -93,22 +90,11 @@ impl Reload {
     }
 }
 
-fn load(path: &std::path::Path, node: Option<&NodeName>) -> Loaded {
-    let config = load::file(path, None).map_err(|error| match error {
+fn load(path: &Path) -> Loaded {
+    load::file(path, None).map_err(|error| match error {
         LoadError::Invalid(problems) => Refused(problems.iter().map(ToString::to_string).collect()),
         other => Refused(vec![other.to_string()]),
-    })?;
-    if config.this_node.as_ref() == node {
-        return Ok(config);
-    }
-    let name = |node: Option<&NodeName>| {
-        node.map_or_else(|| "none of a list".to_owned(), |node| format!("'{node}'"))
-    };
-    let (was, is) = (name(node), name(config.this_node.as_ref()));
-    let file = path.display();
-    Err(Refused(vec![format!(
-        "{file}: this node was {was} and is {is} in this file: restart vipd to make it another one"
-    )]))
+    })
 }
 
 #[cfg(test)]
@@ -122,7 +108,7 @@ mod tests {
     /// Rule: the status says why the file was not taken, until one is.
     #[test]
     fn the_status_says_why() {
-        let mut reload = Reload::new("vipd.yaml".into(), &Config::default());
+        let mut reload = Reload::new("vipd.yaml".into());
         assert_eq!(reload.status(), "");
         reload.done(Some(refused(&["vipd.yaml:3:1: wrong"]))).unwrap();
         let expected = "; the configuration was not reloaded: vipd.yaml:3:1: wrong";
@@ -137,7 +123,7 @@ mod tests {
     #[test]
     fn a_request_while_reading_is_not_lost() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut reload = Reload::new("/nowhere/vipd.yaml".into(), &Config::default());
+        let mut reload = Reload::new("/nowhere/vipd.yaml".into());
         reload.ask().unwrap();
         reload.ask().unwrap();
         let first = runtime.block_on(reload.loaded());

@@ -118,7 +118,7 @@ async fn serve(
     let control = control(directory.path(), &mut teller);
     let hands = Hands::new(sockets, netlink, directory.held(), control);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let reload = Reload::new(options.config.clone(), &config);
+    let reload = Reload::new(options.config.clone());
     let shell = Shell { hands, teller, recorder, systemd, condition, reload };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;

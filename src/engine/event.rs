@@ -103,7 +103,7 @@ pub enum Input {
     /// undisturbed (invariant 6, nothing half done). Interfaces that it names for the first time
     /// are reported by [`Input::Link`] afterwards.
     Reload {
-        /// The new one, for the same node.
+        /// The new one, as this machine sees it.
         config: Box<Config>,
     },
     /// The machine was suspended and runs again. Nothing could arrive meanwhile.

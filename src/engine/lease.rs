@@ -42,6 +42,8 @@ struct Held {
     address: VirtualAddress,
     /// When to put it (back) on the interface; `None` while it should be there.
     install_at: Option<Mono>,
+    /// Whether it is put on again because it was gone, not because it could not be put on.
+    gone: bool,
     /// When another program's removal was last made good.
     put_back: Option<Mono>,
     failures: u32,
@@ -86,6 +88,7 @@ impl Holding {
                 interface: interface.clone(),
                 address: address.clone(),
                 install_at: None,
+                gone: false,
                 put_back: None,
                 failures: 0,
             });
@@ -163,6 +166,7 @@ impl Holding {
         match held.put_back {
             Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
                 held.install_at = Some(last + PUT_BACK_DISTANCE);
+                held.gone = true;
                 None
             }
             _ => {
@@ -180,6 +184,7 @@ impl Holding {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
         if let Some(held) = self.held.iter_mut().find(is_it) {
             held.install_at = Some(now);
+            held.gone = true;
         }
     }
 
@@ -234,24 +239,25 @@ impl Holding {
         installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
 
-    /// Does what is due; returns the addresses that were put on again.
-    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> Vec<VirtualAddress> {
+    /// Does what is due; returns the addresses that were put on again, and of each whether it had
+    /// been there and was gone.
+    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> Vec<(VirtualAddress, bool)> {
         let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
         for unremoved in self.unremoved.iter_mut().filter(|u| due(u.retry_at)) {
             unremoved.retry_at = None;
             out.push(remove(&unremoved.interface, &unremoved.address));
         }
-        let mut installed = Vec::new();
+        let mut back = Vec::new();
         for held in self.held.iter_mut().filter(|h| due(h.install_at)) {
             held.install_at = None;
             held.put_back = Some(now);
             out.push(self.terms.add(now, &held.interface, &held.address));
-            installed.push(held.address.clone());
+            back.push((held.address.clone(), std::mem::take(&mut held.gone)));
         }
         if due(self.renew_at) {
             self.renew(now, out);
         }
-        installed
+        back
     }
 
     /// To the kernel a renewal is the same as adding the address again.

@@ -57,6 +57,8 @@ pub struct InstanceStatus {
     pub held: Vec<VirtualAddress>,
     /// The active router that a backup hears.
     pub active: Option<Peer>,
+    /// Until when a backup does not claim the addresses, whatever it hears (hold-down).
+    pub held_down_until: Option<Wall>,
     /// How long until its next deadline, and which one that is.
     pub next: Option<(Span, String)>,
     /// What is wrong on the segment.
@@ -232,6 +234,9 @@ impl fmt::Display for InstanceStatus {
             (Some(active), StateName::Backup) => write!(f, ", {active} is active")?,
             (None, StateName::Backup) => f.write_str(", no active router heard")?,
             _ => {}
+        }
+        if let Some(until) = self.held_down_until {
+            write!(f, ", takes over at {} at the earliest (hold_down)", TimeOfDay(until))?;
         }
         write!(f, ": {}", self.why)?;
         if self.leaving {

@@ -108,6 +108,7 @@ fn main() -> std::process::ExitCode {
         refusal::unknown_node,
         refusal::missing_capability,
         replay::of_a_real_run,
+        reload::from_nothing,
         reload::bad_file,
         reload::in_place,
         reload::again_and_again,

@@ -9,6 +9,18 @@ use crate::lab::{Agent, BOUND, Group, Lab, VIP, within};
 /// What no client may notice; the rest of it is for a busy machine.
 const GAPLESS: Duration = Duration::from_millis(100);
 
+/// Bugs guarded: an agent with nothing to do must say so, though nothing happens to it; and a
+/// reload gives it the first configuration, by which this machine becomes a node of a list.
+pub(crate) fn from_nothing(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::launch(node, &mut Agent::command(node, "instances: {}\n"));
+    agent.reports(&["idle: no instances are configured"]);
+    agent.reload(node, &group.config());
+    group.taken_over_by(node);
+    agent.reports(&["web: active (priority 200)"]);
+}
+
 /// Rule: a bad file changes nothing, is told with line and reason in the log and the status, and
 /// is forgotten once a good one has come.
 pub(crate) fn bad_file(lab: &Lab) {

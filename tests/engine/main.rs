@@ -308,6 +308,11 @@ fn hold_down_is_for_boot_and_link_up() {
     node.tell(Input::Link { interface: eth0(), link: Some(Link { carrier: false, ..link() }) });
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     assert_eq!(wait(&node), Span::from_secs(30));
+    // Bug guarded: a backup that would not take over must not look like one that does.
+    let expected = " at the earliest (hold_down): able to take part again";
+    assert!(node.status().to_string().ends_with(expected), "{}", node.status());
+    node.millis += 30_000;
+    assert!(!node.status().to_string().contains("hold_down"), "{}", node.status());
 }
 
 /// Rule: a socket that cannot be opened is a fault with its reason, and tried again.

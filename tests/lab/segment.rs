@@ -163,6 +163,16 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// Where its network namespace is, for programs that enter it by themselves.
+    pub(crate) fn namespace_path(&self) -> PathBuf {
+        Namespace::path(&self.namespace.name)
+    }
+
+    /// What tells it from all other hosts of the lab.
+    pub(crate) fn unique_name(&self) -> &str {
+        &self.namespace.name
+    }
+
     /// The last part of its address, which is its name, too.
     pub(crate) fn number(&self) -> u8 {
         self.number

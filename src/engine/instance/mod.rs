@@ -333,8 +333,12 @@ impl Instance {
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
-        for address in self.holding.fire(now, out) {
-            self.tell_put_back(context, address, out);
+        for (address, had_gone) in self.holding.fire(now, out) {
+            if had_gone {
+                self.tell_put_back(context, address, out);
+            } else {
+                announce(context.links, self.config.interface_of(&address), &address, out);
+            }
         }
         self.announce_due(context, false, out);
         for (conflict, count) in self.conflicts.fire(now) {
@@ -418,9 +422,19 @@ impl Instance {
             addresses: self.config.addresses.clone(),
             held: self.holding.held().map(|(_, address)| address.clone()).collect(),
             active: self.active_router().map(|address| Peer::new(config, address)),
+            held_down_until: self.held_down_until(now),
             next: self.deadline().map(|(at, why)| (at.since(now.mono), why.to_owned())),
             conflicts: self.conflicts.current(now.mono).cloned().collect(),
             counters: self.counters.clone(),
+        }
+    }
+
+    fn held_down_until(&self, now: Now) -> Option<Wall> {
+        match self.router.state() {
+            State::Backup(backup) if backup.hold_until > now.mono => {
+                Some(now.wall + backup.hold_until.since(now.mono))
+            }
+            _ => None,
         }
     }
 }

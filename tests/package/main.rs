@@ -1,0 +1,42 @@
+//! The Debian package as its users have it: installed with apt on booted Debian machines, in front
+//! of nginx and of PostgreSQL.
+//!
+//! It needs root, mmdebstrap and systemd-nspawn; what is missing fails, nothing is skipped. Where
+//! `VIPD_DEB` does not name a package, `packaging/build` makes it first.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of the running daemon need clocks, files, sockets and threads"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod client;
+mod database;
+mod debian;
+mod departure;
+mod failure;
+mod install;
+#[path = "../lab/mod.rs"]
+mod lab;
+mod machine;
+mod page;
+mod pair;
+mod web;
+
+fn main() -> std::process::ExitCode {
+    debian::provide().unwrap_or_else(|| {
+        lab::run(&lab::cases![
+            web::everything_that_happens,
+            database::everything_that_happens,
+            install::first_steps,
+            install::as_documented,
+            install::bad_configuration,
+            install::other_places,
+        ])
+    })
+}
