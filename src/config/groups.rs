@@ -7,7 +7,7 @@ use super::keys::nearest;
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
 use super::section::{Given, Section, named};
 use super::source::Entry;
-use crate::model::{GroupName, InstanceConfig, InstanceName, SyncGroup};
+use crate::model::{GroupName, InstanceConfig, InstanceName, Phase, SyncGroup};
 
 const EXAMPLE: &str = "a list of instances like [wan, lan]";
 
@@ -86,6 +86,11 @@ fn alike(members: &[(Spot, &Draft<'_>)], problems: &mut Problems<'_>) {
                 Wrong::new("the owner of its addresses (priority 255) cannot be in a group");
             problems.add(spot, wrong.hint("they would not move with the others"));
         }
+    }
+    for (spot, _) in members.iter().filter(|(_, m)| m.notify.has(Phase::BeforeRelease)) {
+        let wrong =
+            Wrong::new("has a 'before_release', for which the others of its group would wait");
+        problems.add(spot, wrong.hint("use 'after_release': the members leave together"));
     }
     for (spot, other) in others.iter().filter(|(_, other)| !other.priority.is_owner()) {
         if let Some(key) = difference(first, other) {

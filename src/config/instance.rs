@@ -4,6 +4,7 @@ use super::address;
 use super::fields::{Lease, Pace, Transport};
 use super::keys::INSTANCE;
 use super::nodes::Nodes;
+use super::notify;
 use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section};
 use super::source::Entry;
@@ -89,6 +90,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     let checksum = checksum(section, version, problems);
     transport(section, problems);
     let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
+    let notify = notify::read(section, problems);
     let intervals = intervals?;
     Some(InstanceConfig {
         name: draft.name.clone()?,
@@ -111,6 +113,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
             Given::Absent | Given::Right(_) => draft.track_names().cloned().collect(),
         },
         if_all_fail: if_all_fail?,
+        notify: notify?,
     })
 }
 

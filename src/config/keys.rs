@@ -43,16 +43,9 @@ pub(super) static INSTANCE: Keys = Keys {
         "transport",
         "track",
         "if_all_fail",
-    ],
-    reserved: &[
         "notify",
-        "authentication",
-        "virtual_mac",
-        "extra_addresses",
-        "routes",
-        "rules",
-        "paths",
     ],
+    reserved: &["authentication", "virtual_mac", "extra_addresses", "routes", "rules", "paths"],
 };
 
 /// An address that is written as a mapping.
@@ -96,6 +89,30 @@ pub(super) static FLAP: Keys = Keys {
     place: "in 'flap'",
     example: "a mapping like '{ changes: 4, within: 60s, hold: 30s }'",
     known: &["changes", "within", "hold"],
+    reserved: &[],
+};
+
+/// The hooks of an instance.
+pub(super) static NOTIFY: Keys = Keys {
+    place: "in 'notify'",
+    example: "a mapping like '{ script: /etc/vipd/on-change }'",
+    known: &[
+        "script",
+        "before_claim",
+        "after_claim",
+        "before_release",
+        "after_release",
+        "on_fault",
+        "on_conflict_won",
+        "verify",
+        "verify_interval",
+        "fifo",
+        "webhook",
+        "user",
+        "group",
+        "timeout",
+        "retries",
+    ],
     reserved: &[],
 };
 
@@ -198,7 +215,9 @@ pub(super) static KINDS: [(&str, Keys); 13] = [
 
 /// Every kind of mapping, in the order of the reference documentation.
 fn all() -> impl Iterator<Item = &'static Keys> {
-    [&TOP, &INSTANCE, &ADDRESS, &TRACK, &FLAP].into_iter().chain(KINDS.iter().map(|(_, keys)| keys))
+    [&TOP, &INSTANCE, &ADDRESS, &NOTIFY, &TRACK, &FLAP]
+        .into_iter()
+        .chain(KINDS.iter().map(|(_, keys)| keys))
 }
 
 /// Every key that a configuration may have, reserved ones too, in the order of the reference

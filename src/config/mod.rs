@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text -> source (a tree of values and their places) -> section + fields (each key by itself)
-//!      -> nodes, track, instance, address, groups
+//!      -> nodes, track, instance, address, notify, groups
 //!      -> check, effect (what must hold between them) -> Config
 //! ```
 //!
@@ -18,7 +18,9 @@ mod groups;
 mod instance;
 mod keys;
 mod nodes;
+mod notify;
 mod problem;
+mod program;
 mod section;
 mod source;
 mod track;

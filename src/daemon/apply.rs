@@ -260,7 +260,13 @@ impl Hands {
                 self.failures.push_back(Input::Probed { track, number, result });
                 Ok(())
             }
-            Action::CancelProbe { .. } => Ok(()),
+            Action::CancelProbe { .. } | Action::CancelHook { .. } => Ok(()),
+            Action::Hook { instance, number, .. } => {
+                let result = ProbeResult::Failed("hooks are not built yet".to_owned());
+                let (instance, number) = (instance.clone(), *number);
+                self.failures.push_back(Input::Hooked { instance, number, result });
+                Ok(())
+            }
             // On this thread: a file in memory, and what stands after it may have to wait for it.
             // Where that fails, what stands after it is carried out all the same: an address
             // that serves is worth more than one that could be swept away.

@@ -134,6 +134,8 @@ fn kind(action: &Action) -> Kind {
         | Action::Answer { .. }
         | Action::Probe { .. }
         | Action::CancelProbe { .. }
+        | Action::Hook { .. }
+        | Action::CancelHook { .. }
         | Action::Report(_) => Kind::Free,
         Action::WriteDown { .. } => Kind::Note,
         Action::Exit => Kind::Exit,

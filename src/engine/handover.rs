@@ -51,6 +51,8 @@ pub enum HandoverRefusal {
     AddressOwner,
     /// One is under way already, or the daemon stops.
     Leaving,
+    /// It waits for a hook before it takes the addresses itself.
+    Claiming,
     /// No other node took the addresses within this time.
     Nobody(Span),
     /// It was called off: the instance could not go on taking part, or the daemon stopped.
@@ -91,6 +93,9 @@ impl fmt::Display for HandoverRefusal {
                 "this node owns the addresses (priority 255) and would take them back at once",
             ),
             Self::Leaving => f.write_str("it is being handed over already, or the daemon stops"),
+            Self::Claiming => {
+                f.write_str("it is about to take the addresses, once before_claim has ended")
+            }
             Self::Nobody(waited) => write!(
                 f,
                 "no other node took the addresses within {waited}, so this one has kept them: is \

@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget, Input, Link, LinkAddress, Packet, ProbeResult,
-    SystemError,
+    Action, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget, Input,
+    Link, LinkAddress, Packet, ProbeResult, SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use status::Status;
@@ -292,7 +292,7 @@ impl Engine {
             write_down(&mut self.written, held, out);
             self.watch(out);
         }
-        if self.stopping && !self.ended && self.instances.iter().all(Instance::is_stopped) {
+        if self.stopping && !self.ended && self.instances.iter().all(Instance::is_over) {
             self.ended = true;
             out.push(Action::Exit);
         }

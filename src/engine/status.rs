@@ -10,7 +10,7 @@ use super::conflict::Conflict;
 use super::event::HookName;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::model::{
-    InstanceName, InterfaceName, NodeName, Priority, TrackName, VirtualAddress, Vrid,
+    InstanceName, InterfaceName, NodeName, Phase, Priority, TrackName, VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -212,6 +212,16 @@ impl InstanceStatus {
             || self.leaving
             || self.lowered.is_some()
             || !self.conflicts.is_empty()
+            || self.waits_for.is_some()
+            || self.failed_hooks().next().is_some()
+    }
+
+    /// The hooks whose last end was a bad one, with what went wrong and when.
+    fn failed_hooks(&self) -> impl Iterator<Item = (HookName, &str, Wall)> {
+        self.hooks.iter().filter_map(|hook| match &hook.last {
+            Some((false, text, at)) => Some((hook.name, text.as_str(), *at)),
+            _ => None,
+        })
     }
 }
 
@@ -241,6 +251,12 @@ impl fmt::Display for InstanceStatus {
         write!(f, ": {}", self.why)?;
         if self.leaving {
             f.write_str("; leaving, until another node has taken over")?;
+        }
+        if let Some(phase) = self.waits_for {
+            write!(f, "; waiting for {phase} to end")?;
+        }
+        for (hook, text, at) in self.failed_hooks() {
+            write!(f, "; hook {hook} failed at {}: {text}", TimeOfDay(at))?;
         }
         self.conflicts.iter().try_for_each(|conflict| write!(f, "; conflict: {conflict}"))
     }

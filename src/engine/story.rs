@@ -5,10 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
+use super::event::HookName;
 use super::handover::HandoverAnswer;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
-use crate::model::{GroupName, InstanceName, InterfaceName, Priority, TrackName, VirtualAddress};
+use crate::model::{
+    GroupName, InstanceName, InterfaceName, Phase, Priority, TrackName, VirtualAddress,
+};
 use crate::time::Span;
 
 /// Something worth telling.
@@ -218,6 +221,14 @@ pub enum What {
     TrackPasses(TrackName, String),
     /// A check fails, or is not believed any more.
     TrackFails(TrackName, TrackFailure),
+    /// It has won the election, and takes the addresses once this hook has ended.
+    Claiming(Phase),
+    /// It leaves once this hook has ended.
+    Departing(Phase),
+    /// A hook has failed, and why; whether it is tried again.
+    HookFailed(HookName, String, bool),
+    /// The addresses are somebody else's, says the hook `verify`: they are claimed anew.
+    VerifyFailed(String),
     /// The file for `vipd release` could not be written.
     WriteDownFailed(SystemError),
     /// Other stations' claims to the addresses cannot be noticed.
@@ -241,6 +252,8 @@ impl Event {
             What::Changed { .. }
             | What::Following(..)
             | What::Leaving(_)
+            | What::Claiming(_)
+            | What::Departing(_)
             | What::Reconfigured(_)
             | What::Reprioritized { why: None, .. }
             | What::TrackPasses(..) => Severity::Info,
@@ -311,6 +324,23 @@ impl fmt::Display for Event {
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
             What::Reprioritized { .. } | What::TrackPasses(..) | What::TrackFails(..) => {
                 self.tell_check(f)
+            }
+            What::Claiming(phase) => {
+                write!(f, "takes the addresses once {phase} has ended")
+            }
+            What::Departing(phase) => write!(f, "leaves once {phase} has ended"),
+            What::HookFailed(hook, reason, again) => {
+                write!(
+                    f,
+                    "hook {hook} failed: {reason}{}",
+                    if *again { "; trying again" } else { "" }
+                )
+            }
+            What::VerifyFailed(reason) => {
+                write!(
+                    f,
+                    "verify says that the addresses are not here: {reason}; claiming them anew"
+                )
             }
             What::WriteDownFailed(error) => write!(
                 f,

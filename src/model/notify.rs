@@ -13,8 +13,8 @@ use crate::time::Span;
 pub struct Notify {
     /// The programs, each by an absolute path with its arguments: no shell reads them.
     pub programs: BTreeMap<Phase, Vec<String>>,
-    /// The user that they run as.
-    pub user: String,
+    /// The user that they run as; `None`: the daemon's own, or `nobody` where that is root.
+    pub user: Option<String>,
     /// The group, where that is not the user's own.
     pub group: Option<String>,
     /// A named pipe that gets a line for each change of state.
@@ -30,9 +30,6 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// What programs run as where the operator names nobody.
-    pub const USER: &'static str = "vipd";
-
     /// A hook's time where the operator gives none.
     pub const TIMEOUT: Span = Span::from_secs(10);
 
@@ -50,9 +47,7 @@ impl Notify {
 }
 
 /// When a program runs.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// At each change of state, with what keepalived's `notify` gets: `script` in the file.

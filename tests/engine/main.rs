@@ -12,6 +12,7 @@
 mod departure;
 mod groups;
 mod guard;
+mod hooks;
 mod node;
 mod reload;
 mod tracks;

@@ -26,6 +26,7 @@ pub(crate) fn virtual_address() -> VirtualAddress {
 
 pub(crate) fn instance(priority: u8) -> InstanceConfig {
     InstanceConfig {
+        notify: vipd::model::Notify::default(),
         name: InstanceName::try_from("web").unwrap(),
         interface: eth0(),
         virtual_router_id: Vrid::try_from(51).unwrap(),
@@ -176,6 +177,8 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::Watch { .. } => "watch",
         Action::Probe { .. } => "look",
         Action::CancelProbe { .. } => "look away",
+        Action::Hook { .. } => "hook",
+        Action::CancelHook { .. } => "cancel hook",
         Action::Answer { .. } => "answer",
         Action::Report(_) => "report",
         Action::Exit => "exit",

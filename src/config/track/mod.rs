@@ -2,7 +2,7 @@
 //! stand there in `values`.
 
 mod probe;
-mod values;
+pub(super) mod values;
 
 use super::keys::{FLAP, KINDS, TRACK};
 use super::problem::{Marked, Problems, Spot, Wrong};

@@ -1,8 +1,8 @@
 //! What each kind of check looks at.
 
 use super::super::problem::{Marked, Problems, Wrong, quoted};
+use super::super::program;
 use super::super::section::{Given, Section};
-use super::super::source::Content;
 use super::values::{AbsolutePath, MysqlUrl, NameServer, PostgresDsn, Status, Text, Url};
 use crate::model::{
     ArpProbe, DnsProbe, FileCondition, FileProbe, HostPort, HttpMethod, HttpProbe, InterfaceProbe,
@@ -258,55 +258,14 @@ fn file(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<FileProbe>
 }
 
 fn script(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<ScriptProbe> {
-    let command = command(section, problems);
+    let command = match program::read(section, "command", problems) {
+        Given::Absent => {
+            section.missing("command", &format!("it takes {}", program::EXAMPLE), problems);
+            None
+        }
+        given => given.or(Vec::new()),
+    };
     let user = section.take::<Text>("user", problems).or(Text(SCRIPT_USER.to_owned()));
     let group = text(section, "group", problems).or(None);
     Some(ScriptProbe { command: command?, user: user?.0, group: group? })
-}
-
-/// The program and its arguments, each by itself: no shell takes a line apart.
-fn command(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<Vec<String>> {
-    const EXAMPLE: &str = "a list like [/usr/local/bin/check, --fast]";
-    if let Some((node, spot)) = section.node("command")
-        && !matches!(node.content, Content::List(_))
-    {
-        let hint = "each argument stands by itself, because no shell takes a line apart";
-        problems.add(&spot, Wrong::expected(EXAMPLE, &node.shown()).hint(hint));
-        return None;
-    }
-    let list = match section.several::<Argument>("command", problems) {
-        Given::Right(list) => list.value,
-        Given::Wrong => return None,
-        Given::Absent => {
-            section.missing("command", &format!("it takes {EXAMPLE}"), problems);
-            return None;
-        }
-    };
-    let program = list.first()?;
-    if !program.value.0.starts_with('/') {
-        let found = quoted(&program.value.0);
-        let wrong = Wrong::expected("the absolute path of a program", &found);
-        problems.add(&program.spot, wrong);
-        return None;
-    }
-    Some(list.into_iter().map(|argument| argument.value.0).collect())
-}
-
-/// An argument: any text, also none.
-struct Argument(String);
-
-impl super::super::fields::Field for Argument {
-    type Written = String;
-    const TAKES: &'static str = "text";
-
-    fn check(written: String) -> Result<Self, Wrong> {
-        if written.contains('\0') {
-            return Err(Wrong::new("a zero byte must not stand in an argument"));
-        }
-        Ok(Self(written))
-    }
-
-    fn hint(found: &super::super::source::Scalar) -> Option<String> {
-        super::super::fields::text_in_quotes(found)
-    }
 }

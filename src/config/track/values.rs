@@ -63,7 +63,7 @@ number!(
 
 /// Text that is not empty.
 #[derive(Clone, Debug)]
-pub(super) struct Text(pub(super) String);
+pub(in super::super) struct Text(pub(in super::super) String);
 
 impl Field for Text {
     type Written = String;
@@ -83,7 +83,7 @@ impl Field for Text {
 
 /// The path of a file, from the root.
 #[derive(Clone, Debug)]
-pub(super) struct AbsolutePath(pub(super) PathBuf);
+pub(in super::super) struct AbsolutePath(pub(in super::super) PathBuf);
 
 impl Field for AbsolutePath {
     type Written = String;
@@ -191,7 +191,7 @@ impl Field for Status {
 
 /// Where a web server is asked.
 #[derive(Clone, Debug)]
-pub(super) struct Url(pub(super) String);
+pub(in super::super) struct Url(pub(in super::super) String);
 
 impl Field for Url {
     type Written = String;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::words::{Peer, StateName};
 use crate::model::{InstanceName, InterfaceName, NodeName, Phase, Vrid};
-use crate::time::{Span, Wall};
+use crate::time::Span;
 
 /// One hook, to be carried out once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ pub enum HookTarget {
     Program {
         /// Its absolute path and its arguments.
         command: Vec<String>,
-        /// The user that it runs as.
-        user: String,
+        /// The user that it runs as; `None`: the daemon's own, or `nobody` where that is root.
+        user: Option<String>,
         /// The group, where that is not the user's own.
         group: Option<String>,
     },
@@ -92,10 +92,6 @@ impl HookEvent {
             StateName::Fault => "FAULT",
             StateName::Stopped => "STOP",
         }
-    }
-
-    pub(super) fn milliseconds(time: Wall) -> u64 {
-        time.0 / 1_000_000
     }
 }
 

@@ -57,9 +57,9 @@ impl Lane {
     /// A newer state has come: what has not started yet tells of an older one and is left out.
     /// Returns how many that were.
     pub(super) fn supersede(&mut self) -> u64 {
-        let before = self.waiting.len();
-        self.waiting.retain(Job::is_waited_for);
-        u64::try_from(before - self.waiting.len()).unwrap_or_default()
+        let left_out = self.waiting.len();
+        self.waiting.clear();
+        u64::try_from(left_out).unwrap_or_default()
     }
 
     /// The next one, if none is under way and its time has come.

@@ -2,9 +2,10 @@
 //!
 //! Programs run one after the other, and beside them, each in its own order, what goes into the
 //! named pipe and to the webhook. Where they are slower than the changes, what has not started yet
-//! is left out for what is newer: the last state is always told.
+//! is left out for what is newer: the last state is always told. What a takeover or a departure
+//! waits for stands in no queue with those that are only told.
 
-pub mod call;
+pub(super) mod call;
 mod lane;
 
 use std::collections::BTreeMap;
@@ -23,12 +24,16 @@ pub(super) struct Hooks {
     /// What the shell calls them by: the name of the instance when the daemon got it.
     owner: InstanceName,
     numbers: u64,
+    /// What is waited for.
+    gates: Lane,
     programs: Lane,
     fifo: Lane,
     webhook: Lane,
     outcomes: BTreeMap<HookName, Outcome>,
     /// How many were left out for something newer.
     superseded: u64,
+    /// Whether what fails is tried again.
+    patient: bool,
     verify_at: Option<Mono>,
 }
 
@@ -54,11 +59,13 @@ impl Hooks {
         Self {
             owner,
             numbers: 0,
+            gates: Lane::default(),
             programs: Lane::default(),
             fifo: Lane::default(),
             webhook: Lane::default(),
             outcomes: BTreeMap::new(),
             superseded: 0,
+            patient: true,
             verify_at: None,
         }
     }
@@ -80,9 +87,11 @@ impl Hooks {
         };
         let name = HookName::Program(event.phase);
         // What is asked is asked again anyway.
-        let retries = if event.phase == Phase::Verify { 0 } else { notify.retries };
+        let again = self.patient && event.phase != Phase::Verify;
+        let retries = if again { notify.retries } else { 0 };
         let call = HookCall { target, event, timeout: notify.timeout };
-        self.programs.push(Job { name, call, retries, attempts: 0, at: now.mono });
+        let job = Job { name, call, retries, attempts: 0, at: now.mono };
+        self.lane_of(name).push(job);
         self.start(now.mono, out);
         true
     }
@@ -102,9 +111,10 @@ impl Hooks {
         event: &HookEvent,
         out: &mut Vec<Action>,
     ) {
+        let patient = self.patient;
         let call = |target| HookCall { target, event: event.clone(), timeout: notify.timeout };
         let job = |name, target| {
-            let (call, retries) = (call(target), notify.retries);
+            let (call, retries) = (call(target), if patient { notify.retries } else { 0 });
             Job { name, call, retries, attempts: 0, at: now.mono }
         };
         if let Some(path) = &notify.fifo {
@@ -165,13 +175,19 @@ impl Hooks {
     }
 
     fn start(&mut self, now: Mono, out: &mut Vec<Action>) {
-        for lane in [&mut self.programs, &mut self.fifo, &mut self.webhook] {
-            let number = self.numbers + 1;
-            if let Some(call) = lane.start(now, number) {
-                self.numbers = number;
-                out.push(Action::Hook { instance: self.owner.clone(), number, call: Box::new(call) });
+        let mut number = self.numbers;
+        let mut calls = Vec::new();
+        for lane in self.lanes() {
+            if let Some(call) = lane.start(now, number + 1) {
+                number += 1;
+                calls.push((number, call));
             }
         }
+        self.numbers = number;
+        out.extend(calls.into_iter().map(|(number, call)| {
+            let (instance, call) = (self.owner.clone(), Box::new(call));
+            Action::Hook { instance, number, call }
+        }));
     }
 
     /// When it is to be asked next whether the addresses are still this node's; `None`: it is being
@@ -195,6 +211,7 @@ impl Hooks {
 
     /// The daemon stops: what has failed is not tried again.
     pub(super) fn hurry(&mut self) {
+        self.patient = false;
         self.lanes().into_iter().for_each(Lane::hurry);
     }
 
@@ -209,20 +226,18 @@ impl Hooks {
 
     /// Whether nothing is under way or waits.
     pub(super) fn is_idle(&self) -> bool {
-        [&self.programs, &self.fifo, &self.webhook].into_iter().all(Lane::is_idle)
+        self.all().into_iter().all(Lane::is_idle)
     }
 
     /// When [`Hooks::fire`] is due, and what for.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let lanes = [&self.programs, &self.fifo, &self.webhook];
-        let next = lanes.into_iter().filter_map(Lane::deadline).chain(self.verify_at).min();
+        let next = self.all().into_iter().filter_map(Lane::deadline).chain(self.verify_at).min();
         next.map(|at| (at, "hook"))
     }
 
     /// What there is to know about them.
     pub(super) fn status(&self) -> Vec<HookStatus> {
-        let lanes = [&self.programs, &self.fifo, &self.webhook];
-        let running: Vec<HookName> = lanes.into_iter().filter_map(Lane::running).collect();
+        let running: Vec<HookName> = self.all().into_iter().filter_map(Lane::running).collect();
         let mut names: Vec<HookName> = self.outcomes.keys().copied().collect();
         names.extend(running.iter().filter(|name| !self.outcomes.contains_key(*name)));
         let status = |name: HookName| HookStatus {
@@ -238,12 +253,17 @@ impl Hooks {
         self.superseded
     }
 
-    fn lanes(&mut self) -> [&mut Lane; 3] {
-        [&mut self.programs, &mut self.fifo, &mut self.webhook]
+    fn lanes(&mut self) -> [&mut Lane; 4] {
+        [&mut self.gates, &mut self.programs, &mut self.fifo, &mut self.webhook]
+    }
+
+    fn all(&self) -> [&Lane; 4] {
+        [&self.gates, &self.programs, &self.fifo, &self.webhook]
     }
 
     fn lane_of(&mut self, name: HookName) -> &mut Lane {
         match name {
+            HookName::Program(phase) if phase.is_waited_for() => &mut self.gates,
             HookName::Program(_) => &mut self.programs,
             HookName::Fifo => &mut self.fifo,
             HookName::Webhook => &mut self.webhook,

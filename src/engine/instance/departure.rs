@@ -36,17 +36,48 @@ impl Instance {
     pub(in super::super) fn stop(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let again = std::mem::replace(&mut self.stopping, true);
         if self.is_stopped() {
+            if again {
+                self.hooks.abandon(out);
+            }
             return;
         }
-        if again || !self.router.holds() || !self.moves_addresses() {
+        if again || !self.has_something_to_leave() {
             let from = self.state_name();
             self.leave_the_election(context, out);
-            return self.stopped(context, from, out);
+            self.stopped(context, from, out);
+            if again {
+                self.hooks.abandon(out);
+            }
+            return;
         }
         self.call_off(out);
-        let outcome = self.router.leave(context.now.mono, Departure::Stop);
+        if !self.departs_later(context, Departure::Stop, out) {
+            self.depart(context, Departure::Stop, out);
+        }
+    }
+
+    /// Whether it has addresses that another router could take over.
+    fn has_something_to_leave(&self) -> bool {
+        self.router.holds() && self.moves_addresses() && !self.is_claiming()
+    }
+
+    /// Leaves, unless it has had to let go meanwhile.
+    pub(super) fn depart(&mut self, context: &Context<'_>, why: Departure, out: &mut Vec<Action>) {
+        if !self.has_something_to_leave() {
+            if why == Departure::Stop {
+                let from = self.state_name();
+                self.leave_the_election(context, out);
+                self.stopped(context, from, out);
+            }
+            return self.call_off(out);
+        }
+        let outcome = self.router.leave(context.now.mono, why);
         self.follow(context, outcome, out);
-        self.report(What::Leaving(self.why_it_stops()), out);
+        let why = match why {
+            Departure::Stop => self.why_it_stops(),
+            Departure::Handover => Why::HandingOver,
+        };
+        self.report(What::Leaving(why), out);
     }
 
     pub(super) fn stopped(
@@ -80,8 +111,12 @@ impl Instance {
                 return Err(HandoverRefusal::NoSuchNode(known));
             }
         }
-        if self.stopping || matches!(self.router.state(), State::Leaving(_)) {
+        let leaves = matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some();
+        if self.stopping || leaves {
             return Err(HandoverRefusal::Leaving);
+        }
+        if self.is_claiming() {
+            return Err(HandoverRefusal::Claiming);
         }
         if !self.router.holds() {
             let active = self.active_router().map(|address| Peer::new(context.config, address));
@@ -95,9 +130,9 @@ impl Instance {
         }
         let since = context.now.mono;
         self.handing_over = Some(HandingOver { request, to: to.cloned(), since });
-        let outcome = self.router.leave(since, Departure::Handover);
-        self.follow(context, outcome, out);
-        self.report(What::Leaving(Why::HandingOver), out);
+        if !self.departs_later(context, Departure::Handover, out) {
+            self.depart(context, Departure::Handover, out);
+        }
         Ok(())
     }
 
@@ -105,8 +140,7 @@ impl Instance {
     /// this one has announced last is still in the clients' caches. So it is told, and announces
     /// the addresses again.
     pub(super) fn give_up(&mut self, context: &Context<'_>, heard: Heard, out: &mut Vec<Action>) {
-        self.let_go(out);
-        self.advertise(context, 0, out);
+        self.let_go_and_say_so(context, out);
         let peer = Peer::new(context.config, heard.source);
         let why = if heard.priority > self.router.priority().get() {
             Why::HigherPriority(peer, heard.priority)
@@ -114,6 +148,15 @@ impl Instance {
             Why::HigherAddress(peer)
         };
         self.changed(context, StateName::Active, why, out);
+    }
+
+    /// Lets go, and tells those who have heard that it was active.
+    pub(super) fn let_go_and_say_so(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let unheard = self.is_silent();
+        self.let_go(out);
+        if !unheard {
+            self.advertise(context, 0, out);
+        }
     }
 
     /// It has left, and another router has taken over.

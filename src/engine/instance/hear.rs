@@ -22,11 +22,13 @@ const DEFENCE_DISTANCE: Span = Span::from_millis(500);
 pub(super) struct Presence {
     active_since: Mono,
     other_heard: Option<Mono>,
+    /// Another one has gone on being active for longer than a takeover explains.
+    rival: bool,
 }
 
 impl Presence {
     pub(super) fn became_active(&mut self, now: Mono) {
-        *self = Self { active_since: now, other_heard: None };
+        *self = Self { active_since: now, other_heard: None, rival: false };
     }
 }
 
@@ -103,15 +105,25 @@ impl Instance {
         if !matches!(self.router.state(), State::Active(_)) {
             return;
         }
+        if self.is_claiming() {
+            if heard.priority == 0 {
+                self.break_silence();
+            }
+            return;
+        }
         self.conflicts.explain();
-        self.presence.other_heard = Some(context.now.mono);
+        let now = context.now.mono;
+        self.presence.other_heard = Some(now);
         let peer = Peer::new(context.config, heard.source);
+        let takeover = heard.interval.span().max(self.interval()).times(3);
         if heard.priority == 0 {
             self.conflicts.over(|c| matches!(c, Conflict::TwoActive(who, _) if *who == peer));
+            if std::mem::take(&mut self.presence.rival) {
+                self.conflict_won(context, out);
+            }
         } else {
-            let conflict = Conflict::TwoActive(peer, heard.priority);
-            let takeover = heard.interval.span().max(self.interval()).times(3);
-            self.see(context.now.mono, conflict, takeover, out);
+            self.presence.rival |= now.since(self.presence.active_since) > takeover;
+            self.see(now, Conflict::TwoActive(peer, heard.priority), takeover, out);
         }
     }
 
@@ -170,7 +182,8 @@ impl Instance {
         let own = context.links.get(interface).and_then(|link| link.mac);
         let Some(ours) = self.config.addresses.iter().find(is_it).cloned() else { return };
         // A leaving router expects another one to announce the addresses.
-        if !matches!(self.router.state(), State::Active(_)) || own == Some(mac) {
+        let serves = matches!(self.router.state(), State::Active(_)) && !self.is_claiming();
+        if !serves || own == Some(mac) {
             return;
         }
         let now = context.now.mono;

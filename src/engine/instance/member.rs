@@ -1,11 +1,11 @@
 //! An instance as a member of its sync group: what it is told by the others.
 
 use super::super::event::Action;
-use super::super::story::{Fault, StateName, What, Why};
+use super::super::story::{Fault, StateName, Why};
 use super::{Condition, Context, Instance};
 use crate::model::InstanceName;
 use crate::time::Mono;
-use crate::vrrp::router::{Departure, Outcome, State};
+use crate::vrrp::router::{Departure, State};
 
 impl Instance {
     /// Whether it takes part, and is neither active nor leaving.
@@ -70,8 +70,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         self.router.listen_anew(context.now.mono);
-        self.let_go(out);
-        self.advertise(context, 0, out);
+        self.let_go_and_say_so(context, out);
         self.changed(context, StateName::Active, Why::YieldingWith(first.clone()), out);
     }
 
@@ -82,11 +81,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         if self.is_active() {
-            let outcome = self.router.leave(context.now.mono, Departure::Handover);
-            self.follow(context, outcome, out);
-            if outcome != Outcome::Nothing {
-                self.report(What::Leaving(Why::HandingOver), out);
-            }
+            self.depart(context, Departure::Handover, out);
         }
     }
 }

@@ -1,13 +1,15 @@
 //! One instance: a virtual router, its addresses, and what people are told about it.
 //!
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
-//! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear` what the others say, in `departure` how it leaves, in `reconfigure`
-//! how its configuration changes under it, in `refusal` what the system did not do.
+//! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
+//! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
+//! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do.
 
 mod departure;
 mod fitness;
 mod health;
 mod hear;
+mod hooks;
 mod member;
 mod reconfigure;
 mod refusal;
@@ -18,6 +20,7 @@ use super::Context;
 use super::announce::{self, Announcer, announce};
 use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, Farewell, HeldRouter, SystemError};
+use super::hook::Hooks;
 use super::lease::{Holding, Terms};
 use super::status::{Counters, InstanceStatus};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
@@ -26,10 +29,11 @@ use crate::model::{
 };
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::{Advertisement, Authentication, ChecksumForm, multicast_group};
-use crate::vrrp::router::{Outcome, Router, State, Takeover};
+use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
 use departure::HandingOver;
 use fitness::Blip;
 use hear::Presence;
+use hooks::Claim;
 use refusal::FailedSends;
 
 /// One virtual router of this node.
@@ -54,6 +58,11 @@ pub(super) struct Instance {
     /// When an address was last announced because another station claimed it.
     defended: Option<Mono>,
     handing_over: Option<HandingOver>,
+    hooks: Hooks,
+    /// It is active, and takes the addresses once a hook has ended.
+    claim: Option<Claim>,
+    /// It leaves once a hook has ended.
+    departing: Option<Departure>,
     /// It leaves and does not come back: the daemon stops, or the configuration has it no more.
     stopping: bool,
     /// The configuration has it no more.
@@ -84,7 +93,6 @@ impl Instance {
         let (checksum, terms) = (checksum_form(&config), terms(&config));
         Self {
             router: Router::new((&config).into()),
-            config,
             condition: Condition::Starting,
             lowered: None,
             has_own_fault: false,
@@ -97,6 +105,9 @@ impl Instance {
             announcer: Announcer::default(),
             defended: None,
             handing_over: None,
+            hooks: Hooks::new(config.name.clone()),
+            claim: None,
+            departing: None,
             stopping: false,
             retired: false,
             presence: Presence::default(),
@@ -104,6 +115,7 @@ impl Instance {
             checksum,
             conflicts: Conflicts::default(),
             counters: Counters::default(),
+            config,
         }
     }
 
@@ -177,6 +189,28 @@ impl Instance {
         how: Takeover,
         out: &mut Vec<Action>,
     ) {
+        self.counters.became_active += 1;
+        self.presence.became_active(context.now.mono);
+        let waits = self.waits_to_claim();
+        if !waits {
+            self.claim(context, how, out);
+        }
+        let peer = |address| Peer::new(context.config, address);
+        let why = match how {
+            Takeover::Owner => Why::AddressOwner,
+            Takeover::Silence(None, span) => Why::NobodyHeard(span),
+            Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
+            Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
+            Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
+        };
+        self.changed(context, from, why, out);
+        if waits {
+            self.begin_to_claim(context, how, out);
+        }
+    }
+
+    /// Takes the addresses.
+    fn claim(&mut self, context: &Context<'_>, how: Takeover, out: &mut Vec<Action>) {
         let priority = self.router.priority().get();
         let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
         if !others_answer {
@@ -194,27 +228,20 @@ impl Instance {
         if others_answer {
             self.advertise(context, priority, out);
         }
-        self.counters.became_active += 1;
-        self.presence.became_active(context.now.mono);
-        let peer = |address| Peer::new(context.config, address);
-        let why = match how {
-            Takeover::Owner => Why::AddressOwner,
-            Takeover::Silence(None, span) => Why::NobodyHeard(span),
-            Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
-            Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
-            Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
-        };
-        self.changed(context, from, why, out);
     }
 
     /// Stops answering for the addresses.
     fn let_go(&mut self, out: &mut Vec<Action>) {
+        self.claim = None;
         self.announcer.stop();
         self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
 
     fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
+        if self.is_silent() {
+            return;
+        }
         let advertisement = match self.advertisement(context, priority) {
             None => return,
             Some(Ok(advertisement)) => advertisement,
@@ -254,6 +281,9 @@ impl Instance {
 
     /// Tells the segment who has the addresses, now and a few times more.
     fn announce(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
+        if self.claim.is_some() {
+            return;
+        }
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         self.announcer.start(now, self.config.addresses.len(), refresh);
         self.announce_due(context, all_at_once, out);
@@ -315,6 +345,7 @@ impl Instance {
             self.holding.deadline(),
             self.conflicts.deadline(),
             self.blip_deadline(),
+            self.hooks.deadline(),
             refused.filter(|_| self.condition != Condition::Stopped),
         ];
         all.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -344,6 +375,7 @@ impl Instance {
         for (conflict, count) in self.conflicts.fire(now) {
             self.report(What::Conflict(conflict, count), out);
         }
+        self.fire_hooks(context, out);
     }
 
     fn see(&mut self, now: Mono, conflict: Conflict, grace: Span, out: &mut Vec<Action>) {
@@ -367,6 +399,7 @@ impl Instance {
         self.since = context.now.wall;
         self.why = why.clone();
         self.report(What::Changed { from, to: self.state_name(), why }, out);
+        self.tell_hooks(context, from, out);
     }
 
     fn report(&self, what: What, out: &mut Vec<Action>) {
@@ -383,9 +416,14 @@ impl Instance {
         self.holding.held()
     }
 
-    /// Whether the end has come for it.
+    /// Whether it has stopped.
     pub(super) fn is_stopped(&self) -> bool {
         self.condition == Condition::Stopped
+    }
+
+    /// Whether the end has come for it: it has stopped, and everybody was told.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_stopped() && self.hooks.is_idle()
     }
 
     /// What `vipd release` must undo if this daemon dies now.
@@ -425,7 +463,12 @@ impl Instance {
             held_down_until: self.held_down_until(now),
             next: self.deadline().map(|(at, why)| (at.since(now.mono), why.to_owned())),
             conflicts: self.conflicts.current(now.mono).cloned().collect(),
-            counters: self.counters.clone(),
+            hooks: self.hooks.status(),
+            waits_for: self.waits_for(),
+            counters: Counters {
+                hooks_superseded: self.hooks.superseded(),
+                ..self.counters.clone()
+            },
         }
     }
 

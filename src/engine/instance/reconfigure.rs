@@ -29,7 +29,7 @@ impl Instance {
             self.announcer.refresh_after(now, config.announce_refresh);
         }
         let advertise = self.router.reconfigure(now, self.settings(context));
-        if self.router.holds() && self.moves_addresses() {
+        if self.router.holds() && self.moves_addresses() && !self.is_claiming() {
             let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
             self.holding.change(now, addresses, out);
             if old.addresses != config.addresses {
@@ -75,6 +75,7 @@ fn differences(old: &InstanceConfig, new: &InstanceConfig) -> Vec<String> {
         ("lease", old.lease != new.lease),
         ("announce_refresh", old.announce_refresh != new.announce_refresh),
         ("checksum", old.checksum != new.checksum),
+        ("notify", old.notify != new.notify),
         ("track", old.tracks != new.tracks),
         ("if_all_fail", old.if_all_fail != new.if_all_fail),
     ];
