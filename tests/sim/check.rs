@@ -129,6 +129,7 @@ fn convergence_bound(group: &Group, fault: Span) -> Span {
         + preemption
         + fault
         + group.verdict_bound()
+        + group.hook_bound()
         + Span::from_millis(40)
 }
 

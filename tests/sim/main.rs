@@ -20,6 +20,7 @@
 mod check;
 mod group;
 mod health;
+mod hooks;
 mod schedule;
 mod sync;
 mod world;

@@ -1,10 +1,11 @@
 //! What happens to a group, drawn from a seed.
 
 use fastrand::Rng;
-use vipd::model::{IfAllFail, Interval, Preempt, Priority, TrackConfig, Version};
+use vipd::model::{IfAllFail, Interval, Notify, Phase, Preempt, Priority, TrackConfig, Version};
 use vipd::time::Span;
 
 use crate::health::{self, Truth};
+use crate::hooks;
 
 /// One group and everything that goes wrong with it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Group {
     pub(crate) delay: Span,
     pub(crate) tracks: Vec<TrackConfig>,
     pub(crate) if_all_fail: IfAllFail,
+    pub(crate) notify: Notify,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +150,12 @@ impl Schedule {
         }
         // No switch lets a frame overtake another one that was sent a sixteenth of an interval later.
         group.delay = group.delay.min(group.interval.span().divided_by(100));
-        let rest = group.interval.span().times(8) + Span::from_secs(4) + group.verdict_bound();
+        // What a takeover waits for is a gap that the operator has chosen.
+        group.notify.programs.remove(&Phase::BeforeClaim);
+        let rest = group.interval.span().times(8)
+            + Span::from_secs(4)
+            + group.verdict_bound()
+            + group.hook_bound();
         let rest = match group.preempt {
             Preempt::After(delay) => rest + delay,
             Preempt::Never | Preempt::Always => rest,
@@ -225,6 +232,7 @@ impl Group {
             delay,
             tracks,
             if_all_fail,
+            notify: hooks::draw(rng),
         }
     }
 }

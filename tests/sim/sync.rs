@@ -97,6 +97,7 @@ fn draw(rng: &mut Rng) -> Group {
         delay: DELAY,
         tracks,
         if_all_fail: rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty"),
+        notify: vipd::model::Notify::default(),
     }
 }
 

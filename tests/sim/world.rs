@@ -60,6 +60,12 @@ pub(crate) enum Happening {
         track: usize,
         number: u64,
     },
+    /// A hook has ended by itself.
+    HookEnds {
+        node: usize,
+        life: u64,
+        number: u64,
+    },
     /// The kernel removes the address, if it was not renewed since.
     Expire {
         node: usize,
@@ -104,6 +110,8 @@ pub(crate) struct Node {
     pub(crate) truths: Vec<Truth>,
     /// The look that is under way, of each check.
     pub(crate) looks: Vec<Option<u64>>,
+    /// The hooks that are under way, and of each whether it is waited for.
+    pub(crate) hooks: Vec<(u64, bool)>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,6 +166,7 @@ impl World {
                 Happening::Answer { node, life, track, number } => {
                     self.answer(node, life, track, number);
                 }
+                Happening::HookEnds { node, life, number } => self.hook_ends(node, life, number),
                 Happening::Expire { node, lease } => self.expire(node, lease),
             }
             look(self);
@@ -275,6 +284,7 @@ impl World {
         self.nodes[node].engine = Some(engine);
         self.nodes[node].life += 1;
         self.nodes[node].looks.fill(None);
+        self.nodes[node].hooks.clear();
         self.nodes[node].paused_until = None;
         self.nodes[node].idle_since = None;
         self.nodes[node].stopping = false;
@@ -561,6 +571,8 @@ impl World {
             Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
             Action::CancelProbe { track, number } => self.look_away(node, track, *number),
+            Action::Hook { .. } => self.hook(node, action),
+            Action::CancelHook { number, .. } => self.cancel_hook(node, *number),
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;
@@ -625,6 +637,7 @@ impl Node {
             life: 0,
             truths: vec![Truth::Well; group.tracks.len()],
             looks: vec![None; group.tracks.len()],
+            hooks: Vec::new(),
         }
     }
 }
