@@ -241,6 +241,7 @@ fn every_listed_key_is_read() {
             format!("{key}: [[[]]]\n"),
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    notify:\n      {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
         ];

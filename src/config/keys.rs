@@ -305,7 +305,8 @@ const fn without_equal(word: &'static str, hint: &'static str) -> Foreign {
 const MULTICAST_ONLY: &str = "this version of vipd advertises by multicast only: leave it out";
 const TRACKS: &str = "checks stand by name under 'tracks' at the top of the file; an instance names \
                       those that it depends on: 'track: [web]'";
-const NO_NOTIFY: &str = "scripts ('notify') are not supported by this version of vipd yet";
+const HOOKS: &str =
+    "write 'notify: { script: /etc/vipd/on-change }'; it gets the state as its third argument";
 const NO_AUTHENTICATION: &str = "authentication is not supported by this version of vipd yet";
 const ADDRESSES: &str = "the virtual addresses are 'addresses: [10.0.0.100/24]'";
 const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
@@ -338,7 +339,7 @@ static FOREIGN: [Foreign; 37] = [
     foreign("weight", "cost", "the key is 'cost': by how much a failing check lowers the priority"),
     foreign("vrrp_sync_group", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
     foreign("groups", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
-    foreign("notify_*", "notify", NO_NOTIFY),
+    foreign("notify_*", "notify", HOOKS),
     foreign("unicast_*", "transport", MULTICAST_ONLY),
     foreign(
         "use_vmac*",

@@ -205,7 +205,7 @@ impl Field for Url {
             None | Some("") => Err(wrong()),
             Some(authority) if authority.contains('@') => {
                 Err(Wrong::new("a user and a password must not stand in a URL")
-                    .hint("let the server answer this check without them"))
+                    .hint("let the server answer without them"))
             }
             Some(_) if written.contains(|c: char| c.is_whitespace() || c.is_control()) => {
                 Err(wrong().hint("no blanks may stand in it"))
