@@ -20,7 +20,7 @@ use crate::model::Config;
 use crate::time::Now;
 use crate::trace::Step;
 
-/// How many news of interfaces are taken in before packets are heard again.
+/// How many news of interfaces, and how many of checks, are taken in before packets are heard again.
 const NEWS_AT_ONCE: usize = 256;
 
 /// The engine and what connects it to the system.
@@ -160,8 +160,10 @@ impl Agent {
         }
     }
 
-    /// Waits for the last answers to clients, and the last lines of the log and of the recording.
+    /// Waits for the end of the checks' programs, the last answers to clients, and the last lines of
+    /// the log and of the recording.
     pub(crate) fn finish(self) {
+        self.hands.probes.finish();
         self.hands.control.finish();
         if let Some(recorder) = self.recorder {
             recorder.finish();
@@ -176,6 +178,12 @@ impl Agent {
         }
         for _ in 0..NEWS_AT_ONCE {
             match self.hands.netlink.try_next()? {
+                Some(news) => self.take(news, now),
+                None => break,
+            }
+        }
+        for _ in 0..NEWS_AT_ONCE {
+            match self.hands.probes.try_next() {
                 Some(news) => self.take(news, now),
                 None => break,
             }
