@@ -20,8 +20,12 @@ use crate::model::Config;
 use crate::time::Now;
 use crate::trace::Step;
 
-/// How many news of interfaces, and how many of checks, are taken in before packets are heard again.
+/// How many news of interfaces are taken in before packets are heard again.
 const NEWS_AT_ONCE: usize = 256;
+
+/// How many news of checks. Each may be a change that every instance has to consider, and hundreds
+/// may come at once, when a server goes down that all of them look at.
+const CHECKS_AT_ONCE: usize = 16;
 
 /// The engine and what connects it to the system.
 #[derive(Debug)]
@@ -182,7 +186,7 @@ impl Agent {
                 None => break,
             }
         }
-        for _ in 0..NEWS_AT_ONCE {
+        for _ in 0..CHECKS_AT_ONCE {
             match self.hands.probes.try_next() {
                 Some(news) => self.take(news, now),
                 None => break,
