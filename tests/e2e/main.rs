@@ -132,6 +132,7 @@ fn main() -> std::process::ExitCode {
         scripts::misbehaving,
         scripts::stopped_meanwhile,
         scripts::without_capabilities,
+        scripts::as_in_the_unit,
         scripts::refused,
         tracks::rhythm,
         // The last one: it takes the processor from all others.

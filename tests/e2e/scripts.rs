@@ -1,13 +1,14 @@
 //! Scripts that misbehave, what is left of them, and which ones never run.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Group, Lab, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, within};
 use crate::tracks::{executable, running};
 
 /// The most memory that the daemon may take, in kB, whatever its checks print.
@@ -162,6 +163,59 @@ pub(crate) fn without_capabilities(lab: &Lab) {
         assert!(capabilities.clone().all(|line| line.ends_with("\t0000000000000000")), "{said}");
         assert!(!said.contains("NOTIFY_SOCKET"), "{said}");
     }
+}
+
+/// The numbers of the user and group `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// `vipd run` as the unit starts it: as an ordinary user with two capabilities, and no more to be
+/// had.
+fn unprivileged(node: &Host, yaml: &str) -> Command {
+    let agent = Agent::command(node, yaml);
+    let directory = node.runtime_directory();
+    fs::create_dir_all(&directory).expect("a runtime directory");
+    chown(&directory, Some(NOBODY), Some(NOBODY)).expect("its owner");
+    let capabilities = "-all,+net_admin,+net_raw";
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    for set in ["inh-caps", "ambient-caps", "bounding-set"] {
+        command.arg(format!("--{set}={capabilities}"));
+    }
+    command.arg(agent.get_program()).args(agent.get_args());
+    command
+}
+
+/// Rule: a daemon without root's powers runs scripts as its own user, without its capabilities; a
+/// script of another user is a mistake in the file, which says what to do.
+pub(crate) fn as_in_the_unit(lab: &Lab) {
+    if !scripts_run(lab) {
+        return;
+    }
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let file = lab.directory().join("said");
+    fs::write(&file, "").expect("a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("for all");
+    let commands = format!("grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status >{}", file.display());
+    let path = executable(lab, "own", &commands);
+    let config = |user: &str| {
+        let check = format!("script: {{ command: [{}], user: {user} }}", path.display());
+        group.config().check("it", check)
+    };
+    let agent = node.start(&mut unprivileged(node, &config("nobody").yaml()), "vipd");
+    group.taken_over_by(node);
+    let said = fs::read_to_string(&file).expect("what it said");
+    assert_eq!(said.matches("\t0000000000000000").count(), 3, "{said}");
+    assert_eq!(agent.stop().code(), Some(0));
+
+    let agent = node.start(&mut unprivileged(node, &config("daemon").yaml()), "refused");
+    let log = agent.log().to_owned();
+    let status = agent.exit();
+    let log = fs::read_to_string(log).expect("the log");
+    assert_eq!(status.code(), Some(78), "{log}");
+    let reason = "tracks.it.script.user: vipd runs as nobody and may not start a program as \
+                  'daemon'; name vipd's own user, or allow it in the unit";
+    assert!(log.contains(reason), "{log}");
 }
 
 /// Rule: a script that is absent, not executable or writable for everybody is a mistake in the

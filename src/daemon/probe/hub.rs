@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout_at;
 
-use super::look::{Desk, Desks, look};
+use super::look::{Desk, Desks, Doing, look};
 use super::{Subjects, watch};
 use crate::daemon::netlink::News;
 use crate::engine::{Input, ProbeResult};
 use crate::model::{TrackConfig, TrackName};
+use crate::time::Span;
 
 /// What the protocol loop wants.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl Looks {
     ) {
         let track = config.name.clone();
         let task = self.tasks.spawn(async move {
-            let result = bounded(&config, until, &desk).await;
+            let result = bounded(look(&config, &desk), config.timeout, until, &desk.doing).await;
             let answer = Input::Probed { track: config.name.clone(), number, result };
             // The protocol loop may have ended meanwhile.
             let _ = news.send(News::Input(answer)).await;
@@ -95,11 +96,16 @@ impl Looks {
 }
 
 /// A look that ends, and whose own mistakes are no more than a failure of this check.
-async fn bounded(config: &TrackConfig, until: Instant, desk: &Desk) -> ProbeResult {
-    let looking = AssertUnwindSafe(look(config, desk)).catch_unwind();
+async fn bounded(
+    looking: impl Future<Output = ProbeResult>,
+    timeout: Span,
+    until: Instant,
+    doing: &Doing,
+) -> ProbeResult {
+    let looking = AssertUnwindSafe(looking).catch_unwind();
     // What is not finished at the end of this statement is dropped, which stops it.
     let looked = timeout_at(until.into(), looking).await;
-    let doing = desk.doing.take();
+    let doing = doing.take();
     match looked {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
@@ -107,7 +113,7 @@ async fn bounded(config: &TrackConfig, until: Instant, desk: &Desk) -> ProbeResu
         }
         Err(_) => {
             let doing = if doing.is_empty() { doing } else { format!(" ({doing})") };
-            ProbeResult::Failed(format!("no answer within {}{doing}", config.timeout))
+            ProbeResult::Failed(format!("no answer within {timeout}{doing}"))
         }
     }
 }
@@ -120,7 +126,35 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn looked(looking: impl Future<Output = ProbeResult>, doing: &Doing) -> ProbeResult {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let until = Instant::now() + Duration::from_millis(30);
+        runtime.block_on(bounded(looking, Span::from_millis(30), until, doing))
+    }
+
+    /// Rule: a mistake of ours in a look fails that look, with what it says.
+    #[test]
+    fn a_panic_is_a_failed_look() {
+        let result = looked(async { panic!("no {}", "luck") }, &Doing::default());
+        assert_eq!(result, ProbeResult::Failed("the check itself broke: no luck".to_owned()));
+    }
+
+    /// Rule: a look that is too late says what it waited for last, also where it says so when it is
+    /// stopped; the next one does not.
+    #[test]
+    fn a_late_look_says_what_it_waited_for() {
+        let doing = Doing::default();
+        doing.set("connecting");
+        let result = looked(std::future::pending(), &doing);
+        let expected = ProbeResult::Failed("no answer within 30 ms (connecting)".to_owned());
+        assert_eq!(result, expected);
+        let result = looked(std::future::pending(), &doing);
+        assert_eq!(result, ProbeResult::Failed("no answer within 30 ms".to_owned()));
+    }
 
     /// Rule: whatever a panic carries, there is something to say.
     #[test]

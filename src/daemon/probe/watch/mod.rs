@@ -6,7 +6,6 @@ mod links;
 mod processes;
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +61,7 @@ type Wanted<T> = Vec<(TrackName, T)>;
 
 /// Runs a watcher with what the configuration wants of it, anew with each other configuration. One
 /// that breaks down is begun anew, too; people hear of that once.
-async fn follow<T: Clone + PartialEq, F: Future<Output = io::Error>>(
+async fn follow<T: Clone, F: Future<Output = io::Error>>(
     mut subjects: latest::Receiver<Subjects>,
     stir: Stir,
     of: fn(&Probe) -> Option<T>,
