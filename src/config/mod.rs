@@ -33,7 +33,7 @@ pub use problem::Problem;
 use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};
 use instance::Draft;
 use nodes::Nodes;
-use problem::{Problems, Spot};
+use problem::{Place, Problems, Spot};
 use section::{Section, named};
 use track::Tracks;
 
@@ -64,6 +64,17 @@ pub fn load(file_name: &str, text: &str, here: &Here) -> Result<Config, Vec<Prob
         Some(config) if problems.none() => Ok(config),
         _ => Err(problems.sorted()),
     }
+}
+
+/// Where the value at this path of keys stands in a text that [`load`] takes: line and column from 1.
+/// For what only the running machine can tell of a value. The start, where it is not found.
+pub fn locate(text: &str, path: &[&str]) -> (usize, usize) {
+    let mut node = source::parse(text, &mut Problems::of(""));
+    for key in path {
+        node = node.and_then(|node| node.under(key));
+    }
+    let place = node.map_or(Place::START, |node| node.place);
+    (place.line, place.column)
 }
 
 fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> {

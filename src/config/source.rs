@@ -71,6 +71,12 @@ impl Node {
         }
     }
 
+    /// The value of this key, where it is a mapping that has it.
+    pub(super) fn under(self, key: &str) -> Option<Self> {
+        let Content::Mapping(entries) = self.content else { return None };
+        entries.into_iter().find(|entry| entry.key == key).map(|entry| entry.node)
+    }
+
     /// Whether nothing stands there, or `null`.
     fn is_nothing(&self) -> bool {
         matches!(self.content, Content::Scalar(Scalar { value: Value::Null, .. }))

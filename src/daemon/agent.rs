@@ -23,6 +23,10 @@ use crate::trace::Step;
 /// How many news of interfaces are taken in before packets are heard again.
 const NEWS_AT_ONCE: usize = 256;
 
+/// How many news of checks. Each may be a change that every instance has to consider, and hundreds
+/// may come at once, when a server goes down that all of them look at.
+const CHECKS_AT_ONCE: usize = 16;
+
 /// The engine and what connects it to the system.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -162,8 +166,10 @@ impl Agent {
         }
     }
 
-    /// Waits for the last answers to clients, and the last lines of the log and of the recording.
+    /// Waits for the end of the checks' programs, the last answers to clients, and the last lines of
+    /// the log and of the recording.
     pub(crate) fn finish(self) {
+        self.hands.probes.finish();
         self.hands.control.finish();
         if let Some(recorder) = self.recorder {
             recorder.finish();
@@ -178,6 +184,12 @@ impl Agent {
         }
         for _ in 0..NEWS_AT_ONCE {
             match self.hands.netlink.try_next()? {
+                Some(news) => self.take(news, now),
+                None => break,
+            }
+        }
+        for _ in 0..CHECKS_AT_ONCE {
+            match self.hands.probes.try_next() {
                 Some(news) => self.take(news, now),
                 None => break,
             }

@@ -13,6 +13,7 @@ use super::control::{Asked, Control, Gone};
 use super::held::HeldFile;
 use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
 use super::outbox::{Outbox, Work};
+use super::probe::Probes;
 use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
@@ -26,6 +27,7 @@ pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
     pub(crate) control: Control,
+    pub(crate) probes: Probes,
     held: HeldFile,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
@@ -62,12 +64,14 @@ impl Hands {
         netlink: Netlink,
         held: HeldFile,
         control: Control,
+        probes: Probes,
     ) -> Self {
         Self {
             sockets,
             netlink,
             held,
             control,
+            probes,
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
@@ -82,6 +86,7 @@ impl Hands {
     pub(crate) fn learn(&mut self, input: &Input) {
         if let Input::Reload { config } = input {
             self.netlink.watch(config.interfaces());
+            self.probes.reconfigure(config);
         }
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
@@ -137,7 +142,7 @@ impl Hands {
     /// # Errors
     /// When the thread that talks to the kernel has ended.
     pub(crate) async fn happens(&mut self) -> io::Result<Happened> {
-        let Self { sockets, netlink, control, changing, .. } = self;
+        let Self { sockets, netlink, control, probes, changing, .. } = self;
         let settled = async {
             match changing {
                 Some(changing) => (&mut changing.outcomes).await.ok(),
@@ -147,6 +152,7 @@ impl Hands {
         tokio::select! {
             () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
             news = netlink.next() => news.map(Happened::News),
+            news = probes.next() => Ok(Happened::News(news)),
             asked = control.next() => Ok(Happened::Asked(asked)),
             outcomes = settled => Ok(Happened::Settled(outcomes)),
         }
@@ -253,18 +259,28 @@ impl Hands {
                 self.exit = true;
                 Ok(())
             }
-            // The kinds of checks are still to be built: a look at any of them fails, and says so.
             Action::Probe { track, number } => {
-                let (track, number) = (track.clone(), *number);
-                let result = ProbeResult::Failed("this kind of check is not built yet".to_owned());
-                self.failures.push_back(Input::Probed { track, number, result });
+                if let Err(why) = self.probes.look(track, *number) {
+                    let (track, number) = (track.clone(), *number);
+                    let result = ProbeResult::Failed(why);
+                    self.failures.push_back(Input::Probed { track, number, result });
+                }
                 Ok(())
             }
-            Action::CancelProbe { .. } | Action::CancelHook { .. } => Ok(()),
-            Action::Hook { instance, number, .. } => {
-                let result = ProbeResult::Failed("hooks are not built yet".to_owned());
-                let (instance, number) = (instance.clone(), *number);
-                self.failures.push_back(Input::Hooked { instance, number, result });
+            Action::CancelProbe { track, number } => {
+                self.probes.cancel(track, *number);
+                Ok(())
+            }
+            Action::Hook { instance, number, call } => {
+                if let Err(why) = self.probes.hook(instance, *number, call) {
+                    let (instance, number) = (instance.clone(), *number);
+                    let result = ProbeResult::Failed(why);
+                    self.failures.push_back(Input::Hooked { instance, number, result });
+                }
+                Ok(())
+            }
+            Action::CancelHook { instance, number } => {
+                self.probes.cancel_hook(instance, *number);
                 Ok(())
             }
             // On this thread: a file in memory, and what stands after it may have to wait for it.

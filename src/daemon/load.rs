@@ -9,6 +9,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use serde::Serialize;
 
+use super::program;
 use crate::config::{self, Here, Problem};
 use crate::model::{Config, InterfaceName, NodeName};
 
@@ -47,20 +48,26 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// Reads a configuration, as the node of this name would see it, or else as this machine does.
+/// Reads a configuration, as the node of this name would see it, or else as this machine does: then
+/// the programs that it names must be there and fit to run.
 ///
 /// # Errors
 /// Everything that is wrong with it.
 pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadError> {
     let file = path.display().to_string();
+    let on_this_machine = node.is_none();
     let here = match node {
         Some(name) => Here::Node(name),
         None => Here::Machine { addresses: own_addresses().map_err(LoadError::Addresses)? },
     };
-    match std::fs::read_to_string(path) {
-        Ok(text) => config::load(&file, &text, &here).map_err(LoadError::Invalid),
-        Err(error) => Err(LoadError::Unreadable { file, error }),
-    }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return Err(LoadError::Unreadable { file, error }),
+    };
+    let config = config::load(&file, &text, &here).map_err(LoadError::Invalid)?;
+    let problems =
+        if on_this_machine { program::problems(&file, &text, &config) } else { Vec::new() };
+    if problems.is_empty() { Ok(config) } else { Err(LoadError::Invalid(problems)) }
 }
 
 /// Every address of this machine and the interface that has it.

@@ -6,6 +6,7 @@
 //!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
+//!          ├── probe ── exec (the checks' looks: a runtime of their own)
 //!          └── report, record (threads that may block), systemd
 //! ```
 
@@ -19,6 +20,7 @@ mod clock;
 mod condition;
 mod control;
 mod demo;
+mod exec;
 mod exit;
 mod filter;
 mod held;
@@ -27,6 +29,8 @@ mod log;
 mod netlink;
 mod outbox;
 mod permission;
+mod probe;
+mod program;
 mod realtime;
 mod record;
 mod release;

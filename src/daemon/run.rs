@@ -15,6 +15,7 @@ use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
+use super::probe::Probes;
 use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::release;
@@ -116,7 +117,8 @@ async fn serve(
         teller.notice(Severity::Warning, refusal.to_string());
     }
     let control = control(directory.path(), &mut teller);
-    let hands = Hands::new(sockets, netlink, directory.held(), control);
+    let probes = tried("starting the checks", Probes::start(&config))?;
+    let hands = Hands::new(sockets, netlink, directory.held(), control, probes);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let reload = Reload::new(options.config.clone());
     let shell = Shell { hands, teller, recorder, systemd, condition, reload };

@@ -37,8 +37,10 @@ mod refusal;
 mod release;
 mod reload;
 mod replay;
+mod scripts;
 mod starvation;
 mod supervision;
+mod tracks;
 mod tshark;
 
 fn main() -> std::process::ExitCode {
@@ -119,6 +121,21 @@ fn main() -> std::process::ExitCode {
         release::not_removed,
         release::swept_at_the_start,
         release::killed,
+        tracks::tcp,
+        tracks::interface,
+        tracks::file,
+        tracks::process,
+        tracks::systemd_unit,
+        tracks::ping,
+        tracks::arp,
+        tracks::script,
+        tracks::reload_while_a_look_hangs,
+        scripts::misbehaving,
+        scripts::stopped_meanwhile,
+        scripts::without_capabilities,
+        scripts::as_in_the_unit,
+        scripts::refused,
+        tracks::rhythm,
         // The last one: it takes the processor from all others.
         starvation::of_the_processor,
     ])

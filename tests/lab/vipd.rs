@@ -29,6 +29,7 @@ const WATCHDOG: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Config {
     nodes: String,
+    checks: Vec<(String, String)>,
     instances: Vec<(&'static str, Vec<(&'static str, String)>)>,
 }
 
@@ -41,7 +42,7 @@ impl Config {
             list
         });
         let nodes = if list.is_empty() { list } else { format!("nodes:\n{list}") };
-        Self { nodes, instances: Vec::new() }.instance("web", VRID, VIP)
+        Self { nodes, checks: Vec::new(), instances: Vec::new() }.instance("web", VRID, VIP)
     }
 
     /// Adds another instance; [`Config::set`] is about it from now on.
@@ -62,9 +63,31 @@ impl Config {
         self
     }
 
+    /// Adds a check, whose keys are written as in `file: { path: /run/x }, interval: 1s`. The last
+    /// instance depends on it. It is fast and believes at once, unless the keys say otherwise.
+    pub(crate) fn check(mut self, name: impl Into<String>, keys: impl Into<String>) -> Self {
+        let mut keys = keys.into();
+        for (key, value) in [("interval", "200ms"), ("rise", "1"), ("fall", "1")] {
+            if !keys.contains(&format!("{key}:")) {
+                let _ = write!(keys, ", {key}: {value}");
+            }
+        }
+        self.checks.push((name.into(), keys));
+        let names: Vec<&str> = self.checks.iter().map(|(name, _)| name.as_str()).collect();
+        let names = format!("[{}]", names.join(", "));
+        self.set("track", names)
+    }
+
     /// The file's text.
     pub(crate) fn yaml(&self) -> String {
-        let mut text = format!("{}instances:\n", self.nodes);
+        let mut text = self.nodes.clone();
+        if !self.checks.is_empty() {
+            text.push_str("tracks:\n");
+        }
+        for (name, keys) in &self.checks {
+            let _ = writeln!(text, "  {name}: {{ {keys} }}");
+        }
+        text.push_str("instances:\n");
         for (name, keys) in &self.instances {
             let _ = writeln!(text, "  {name}:");
             for (key, value) in keys {

@@ -3,6 +3,7 @@
 //! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
 //! that other programs may hold for long, and the protocol must not.
 
+mod lookup;
 mod message;
 mod removal;
 mod requests;
@@ -18,6 +19,7 @@ use std::thread;
 use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::lookup::look_up;
 pub(crate) use self::removal::{Removal, remove_now};
 use self::watch::Watcher;
 use super::realtime::{self, Thread};
