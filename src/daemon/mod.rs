@@ -27,6 +27,8 @@ mod log;
 mod netlink;
 mod outbox;
 mod permission;
+#[cfg_attr(not(test), expect(dead_code, reason = "the runtime of the checks is to call them"))]
+mod probe;
 mod realtime;
 mod record;
 mod release;

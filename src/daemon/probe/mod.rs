@@ -1,0 +1,21 @@
+//! What a check looks at: one file for each kind, with one function `look`.
+//!
+//! A look is one shot. Whoever drops it (its timeout is the caller's) ends it: its sockets are
+//! closed, and no task of it goes on. What a server says is not believed to be short, or to be what
+//! was asked for.
+
+mod connect;
+pub(crate) mod dns;
+pub(crate) mod http;
+pub(crate) mod mysql;
+mod password;
+pub(crate) mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_stream;
+mod read;
+pub(crate) mod redis;
+mod tls;
+mod words;
+
+#[cfg(test)]
+mod tests;
