@@ -2,10 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+#[cfg(feature = "postgres")]
 use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(feature = "postgres")]
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -44,6 +47,7 @@ pub(super) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
 ///
 /// # Errors
 /// Why not, for people.
+#[cfg(feature = "postgres")]
 pub(super) async fn unix(path: &Path) -> Result<UnixStream, String> {
     UnixStream::connect(path).await.map_err(|error| refusal(&error, &path.display().to_string()))
 }

@@ -7,8 +7,10 @@
 mod connect;
 pub(crate) mod dns;
 pub(crate) mod http;
+#[cfg_attr(not(feature = "mysql"), path = "mysql_absent.rs")]
 pub(crate) mod mysql;
 mod password;
+#[cfg_attr(not(feature = "postgres"), path = "postgres_absent.rs")]
 pub(crate) mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_stream;

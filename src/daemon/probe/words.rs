@@ -18,12 +18,6 @@ pub(super) fn answer(found: Result<String, String>) -> ProbeResult {
     }
 }
 
-/// The answer of a kind that this program was built without.
-#[cfg(not(all(feature = "postgres", feature = "mysql")))]
-pub(super) fn absent(feature: &str) -> ProbeResult {
-    answer(Err(format!("this vipd was built without the feature '{feature}'")))
-}
-
 /// On one line that is not too long: servers write their errors for other readers.
 pub(super) fn line(text: &str) -> String {
     let printable = text.replace(char::is_control, " ");

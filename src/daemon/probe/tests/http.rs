@@ -18,6 +18,7 @@ const PAGES: &str = r#"
     location = /down { return 503; }
     location = /moved { return 302 /health; }
     location = /loop { return 302 /loop; }
+    location = /elsewhere { return 302 http://OTHER/host; }
     location = /away { return 302 ftp://example.test/; }
     location = /host { return 200 "host=$http_host tls=$ssl_server_name."; }
     location = /closed { return 444; }
@@ -38,8 +39,9 @@ impl Nginx {
         let scratch = Scratch::new();
         let authority = Authority::new(&scratch);
         let (plain, secure, expired) = (free(), free(), free());
+        let pages = PAGES.replace("OTHER", &plain.to_string());
         let server =
-            |listen: &str, more: &str| format!("server {{ listen {listen}; {more} {PAGES} }}\n");
+            |listen: &str, more: &str| format!("server {{ listen {listen}; {more} {pages} }}\n");
         let tls = |address: SocketAddr, Certificate { chain, key }: Certificate| {
             let (chain, key) = (chain.display(), key.display());
             let files = format!("ssl_certificate {chain}; ssl_certificate_key {key};");
@@ -131,7 +133,8 @@ async fn redirections_are_followed_where_that_is_wanted() {
     fails_with(&followed("/away"), "redirects to 'ftp:'").await;
 }
 
-/// Rule: `host` is what the server hears, in the header and in TLS.
+/// Rule: `host` is what the server hears, in the header and in TLS; another one to which it redirects
+/// hears its own.
 #[tokio::test]
 async fn the_host_is_what_the_configuration_says() {
     let nginx = Nginx::start().await;
@@ -141,6 +144,11 @@ async fn the_host_is_what_the_configuration_says() {
     passes(&nginx.secure("/host", |probe| {
         (probe.host, probe.body) =
             (Some("db.test:8443".into()), Some("host=db.test:8443 tls=db.test.".into()));
+    }))
+    .await;
+    let own = format!("host={} tls=.", nginx.plain);
+    passes(&nginx.secure("/elsewhere", |probe| {
+        (probe.follow_redirects, probe.body) = (true, Some(own));
     }))
     .await;
 }
