@@ -1,7 +1,7 @@
 //! The only place that starts a program: without a shell, with a clean environment, as the user
 //! that the operator wrote, in a process group that is killed as a whole.
 
-use std::io::{self, PipeWriter};
+use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::pin::pin;
@@ -21,6 +21,9 @@ use super::probe::Aside;
 /// Where programs are looked for by the programs that are started.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// The user without rights that every system has.
+const NOBODY: &str = "nobody";
+
 /// How much is kept of what a program prints, in bytes: its end. The rest is read and dropped.
 const KEPT: usize = 4096;
 
@@ -32,12 +35,28 @@ const AT_ONCE: usize = 16 << 10;
 pub(crate) struct Program {
     /// Its absolute path and its arguments.
     pub(crate) command: Vec<String>,
-    /// The user that it runs as.
-    pub(crate) user: String,
+    /// The user that it runs as; `None`: see [`user`].
+    pub(crate) user: Option<String>,
     /// The group, where that is not the user's own. It has no others.
     pub(crate) group: Option<String>,
     /// Its environment besides `PATH` and `LANG`.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// What it reads: at most 16 KiB, so that it fits into a pipe whether it reads or not.
+    pub(crate) input: Vec<u8>,
+}
+
+/// Who runs a program where the operator names nobody: the daemon's own user, and not root.
+///
+/// # Errors
+/// When the system does not know its own user.
+pub(crate) fn user(named: Option<&str>) -> Result<User, String> {
+    let found = match named {
+        Some(name) => User::from_name(name),
+        None if geteuid().is_root() => User::from_name(NOBODY),
+        None => User::from_uid(geteuid()),
+    };
+    let shown = || named.map_or_else(|| geteuid().to_string(), str::to_owned);
+    found.ok().flatten().ok_or_else(|| format!("no user '{}'", shown()))
 }
 
 /// The end of what a program has printed, on either stream.
@@ -180,19 +199,31 @@ fn prepared(program: &Program, output: PipeWriter) -> Result<Command, String> {
     command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
     command.envs(program.environment.iter().map(|(name, value)| (*name, value)));
     let errors = output.try_clone().map_err(|error| format!("cannot be started: {error}"))?;
-    command.stdin(Stdio::null()).stdout(output).stderr(errors);
+    command.stdin(input(&program.input)?).stdout(output).stderr(errors);
     become_user(&mut command, program)?;
     Ok(command)
 }
 
+/// What it reads, already written and closed.
+fn input(bytes: &[u8]) -> Result<Stdio, String> {
+    if bytes.is_empty() {
+        return Ok(Stdio::null());
+    }
+    let written = io::pipe().and_then(|(reader, mut writer)| {
+        writer.write_all(bytes)?;
+        Ok(reader)
+    });
+    written.map(Stdio::from).map_err(|error| format!("cannot be started: {error}"))
+}
+
 /// Has the program run as its user, where that is another one than ours.
 fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
-    let Program { user, group, .. } = program;
-    let unknown = |what: &str, name: &str| format!("cannot be started: no {what} '{name}'");
-    let account = User::from_name(user).ok().flatten().ok_or_else(|| unknown("user", user))?;
-    let group = match group {
+    let account =
+        user(program.user.as_deref()).map_err(|why| format!("cannot be started: {why}"))?;
+    let group = match &program.group {
         Some(name) => {
-            Group::from_name(name).ok().flatten().ok_or_else(|| unknown("group", name))?.gid
+            let group = Group::from_name(name).ok().flatten();
+            group.ok_or_else(|| format!("cannot be started: no group '{name}'"))?.gid
         }
         None => account.gid,
     };
@@ -204,11 +235,13 @@ fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
 
 /// Why a program was not started, with what the system's word alone does not say.
 fn refused(error: &io::Error, program: &Program) -> String {
-    let own = User::from_uid(geteuid()).ok().flatten().is_some_and(|own| own.name == program.user);
+    let user = user(program.user.as_deref()).ok();
+    let own = user.as_ref().is_some_and(|user| user.uid == geteuid());
+    let name = user.map_or_else(String::new, |user| user.name);
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EPERM) if !own => format!(
             "cannot be started as user {}: {}; docs/install.md says how the unit allows it",
-            program.user,
+            name,
             Errno::EPERM.desc()
         ),
         Some(Errno::ENOEXEC) => {
@@ -246,9 +279,10 @@ mod tests {
         let user = User::from_uid(geteuid()).unwrap().unwrap().name;
         Program {
             command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
-            user,
+            user: Some(user),
             group: None,
             environment: vec![("VIPD_TRACK", "web".to_owned())],
+            input: Vec::new(),
         }
     }
 
@@ -358,7 +392,7 @@ mod tests {
         let missing = Program { command: vec!["/nonexistent/check".to_owned()], ..program("") };
         let said = run(missing).unwrap_err();
         assert_eq!(said, "/nonexistent/check cannot be started: No such file or directory");
-        let nobody = Program { user: "no-such-user".to_owned(), ..program("") };
+        let nobody = Program { user: Some("no-such-user".to_owned()), ..program("") };
         assert_eq!(run(nobody).unwrap_err(), "/bin/sh cannot be started: no user 'no-such-user'");
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::program;
 use crate::config::{self, Here, Problem};
-use crate::model::{Config, InterfaceName, NodeName};
+use crate::model::{Config, InterfaceName, NodeName, Probe, TrackConfig, TrackName};
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -27,6 +27,15 @@ pub(crate) enum LoadError {
     Addresses(io::Error),
     /// All that is wrong with it.
     Invalid(Vec<Problem>),
+    /// It has a check of a kind that this program was built without.
+    Absent {
+        /// The file's name as given.
+        file: String,
+        /// The check.
+        track: TrackName,
+        /// Its kind, and the Cargo feature that has it.
+        kind: &'static str,
+    },
 }
 
 /// One line for each thing that is wrong.
@@ -43,6 +52,9 @@ impl fmt::Display for LoadError {
                     write!(f, "{first}")?;
                 }
                 lines.try_for_each(|problem| write!(f, "\n{problem}"))
+            }
+            Self::Absent { file, track, kind } => {
+                write!(f, "{file}: check {track}: this vipd was built without the feature '{kind}'")
             }
         }
     }
@@ -65,9 +77,21 @@ pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadEr
         Err(error) => return Err(LoadError::Unreadable { file, error }),
     };
     let config = config::load(&file, &text, &here).map_err(LoadError::Invalid)?;
+    if let Some(TrackConfig { name, probe, .. }) =
+        config.tracks.iter().find(|track| is_absent(&track.probe))
+    {
+        return Err(LoadError::Absent { file, track: name.clone(), kind: probe.kind() });
+    }
     let problems =
         if on_this_machine { program::problems(&file, &text, &config) } else { Vec::new() };
     if problems.is_empty() { Ok(config) } else { Err(LoadError::Invalid(problems)) }
+}
+
+/// Whether this program was built without what such a check needs.
+fn is_absent(probe: &Probe) -> bool {
+    let absent =
+        [("mysql", cfg!(not(feature = "mysql"))), ("postgres", cfg!(not(feature = "postgres")))];
+    absent.contains(&(probe.kind(), true))
 }
 
 /// Every address of this machine and the interface that has it.
@@ -129,6 +153,23 @@ mod tests {
         let verdict = serde_json::to_value(Verdict::of(path, &result)).unwrap();
         assert_eq!(verdict["valid"], false);
         assert_eq!(verdict["error"], text);
+    }
+
+    /// Rule: a check of a kind that this program was built without is refused, by its name.
+    #[test]
+    fn a_check_of_an_absent_kind_is_refused() {
+        let path = std::env::temp_dir().join(format!("vipd-absent-{}.yaml", std::process::id()));
+        let text = "nodes: { db1: 10.0.0.11, db2: 10.0.0.12 }\n\
+                    tracks: { pg: { postgres: { dsn: host=/run, role: any } } }\n\
+                    instances:\n  db: { interface: eth0, virtual_router_id: 51, \
+                    addresses: [10.0.0.100/24], track: [pg] }\n";
+        std::fs::write(&path, text).unwrap();
+        let result = file(&path, Some("db1".try_into().unwrap()));
+        std::fs::remove_file(&path).unwrap();
+        let said = result.map_or_else(|error| error.to_string(), |_| String::new());
+        let why = "check pg: this vipd was built without the feature 'postgres'";
+        let expected = if cfg!(feature = "postgres") { "" } else { why };
+        assert_eq!(said.trim_start_matches(&format!("{}: ", path.display())), expected);
     }
 
     /// Rule: this machine's addresses are known by interface; the loopback one always is.

@@ -9,64 +9,96 @@ use caps::{CapSet, Capability};
 use nix::libc::{S_ISVTX, S_IWGRP, S_IWOTH};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
-use super::permission;
+use super::{exec, permission};
 use crate::config::{self, Problem};
-use crate::model::{Config, Probe, ScriptProbe, TrackConfig};
+use crate::model::{Config, InstanceConfig, Notify, Probe, ScriptProbe, TrackConfig};
+
+/// A program that the configuration names.
+struct Named<'a> {
+    /// The path of the mapping that it stands in, and its own key there.
+    place: Vec<&'a str>,
+    key: &'static str,
+    command: &'a [String],
+    user: Option<&'a str>,
+    group: Option<&'a str>,
+}
 
 /// What is wrong, and what would be right.
 #[derive(Debug, PartialEq, Eq)]
 struct Wrong {
-    /// The key inside `script`.
+    /// The key in the mapping.
     key: &'static str,
     what: String,
     hint: &'static str,
 }
 
-/// Everything that is wrong with the scripts of a configuration, which was read from this text.
+/// Everything that is wrong with the programs of a configuration, which was read from this text.
 pub(crate) fn problems(file: &str, text: &str, config: &Config) -> Vec<Problem> {
-    let of = |track: &TrackConfig| match &track.probe {
-        Probe::Script(script) => judge(script).err().map(|wrong| (track.name.clone(), wrong)),
-        _ => None,
+    let problem = |named: Named<'_>| {
+        let Wrong { key, what, hint } = judge(&named).err()?;
+        let path: Vec<&str> = named.place.iter().copied().chain([key]).collect();
+        let (line, column) = config::locate(text, &path);
+        let (file, hint) = (file.to_owned(), Some(hint.to_owned()));
+        Some(Problem { file, line, column, key: path.join("."), what, hint })
     };
-    let wrong = config.tracks.iter().filter_map(of);
-    let mut problems: Vec<Problem> = wrong
-        .map(|(track, Wrong { key, what, hint })| {
-            let path = ["tracks", track.as_str(), "script", key];
-            let (line, column) = config::locate(text, &path);
-            let (file, hint) = (file.to_owned(), Some(hint.to_owned()));
-            Problem { file, line, column, key: path.join("."), what, hint }
-        })
-        .collect();
+    let all = config.tracks.iter().filter_map(of_track);
+    let mut problems: Vec<Problem> =
+        all.chain(config.instances.iter().flat_map(of_instance)).filter_map(problem).collect();
     problems.sort_by_key(|problem| (problem.line, problem.column));
+    // What two programs have in common is wrong once.
+    problems.dedup();
     problems
 }
 
-fn judge(script: &ScriptProbe) -> Result<(), Wrong> {
-    let who = identity(script)?;
-    may_become(script, who)?;
-    let Some(path) = script.command.first() else { return Ok(()) };
-    inspect(Path::new(path), who).map_err(|(what, hint)| Wrong { key: "command", what, hint })
+fn of_track(track: &TrackConfig) -> Option<Named<'_>> {
+    let Probe::Script(ScriptProbe { command, user, group }) = &track.probe else { return None };
+    Some(Named {
+        place: vec!["tracks", track.name.as_str(), "script"],
+        key: "command",
+        command,
+        user: user.as_deref(),
+        group: group.as_deref(),
+    })
+}
+
+fn of_instance(instance: &InstanceConfig) -> impl Iterator<Item = Named<'_>> {
+    let Notify { programs, user, group, .. } = &instance.notify;
+    programs.iter().map(|(phase, command)| Named {
+        place: vec!["instances", instance.name.as_str(), "notify"],
+        key: phase.key(),
+        command,
+        user: user.as_deref(),
+        group: group.as_deref(),
+    })
+}
+
+fn judge(named: &Named<'_>) -> Result<(), Wrong> {
+    let (name, who) = identity(named)?;
+    may_become(&name, who)?;
+    let Some(path) = named.command.first() else { return Ok(()) };
+    inspect(Path::new(path), who).map_err(|(what, hint)| Wrong { key: named.key, what, hint })
 }
 
 /// Whom a program runs as.
-fn identity(script: &ScriptProbe) -> Result<(Uid, Gid), Wrong> {
-    let user = User::from_name(&script.user).ok().flatten().ok_or_else(|| Wrong {
+fn identity(named: &Named<'_>) -> Result<(String, (Uid, Gid)), Wrong> {
+    let hint = "name one that it has";
+    let user = exec::user(named.user).map_err(|why| Wrong {
         key: "user",
-        what: format!("this machine has no user '{}'", script.user),
-        hint: "name one that it has",
+        what: format!("this machine has {why}"),
+        hint,
     })?;
-    let Some(name) = &script.group else { return Ok((user.uid, user.gid)) };
+    let Some(name) = named.group else { return Ok((user.name, (user.uid, user.gid))) };
     let group = Group::from_name(name).ok().flatten().ok_or_else(|| Wrong {
         key: "group",
         what: format!("this machine has no group '{name}'"),
-        hint: "name one that it has",
+        hint,
     })?;
-    Ok((user.uid, group.gid))
+    Ok((user.name, (user.uid, group.gid)))
 }
 
 /// The daemon may lack the permission to become somebody else. Whoever is no daemon, and only asks
 /// whether the file is valid, is not the one to ask.
-fn may_become(script: &ScriptProbe, who: (Uid, Gid)) -> Result<(), Wrong> {
+fn may_become(name: &str, who: (Uid, Gid)) -> Result<(), Wrong> {
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(true);
     let needed = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_KILL];
     let is_daemon = permission::check().is_ok();
@@ -78,8 +110,8 @@ fn may_become(script: &ScriptProbe, who: (Uid, Gid)) -> Result<(), Wrong> {
     let key = if who.0 == geteuid() { "group" } else { "user" };
     Err(Wrong {
         key,
-        what: format!("vipd runs as {own} and may not start a program as '{}'", script.user),
-        hint: "name vipd's own user, or allow it in the unit as docs/install.md shows",
+        what: format!("vipd runs as {own} and may not start a program as '{name}'"),
+        hint: "leave it out, or allow it in the unit as docs/install.md shows",
     })
 }
 

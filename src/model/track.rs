@@ -380,8 +380,8 @@ pub enum FileCondition {
 pub struct ScriptProbe {
     /// The program, by an absolute path, and its arguments: no shell reads them. Never empty.
     pub command: Vec<String>,
-    /// The user that it runs as.
-    pub user: String,
+    /// The user that it runs as; `None`: the daemon's own, or `nobody` where that is root.
+    pub user: Option<String>,
     /// The group, where that is not the user's own.
     pub group: Option<String>,
 }

@@ -11,9 +11,6 @@ use crate::model::{
 };
 use crate::time::Span;
 
-/// Who runs the scripts of which nobody says so.
-const SCRIPT_USER: &str = "nobody";
-
 /// The longest name that the kernel keeps of a process (`TASK_COMM_LEN`, less the final zero).
 const LONGEST_PROCESS_NAME: usize = 15;
 
@@ -265,7 +262,7 @@ fn script(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<ScriptPr
         }
         given => given.or(Vec::new()),
     };
-    let user = section.take::<Text>("user", problems).or(Text(SCRIPT_USER.to_owned()));
+    let user = text(section, "user", problems).or(None);
     let group = text(section, "group", problems).or(None);
-    Some(ScriptProbe { command: command?, user: user?.0, group: group? })
+    Some(ScriptProbe { command: command?, user: user?, group: group? })
 }

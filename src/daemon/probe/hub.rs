@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout_at;
 
+use super::hooks::Hooks;
 use super::look::{Desk, Desks, Doing, look};
 use super::{Subjects, watch};
 use crate::daemon::netlink::News;
-use crate::engine::{Input, ProbeResult};
-use crate::model::{TrackConfig, TrackName};
+use crate::engine::{HookCall, Input, ProbeResult};
+use crate::model::{InstanceName, TrackConfig, TrackName};
 use crate::time::Span;
 
 /// What the protocol loop wants.
@@ -25,6 +26,10 @@ pub(super) enum Order {
     Look { config: Arc<TrackConfig>, number: u64, until: Instant },
     /// Stop that look, if it is still under way.
     Cancel { track: TrackName, number: u64 },
+    /// Carry out a hook.
+    Hook { instance: InstanceName, number: u64, call: Box<HookCall>, until: Instant },
+    /// End it, if it is still under way.
+    CancelHook { instance: InstanceName, number: u64 },
 }
 
 /// The looks that are under way.
@@ -45,6 +50,7 @@ pub(super) async fn serve(
     // They end when this is dropped.
     let _watchers = watch::start(&subjects, &desks, &news);
     let mut looks = Looks::default();
+    let mut hooks = Hooks::default();
     loop {
         tokio::select! {
             order = orders.recv() => match order {
@@ -53,6 +59,10 @@ pub(super) async fn serve(
                     looks.start(config, number, until, desk, news.clone());
                 }
                 Some(Order::Cancel { track, number }) => looks.cancel(&track, number),
+                Some(Order::Hook { instance, number, call, until }) => {
+                    hooks.start(&mut looks.tasks, instance, number, call, until, news.clone());
+                }
+                Some(Order::CancelHook { instance, number }) => hooks.cancel(&instance, number),
                 None => break,
             },
             Some(_) = looks.tasks.join_next() => {}
@@ -95,8 +105,8 @@ impl Looks {
     }
 }
 
-/// A look that ends, and whose own mistakes are no more than a failure of this check.
-async fn bounded(
+/// A look or a hook that ends, and whose own mistakes are no more than a failure of this one.
+pub(super) async fn bounded(
     looking: impl Future<Output = ProbeResult>,
     timeout: Span,
     until: Instant,
@@ -109,7 +119,7 @@ async fn bounded(
     match looked {
         Ok(Ok(result)) => result,
         Ok(Err(panic)) => {
-            ProbeResult::Failed(format!("the check itself broke: {}", words(panic.as_ref())))
+            ProbeResult::Failed(format!("vipd itself broke here: {}", words(panic.as_ref())))
         }
         Err(_) => {
             let doing = if doing.is_empty() { doing } else { format!(" ({doing})") };
@@ -140,7 +150,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_failed_look() {
         let result = looked(async { panic!("no {}", "luck") }, &Doing::default());
-        assert_eq!(result, ProbeResult::Failed("the check itself broke: no luck".to_owned()));
+        assert_eq!(result, ProbeResult::Failed("vipd itself broke here: no luck".to_owned()));
     }
 
     /// Rule: a look that is too late says what it waited for last, also where it says so when it is

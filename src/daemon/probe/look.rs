@@ -5,7 +5,10 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::aside::Aside;
-use super::{arp, file, interface, ping, process, script, systemd_unit, tcp};
+use super::{
+    arp, dns, file, http, interface, mysql, ping, postgres, process, redis, script, systemd_unit,
+    tcp,
+};
 use crate::engine::ProbeResult;
 use crate::model::{Probe, TrackConfig, TrackName};
 
@@ -39,9 +42,11 @@ pub(super) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
         Probe::Arp(probe) => arp::look(probe, desk).await,
         Probe::File(probe) => file::look(probe, desk).await,
         Probe::Script(probe) => script::look(probe, &config.name, desk).await,
-        Probe::Http(_) | Probe::Dns(_) | Probe::Redis(_) | Probe::Postgres(_) | Probe::Mysql(_) => {
-            ProbeResult::Failed("this kind of check is not in this build".to_owned())
-        }
+        Probe::Http(probe) => http::look(probe).await,
+        Probe::Dns(probe) => dns::look(probe).await,
+        Probe::Redis(probe) => redis::look(probe).await,
+        Probe::Postgres(probe) => postgres::look(probe).await,
+        Probe::Mysql(probe) => mysql::look(probe).await,
     }
 }
 

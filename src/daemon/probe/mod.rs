@@ -1,9 +1,10 @@
-//! The checks' looks: on a runtime of their own, so that nothing that is looked at, and nothing
-//! that looks, delays an advertisement.
+//! The checks' looks, and the hooks: on a runtime of their own, so that nothing that is looked at or
+//! started, and nothing that looks, delays an advertisement.
 //!
 //! ```text
 //! Probes (the protocol loop's end) ── orders ──> hub ── look ── one file for each kind
-//!                                  <── news ───────┴─── watch (what stirs a check)
+//!                                  <── news ───────┼─── watch (what stirs a check)
+//!                                                  └─── hooks (see `notify`)
 //! ```
 //!
 //! When to look is the engine's to say, and what follows from an answer. Here a look has a number,
@@ -11,18 +12,35 @@
 
 mod arp;
 mod aside;
+mod connect;
+mod dns;
 mod file;
+mod hooks;
+pub(crate) mod http;
 mod hub;
 mod interface;
 mod look;
+#[cfg_attr(not(feature = "mysql"), path = "mysql_absent.rs")]
+mod mysql;
+mod password;
 mod ping;
+#[cfg_attr(not(feature = "postgres"), path = "postgres_absent.rs")]
+mod postgres;
+#[cfg(feature = "postgres")]
+mod postgres_stream;
 mod process;
+mod read;
+mod redis;
+#[cfg(test)]
+mod runtime_tests;
 mod script;
 mod systemd_unit;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,11 +56,13 @@ use tokio::sync::{mpsc, watch as latest};
 
 pub(crate) use aside::Aside;
 use hub::Order;
+pub(crate) use look::Doing;
 
 use super::netlink::News;
-use crate::model::{Config, TrackConfig, TrackName};
+use crate::engine::HookCall;
+use crate::model::{Config, InstanceName, TrackConfig, TrackName};
 
-/// How many orders, and how many answers, may wait: far more than there are checks.
+/// How many orders, and how many answers, may wait: far more than there are checks and instances.
 const BACKLOG: usize = 1024;
 
 /// How long the end of the program waits for the programs of the checks to be killed.
@@ -115,13 +135,36 @@ impl Probes {
         };
         // The time that it waits for its turn counts.
         let until = Instant::now() + Duration::from_nanos(config.timeout.nanos());
-        let order = Order::Look { config: Arc::clone(config), number, until };
+        self.order(Order::Look { config: Arc::clone(config), number, until })
+    }
+
+    /// Starts a hook. What comes of it is among the news.
+    ///
+    /// # Errors
+    /// Why it could not be started, for people: there will be no answer then.
+    pub(crate) fn hook(
+        &self,
+        instance: &InstanceName,
+        number: u64,
+        call: &HookCall,
+    ) -> Result<(), String> {
+        let until = Instant::now() + Duration::from_nanos(call.timeout.nanos());
+        let (instance, call) = (instance.clone(), Box::new(call.clone()));
+        self.order(Order::Hook { instance, number, call, until })
+    }
+
+    fn order(&self, order: Order) -> Result<(), String> {
         self.orders.try_send(order).map_err(|error| match error {
-            TrySendError::Full(_) => "vipd cannot keep up with its checks".to_owned(),
+            TrySendError::Full(_) => "vipd cannot keep up with its checks and hooks".to_owned(),
             TrySendError::Closed(_) => {
                 "vipd's checks have broken down; restart vipd to check again".to_owned()
             }
         })
+    }
+
+    /// Ends a hook. Where that cannot be told, its own end ends it.
+    pub(crate) fn cancel_hook(&self, instance: &InstanceName, number: u64) {
+        let _ = self.orders.try_send(Order::CancelHook { instance: instance.clone(), number });
     }
 
     /// Stops a look. Where that cannot be told, its own end stops it.

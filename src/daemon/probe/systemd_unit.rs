@@ -24,7 +24,13 @@ pub(crate) async fn look(probe: &SystemdUnitProbe, desk: &Desk) -> ProbeResult {
     };
     let arguments = ["show", "--property=ActiveState", "--value", "--", unit];
     let command = [SYSTEMCTL].into_iter().chain(arguments).map(str::to_owned).collect();
-    let program = Program { command, user, group: None, environment: Vec::new() };
+    let program = Program {
+        command,
+        user: Some(user),
+        group: None,
+        environment: Vec::new(),
+        input: Vec::new(),
+    };
     let mut tail = Tail::default();
     match exec::run(program, &desk.aside, &mut tail).await {
         Ok(status) if status.success() => verdict(unit, &tail.last_line()),

@@ -29,7 +29,7 @@ fn track(name: &str, probe: Probe, timeout: Span) -> TrackConfig {
 fn script(command: &str) -> Probe {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
     let command = ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
-    Probe::Script(ScriptProbe { command, user, group: None })
+    Probe::Script(ScriptProbe { command, user: Some(user), group: None })
 }
 
 fn present(path: &str) -> Probe {

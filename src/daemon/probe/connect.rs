@@ -1,0 +1,100 @@
+//! Connections to servers, by address, name or path.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+#[cfg(feature = "postgres")]
+use std::path::Path;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+#[cfg(feature = "postgres")]
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::words;
+use crate::model::HostPort;
+
+/// The C library's resolver cannot be interrupted. A dropped look leaves its thread behind for as
+/// long as `resolv.conf` lets it wait; so many threads may do so, and then look-ups queue.
+static LOOK_UPS: Semaphore = Semaphore::const_new(16);
+
+/// A connection of any kind.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects to the first address of a host that takes it, in the resolver's order.
+///
+/// # Errors
+/// Why the last of them did not, for people.
+pub(super) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
+    let mut why = format!("{} has no address", to.host);
+    for address in addresses(to).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // Requests are whole when they are written.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(error) => why = refusal(&error, &address.to_string()),
+        }
+    }
+    Err(why)
+}
+
+/// Connects to a Unix socket.
+///
+/// # Errors
+/// Why not, for people.
+#[cfg(feature = "postgres")]
+pub(super) async fn unix(path: &Path) -> Result<UnixStream, String> {
+    UnixStream::connect(path).await.map_err(|error| refusal(&error, &path.display().to_string()))
+}
+
+/// The addresses of a host: itself where it is one, or what the resolver says.
+///
+/// # Errors
+/// What the resolver says.
+pub(super) async fn addresses(of: &HostPort) -> Result<Vec<SocketAddr>, String> {
+    let HostPort { host, port } = of;
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, *port)]);
+    }
+    let unknown = |why: &str| format!("{host} cannot be looked up: {why}");
+    let permit = LOOK_UPS.acquire().await.map_err(|closed| unknown(&closed.to_string()))?;
+    let asked = (host.clone(), *port);
+    let look_up = spawn_blocking(move || {
+        let _permit = permit;
+        asked.to_socket_addrs().map(Vec::from_iter)
+    });
+    match look_up.await {
+        Ok(Ok(addresses)) => Ok(addresses),
+        Ok(Err(error)) => Err(unknown(&resolver(&error))),
+        Err(error) => Err(unknown(&error.to_string())),
+    }
+}
+
+/// Why a server did not take a connection.
+pub(super) fn refusal(error: &io::Error, server: &str) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => format!("connection refused by {server}"),
+        _ => format!("{server}: {}", words::system(error)),
+    }
+}
+
+/// Why a connection that stood has failed.
+pub(super) fn loss(error: &io::Error, server: &str) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+            format!("{server} closed the connection before it had answered")
+        }
+        _ => format!("{server}: {}", words::system(error)),
+    }
+}
+
+/// Without the words that the standard library puts before those of `getaddrinfo`.
+fn resolver(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(": ").map_or(text.clone(), |(_, why)| why.to_owned())
+}

@@ -1,0 +1,57 @@
+//! The hooks that are under way.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::aside::Aside;
+use super::hub::bounded;
+use super::look::Doing;
+use crate::daemon::netlink::News;
+use crate::daemon::notify;
+use crate::engine::{HookCall, Input};
+use crate::model::InstanceName;
+
+/// Which hooks of an instance follow one another: those that something waits for, and the others.
+type Queue = (InstanceName, bool);
+
+/// The hooks that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    tasks: BTreeMap<(InstanceName, u64), AbortHandle>,
+    /// A program that the kernel does not let go, though it is killed, holds back the next one.
+    asides: BTreeMap<Queue, Aside>,
+}
+
+impl Hooks {
+    pub(super) fn start(
+        &mut self,
+        all: &mut JoinSet<()>,
+        instance: InstanceName,
+        number: u64,
+        call: Box<HookCall>,
+        until: Instant,
+        news: mpsc::Sender<News>,
+    ) {
+        self.tasks.retain(|_, task| !task.is_finished());
+        let queue = (instance.clone(), call.event.phase.is_waited_for());
+        let aside = self.asides.entry(queue).or_default().clone();
+        let key = (instance.clone(), number);
+        let task = all.spawn(async move {
+            let doing = Doing::default();
+            let carrying_out = notify::carry_out(&call, &aside, &doing);
+            let result = bounded(carrying_out, call.timeout, until, &doing).await;
+            // The protocol loop may have ended meanwhile.
+            let _ = news.send(News::Input(Input::Hooked { instance, number, result })).await;
+        });
+        self.tasks.insert(key, task);
+    }
+
+    pub(super) fn cancel(&mut self, instance: &InstanceName, number: u64) {
+        if let Some(task) = self.tasks.remove(&(instance.clone(), number)) {
+            task.abort();
+        }
+    }
+}
