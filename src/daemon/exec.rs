@@ -64,9 +64,14 @@ pub(crate) fn user(named: Option<&str>) -> Result<User, String> {
 pub(crate) struct Tail(Vec<u8>);
 
 impl Tail {
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
     /// The last line that is not blank.
     pub(crate) fn last_line(&self) -> String {
-        let text = String::from_utf8_lossy(&self.0);
+        let text = self.text();
         let line = text.lines().rev().find(|line| !line.trim().is_empty());
         line.unwrap_or_default().trim().to_owned()
     }

@@ -132,8 +132,8 @@ pub(crate) fn stopped_meanwhile(lab: &Lab) {
     assert_eq!(running(lab, &marked), 0, "left behind");
 }
 
-/// Rule: a script has no capability, not even as root, no way to gain one, and no more than an
-/// ordinary program's share of what is killed first when memory runs out.
+/// Rule: a script has no capability, not even as root, no way to gain one, and none of the daemon's
+/// sockets and variables.
 pub(crate) fn without_capabilities(lab: &Lab) {
     if !scripts_run(lab) {
         return;
@@ -144,7 +144,8 @@ pub(crate) fn without_capabilities(lab: &Lab) {
         fs::write(&file, "").expect("a file");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).expect("for all");
         let commands = format!(
-            "grep -E '^(Uid|Groups|Cap|NoNewPrivs)' /proc/self/status >{0}; env >>{0}",
+            "grep -E '^(Uid|Groups|Cap|NoNewPrivs)' /proc/self/status >{0}; \
+             echo Descriptors: $(ls /proc/self/fd) >>{0}; env >>{0}",
             file.display()
         );
         let path = executable(lab, &format!("as-{user}"), &commands);
@@ -162,6 +163,9 @@ pub(crate) fn without_capabilities(lab: &Lab) {
         assert!(capabilities.clone().count() == 5, "{said}");
         assert!(capabilities.clone().all(|line| line.ends_with("\t0000000000000000")), "{said}");
         assert!(!said.contains("NOTIFY_SOCKET"), "{said}");
+        // Its three, and the directory that `ls` reads.
+        let descriptors = said.lines().find_map(|line| line.strip_prefix("Descriptors: "));
+        assert_eq!(descriptors, Some("0 1 2 3"), "{said}");
     }
 }
 

@@ -161,7 +161,7 @@ pub(crate) fn systemd_unit(lab: &Lab) {
     }
     let group = two_nodes(lab);
     let state = lab.directory().join("state");
-    fs::write(&state, "active\n").expect("a file");
+    fs::write(&state, "LoadState=loaded\nActiveState=active\n").expect("a file");
     let double = executable(lab, "systemctl", &format!("cat {}", state.display()));
     let nothing = None::<&str>;
     mount(Some(&double), "/usr/bin/systemctl", nothing, MsFlags::MS_BIND, nothing)
@@ -169,8 +169,8 @@ pub(crate) fn systemd_unit(lab: &Lab) {
     moves_away_and_back(
         &group,
         "systemd_unit: { unit: nginx.service }",
-        |_| fs::write(&state, "failed\n").expect("the file"),
-        |_| fs::write(&state, "active\n").expect("the file"),
+        |_| fs::write(&state, "LoadState=loaded\nActiveState=failed\n").expect("the file"),
+        |_| fs::write(&state, "LoadState=loaded\nActiveState=active\n").expect("the file"),
         "nginx.service is failed",
     );
 }

@@ -22,7 +22,7 @@ pub(crate) async fn look(probe: &SystemdUnitProbe, desk: &Desk) -> ProbeResult {
         Ok(Some(user)) => user.name,
         _ => return ProbeResult::Failed("vipd's own user has no name".to_owned()),
     };
-    let arguments = ["show", "--property=ActiveState", "--value", "--", unit];
+    let arguments = ["show", "--property=LoadState,ActiveState", "--", unit];
     let command = [SYSTEMCTL].into_iter().chain(arguments).map(str::to_owned).collect();
     let program = Program {
         command,
@@ -33,18 +33,23 @@ pub(crate) async fn look(probe: &SystemdUnitProbe, desk: &Desk) -> ProbeResult {
     };
     let mut tail = Tail::default();
     match exec::run(program, &desk.aside, &mut tail).await {
-        Ok(status) if status.success() => verdict(unit, &tail.last_line()),
+        Ok(status) if status.success() => verdict(unit, &tail.text()),
         Ok(_) => ProbeResult::Failed(format!("systemd does not tell: {}", tail.last_line())),
         Err(why) => ProbeResult::Failed(why),
     }
 }
 
-/// What a state means (`systemctl(1)`, `org.freedesktop.systemd1(5)`).
-fn verdict(unit: &str, state: &str) -> ProbeResult {
-    match state {
-        "active" | "reloading" => ProbeResult::Passed(format!("{unit} is {state}")),
-        "" => ProbeResult::Failed(format!("systemd says nothing about {unit}")),
-        _ => ProbeResult::Failed(format!("{unit} is {state}")),
+/// What the states mean (`systemctl(1)`, `org.freedesktop.systemd1(5)`): a line for each property.
+fn verdict(unit: &str, said: &str) -> ProbeResult {
+    let property = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));
+    match (property("LoadState="), property("ActiveState=")) {
+        (_, Some(state @ ("active" | "reloading"))) => {
+            ProbeResult::Passed(format!("{unit} is {state}"))
+        }
+        (Some("not-found"), _) => ProbeResult::Failed(format!("there is no unit {unit}")),
+        (Some("masked"), _) => ProbeResult::Failed(format!("{unit} is masked")),
+        (_, Some(state)) => ProbeResult::Failed(format!("{unit} is {state}")),
+        (_, None) => ProbeResult::Failed(format!("systemd says nothing about {unit}")),
     }
 }
 
@@ -52,16 +57,22 @@ fn verdict(unit: &str, state: &str) -> ProbeResult {
 mod tests {
     use super::*;
 
-    /// Rule: a unit that is starting, stopping or has failed is not active; the state is named.
+    /// Rule: a unit that is starting, stopping or has failed is not active; the state is named, and
+    /// a name that no unit has is told from a unit that stands still.
     #[test]
     fn states() {
-        let of = |state| verdict("nginx.service", state);
+        let of = |load: &str, state: &str| {
+            verdict("nginx.service", &format!("LoadState={load}\nActiveState={state}\n"))
+        };
         for good in ["active", "reloading"] {
-            assert!(matches!(of(good), ProbeResult::Passed(_)), "{good}");
+            assert!(matches!(of("loaded", good), ProbeResult::Passed(_)), "{good}");
         }
         for bad in ["inactive", "failed", "activating", "deactivating", "maintenance", ""] {
-            assert!(matches!(of(bad), ProbeResult::Failed(_)), "{bad}");
+            let expected = ProbeResult::Failed(format!("nginx.service is {bad}"));
+            assert_eq!(of("loaded", bad), expected);
         }
-        assert_eq!(of("failed"), ProbeResult::Failed("nginx.service is failed".to_owned()));
+        let missing = ProbeResult::Failed("there is no unit nginx.service".to_owned());
+        assert_eq!(of("not-found", "inactive"), missing);
+        assert!(matches!(verdict("nginx.service", ""), ProbeResult::Failed(_)));
     }
 }
