@@ -138,7 +138,7 @@ fn a_stuck_thread_holds_up_nobody() {
     let name = TrackName::try_from("web").unwrap();
     let start = Instant::now();
     assert!((1..=2).all(|number| probes.look(&name, number).is_ok()));
-    assert_eq!(probes.look(&name, 3).unwrap_err(), "vipd cannot keep up with its checks");
+    assert_eq!(probes.look(&name, 3).unwrap_err(), "vipd cannot keep up with its checks and hooks");
     probes.cancel(&name, 1);
     assert!(start.elapsed() < Duration::from_secs(1));
     assert!(!probes.finish(), "it said that all is done");
