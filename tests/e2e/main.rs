@@ -25,6 +25,7 @@ mod frames;
 mod gaps;
 mod handover;
 mod healing;
+mod hooks;
 mod instruments;
 mod interfaces;
 #[path = "../lab/mod.rs"]
@@ -114,6 +115,10 @@ fn main() -> std::process::ExitCode {
         reload::bad_file,
         reload::in_place,
         reload::again_and_again,
+        hooks::in_order,
+        hooks::before_claim,
+        hooks::before_release,
+        hooks::refused,
         release::exactly_what_is_written_down,
         release::nothing_is_left,
         release::refused_while_an_agent_runs,
