@@ -18,6 +18,7 @@ pub(crate) fn main(options: &CheckOptions) -> Exit {
         (Err(error), false) => {
             let count = match error {
                 LoadError::Invalid(problems) => problems.len(),
+                LoadError::Unusable { checks, .. } => checks.len(),
                 _ => 1,
             };
             let mistakes = if count == 1 { "mistake" } else { "mistakes" };

@@ -19,5 +19,22 @@ pub(crate) mod redis;
 mod tls;
 mod words;
 
+use crate::model::Probe;
+
+/// What is wrong with a check that no server has to be asked about: texts that only the client of
+/// a kind can judge, and kinds that this program was built without.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &Probe) -> Result<(), String> {
+    match probe {
+        Probe::Http(probe) => http::usable(probe),
+        Probe::Dns(probe) => dns::usable(probe),
+        Probe::Postgres(probe) => postgres::usable(probe),
+        Probe::Mysql(probe) => mysql::usable(probe),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests;

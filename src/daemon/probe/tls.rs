@@ -56,10 +56,17 @@ pub(super) async fn wrap<S: Stream>(
     name: &str,
     trust: Trust<'_>,
 ) -> Result<TlsStream<S>, String> {
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("'{name}' is no name that a certificate could have"))?;
     let connector = TlsConnector::from(Arc::new(config(trust).await?));
-    connector.connect(server, stream).await.map_err(|error| handshake(&error, name))
+    connector.connect(server(name)?, stream).await.map_err(|error| handshake(&error, name))
+}
+
+/// A server as certificates name it.
+///
+/// # Errors
+/// That none could.
+pub(super) fn server(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("'{name}' is no name that a certificate could have"))
 }
 
 async fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
@@ -113,15 +120,26 @@ async fn file(path: &Path) -> Result<RootCertStore, String> {
 
 /// What went wrong in a handshake.
 fn handshake(error: &io::Error, name: &str) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match inner {
-        Some(Error::InvalidCertificate(reason)) => certificate(reason, name),
-        Some(Error::InvalidMessage(_)) => "does not speak TLS".to_owned(),
-        Some(other) => format!("TLS: {other}"),
+    match cause(error) {
+        Some(error) => words_of(error, name),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "closed the connection instead of a TLS handshake".to_owned()
         }
         None => format!("TLS: {}", words::system(error)),
+    }
+}
+
+/// What TLS says within an error of a stream.
+pub(super) fn cause(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What TLS says, to follow the name of the server.
+pub(super) fn words_of(error: &Error, name: &str) -> String {
+    match error {
+        Error::InvalidCertificate(reason) => certificate(reason, name),
+        Error::InvalidMessage(_) => "does not speak TLS".to_owned(),
+        other => format!("TLS: {other}"),
     }
 }
 
@@ -133,9 +151,7 @@ fn certificate(reason: &CertificateError, name: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet".to_owned()
         }
-        CertificateError::UnknownIssuer => {
-            "its certificate is from an unknown issuer ('ca' names a file of others)".to_owned()
-        }
+        CertificateError::UnknownIssuer => "its certificate is from an unknown issuer".to_owned(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("its certificate is not for {name}")
         }
