@@ -4,6 +4,7 @@
 //! closed, and no task of it goes on. What a server says is not believed to be short, or to be what
 //! was asked for.
 
+mod blocking;
 mod connect;
 pub(crate) mod dns;
 pub(crate) mod http;
@@ -37,4 +38,4 @@ pub(crate) fn usable(probe: &Probe) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests;
+mod servers;

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{
@@ -24,7 +23,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::connect::Stream;
-use super::{read, words};
+use super::{blocking, read, words};
 
 /// More than any collection of certificates has; the system's own is a fifth of it.
 const LONGEST: u64 = 1 << 20;
@@ -91,10 +90,11 @@ async fn system() -> Result<Arc<RootCertStore>, String> {
     {
         return Ok(roots);
     }
-    let found = spawn_blocking(rustls_native_certs::load_native_certs).await;
+    let read = || Ok(rustls_native_certs::load_native_certs().certs);
+    let found = blocking::run("the system's certificates", read).await;
     let mut roots = RootCertStore::empty();
     // Single certificates that rustls does not know how to read are no reason to trust none.
-    roots.add_parsable_certificates(found.map_err(|error| error.to_string())?.certs);
+    roots.add_parsable_certificates(found.map_err(|error| words::system(&error))?);
     if roots.is_empty() {
         return Err("this machine has no certificates to trust (ca-certificates)".to_owned());
     }
