@@ -9,9 +9,9 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use serde::Serialize;
 
-use super::program;
+use super::{probe, program};
 use crate::config::{self, Here, Problem};
-use crate::model::{Config, InterfaceName, NodeName, Probe, TrackConfig, TrackName};
+use crate::model::{Config, InterfaceName, NodeName, TrackConfig};
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -27,15 +27,6 @@ pub(crate) enum LoadError {
     Addresses(io::Error),
     /// All that is wrong with it.
     Invalid(Vec<Problem>),
-    /// It has a check of a kind that this program was built without.
-    Absent {
-        /// The file's name as given.
-        file: String,
-        /// The check.
-        track: TrackName,
-        /// Its kind, and the Cargo feature that has it.
-        kind: &'static str,
-    },
 }
 
 /// One line for each thing that is wrong.
@@ -47,14 +38,8 @@ impl fmt::Display for LoadError {
                 write!(f, "the addresses of this machine cannot be read: {error}")
             }
             Self::Invalid(problems) => {
-                let mut lines = problems.iter();
-                if let Some(first) = lines.next() {
-                    write!(f, "{first}")?;
-                }
-                lines.try_for_each(|problem| write!(f, "\n{problem}"))
-            }
-            Self::Absent { file, track, kind } => {
-                write!(f, "{file}: check {track}: this vipd was built without the feature '{kind}'")
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
             }
         }
     }
@@ -77,21 +62,23 @@ pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadEr
         Err(error) => return Err(LoadError::Unreadable { file, error }),
     };
     let config = config::load(&file, &text, &here).map_err(LoadError::Invalid)?;
-    if let Some(TrackConfig { name, probe, .. }) =
-        config.tracks.iter().find(|track| is_absent(&track.probe))
-    {
-        return Err(LoadError::Absent { file, track: name.clone(), kind: probe.kind() });
+    let mut problems = unusable(&file, &text, &config);
+    if on_this_machine {
+        problems.extend(program::problems(&file, &text, &config));
     }
-    let problems =
-        if on_this_machine { program::problems(&file, &text, &config) } else { Vec::new() };
+    problems.sort_by_key(|problem| (problem.line, problem.column));
     if problems.is_empty() { Ok(config) } else { Err(LoadError::Invalid(problems)) }
 }
 
-/// Whether this program was built without what such a check needs.
-fn is_absent(probe: &Probe) -> bool {
-    let absent =
-        [("mysql", cfg!(not(feature = "mysql"))), ("postgres", cfg!(not(feature = "postgres")))];
-    absent.contains(&(probe.kind(), true))
+/// The checks that could never pass, and why.
+fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
+    let problem = |track: &TrackConfig| {
+        let what = probe::usable(&track.probe).err()?;
+        let path = ["tracks", track.name.as_str(), track.probe.kind()];
+        let (line, column) = config::locate(text, &path);
+        Some(Problem { file: file.to_owned(), line, column, key: path.join("."), what, hint: None })
+    };
+    config.tracks.iter().filter_map(problem).collect()
 }
 
 /// Every address of this machine and the interface that has it.
@@ -155,21 +142,37 @@ mod tests {
         assert_eq!(verdict["error"], text);
     }
 
-    /// Rule: a check of a kind that this program was built without is refused, by its name.
+    /// Rule: a check that could never pass is refused, each by its name and with the reason: a kind
+    /// that this program was built without, and texts that only a kind's client can judge.
     #[test]
-    fn a_check_of_an_absent_kind_is_refused() {
-        let path = std::env::temp_dir().join(format!("vipd-absent-{}.yaml", std::process::id()));
-        let text = "nodes: { db1: 10.0.0.11, db2: 10.0.0.12 }\n\
-                    tracks: { pg: { postgres: { dsn: host=/run, role: any } } }\n\
-                    instances:\n  db: { interface: eth0, virtual_router_id: 51, \
-                    addresses: [10.0.0.100/24], track: [pg] }\n";
+    fn checks_that_could_never_pass_are_refused() {
+        let path = std::env::temp_dir().join(format!("vipd-unusable-{}.yaml", std::process::id()));
+        let text = "nodes: { db1: 10.0.0.11, db2: 10.0.0.12 }\ntracks:\n  \
+                    good: { http: { url: 'http://127.0.0.1/' } }\n  \
+                    pg: { postgres: { dsn: 'host=/run sslmode=verify-full', role: any } }\n  \
+                    my: { mysql: { url: 'mysql://127.0.0.1/?dance=1', role: any } }\n  \
+                    web: { http: { url: 'http://[::1/?token=hunter2' } }\n  \
+                    name: { dns: { server: 10.0.0.1, name: a.test, expect: ten } }\n\
+                    instances:\n  db: { interface: eth0, virtual_router_id: 51, addresses: \
+                    [10.0.0.100/24], track: [good, pg, my, web, name] }\n";
         std::fs::write(&path, text).unwrap();
         let result = file(&path, Some("db1".try_into().unwrap()));
         std::fs::remove_file(&path).unwrap();
-        let said = result.map_or_else(|error| error.to_string(), |_| String::new());
-        let why = "check pg: this vipd was built without the feature 'postgres'";
-        let expected = if cfg!(feature = "postgres") { "" } else { why };
-        assert_eq!(said.trim_start_matches(&format!("{}: ", path.display())), expected);
+        let said = result.unwrap_err().to_string();
+        let lines: Vec<&str> = said.lines().collect();
+        let absent = "this vipd was built without";
+        let expected = [
+            ("pg", if cfg!(feature = "postgres") { "the dsn cannot be used" } else { absent }),
+            ("my", if cfg!(feature = "mysql") { "the url cannot be used" } else { absent }),
+            ("web", "the url cannot be used"),
+            ("name", "'ten' is no A record"),
+        ];
+        assert_eq!(lines.len(), expected.len(), "{said}");
+        for (number, (line, (track, why))) in lines.iter().zip(expected).enumerate() {
+            let start = format!("{}:{}:", path.display(), number + 4);
+            let named = line.starts_with(&start) && line.contains(&format!(" tracks.{track}."));
+            assert!(named && line.contains(why) && !line.contains("hunter2"), "{line}");
+        }
     }
 
     /// Rule: this machine's addresses are known by interface; the loopback one always is.

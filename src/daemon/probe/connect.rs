@@ -9,15 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 #[cfg(feature = "postgres")]
 use tokio::net::UnixStream;
-use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
-use super::words;
+use super::{blocking, words};
 use crate::model::HostPort;
-
-/// The C library's resolver cannot be interrupted. A dropped look leaves its thread behind for as
-/// long as `resolv.conf` lets it wait; so many threads may do so, and then look-ups queue.
-static LOOK_UPS: Semaphore = Semaphore::const_new(16);
 
 /// A connection of any kind.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -61,18 +55,10 @@ pub(super) async fn addresses(of: &HostPort) -> Result<Vec<SocketAddr>, String> 
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, *port)]);
     }
-    let unknown = |why: &str| format!("{host} cannot be looked up: {why}");
-    let permit = LOOK_UPS.acquire().await.map_err(|closed| unknown(&closed.to_string()))?;
     let asked = (host.clone(), *port);
-    let look_up = spawn_blocking(move || {
-        let _permit = permit;
-        asked.to_socket_addrs().map(Vec::from_iter)
-    });
-    match look_up.await {
-        Ok(Ok(addresses)) => Ok(addresses),
-        Ok(Err(error)) => Err(unknown(&resolver(&error))),
-        Err(error) => Err(unknown(&error.to_string())),
-    }
+    let look_up = move || Ok(asked.to_socket_addrs()?.collect());
+    let found = blocking::run(host, look_up).await;
+    found.map_err(|error| format!("{host} cannot be looked up: {}", resolver(&error)))
 }
 
 /// Why a server did not take a connection.

@@ -28,10 +28,19 @@ pub(crate) async fn look(probe: &DnsProbe) -> ProbeResult {
     words::answer(ask(probe).await)
 }
 
+/// What is wrong with a check that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &DnsProbe) -> Result<(), String> {
+    question(probe)?;
+    expected(probe).map(|_| ())
+}
+
 async fn ask(probe: &DnsProbe) -> Result<String, String> {
     let began = Instant::now();
     let question = question(probe)?;
-    let expected = probe.expect.as_deref().map(|text| Expected::new(probe, text)).transpose()?;
+    let expected = expected(probe)?;
     let mut answer = over_udp(probe.server, &question).await?;
     if answer.metadata.truncation {
         answer = over_tcp(probe.server, &question).await?;
@@ -49,6 +58,10 @@ fn question(probe: &DnsProbe) -> Result<Message, String> {
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, type_of(probe)));
     Ok(message)
+}
+
+fn expected(probe: &DnsProbe) -> Result<Option<Expected>, String> {
+    probe.expect.as_deref().map(|text| Expected::new(probe, text)).transpose()
 }
 
 fn type_of(probe: &DnsProbe) -> Type {

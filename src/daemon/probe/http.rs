@@ -47,9 +47,23 @@ pub(crate) async fn look(probe: &HttpProbe) -> ProbeResult {
     words::answer(ask(probe).await)
 }
 
+/// What is wrong with a check that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &HttpProbe) -> Result<(), String> {
+    let url = parsed(&probe.url)?;
+    let name = name(&url, probe.host.as_deref())?;
+    if url.scheme() == "https" {
+        tls::server(&name)?;
+    }
+    let message = message(method(probe), &url, probe.host.as_deref()).body(());
+    message.map(|_| ()).map_err(|error| unaskable(&url, &error))
+}
+
 async fn ask(probe: &HttpProbe) -> Result<String, String> {
     let began = Instant::now();
-    let first = Url::parse(&probe.url).map_err(|error| format!("{}: {error}", probe.url))?;
+    let first = parsed(&probe.url)?;
     let mut url = first.clone();
     for _ in 0..=REDIRECTIONS {
         // Another server than the one that was asked for has its own name.
@@ -89,11 +103,7 @@ async fn request(probe: &HttpProbe, url: &Url, host: Option<&str>) -> Result<Rep
         None => Trust::System,
     };
     let stream = connection(url, host, trust).await?;
-    let method = match probe.method {
-        HttpMethod::Get => "GET",
-        HttpMethod::Head => "HEAD",
-    };
-    let message = message(method, url, host).body(Full::default());
+    let message = message(method(probe), url, host).body(Full::default());
     let message = message.map_err(|error| unaskable(url, &error))?;
     converse(url, stream, message, |response| read(probe, response)).await
 }
@@ -135,20 +145,31 @@ async fn connection(
     host: Option<&str>,
     trust: Trust<'_>,
 ) -> Result<Box<dyn Stream>, String> {
-    let name = match url.host() {
-        Some(Host::Domain(name)) => name.to_owned(),
-        Some(Host::Ipv4(address)) => address.to_string(),
-        Some(Host::Ipv6(address)) => address.to_string(),
-        None => return Err(format!("{} names no host", shown(url))),
-    };
     let port = url.port_or_known_default().unwrap_or_default();
-    let stream = connect::tcp(&HostPort { host: name.clone(), port }).await?;
+    let stream = connect::tcp(&HostPort { host: name(url, None)?, port }).await?;
     if url.scheme() != "https" {
         return Ok(Box::new(stream));
     }
-    let name = host.map_or(name.as_str(), without_port);
-    let stream = tls::wrap(stream, name, trust).await;
+    let stream = tls::wrap(stream, &name(url, host)?, trust).await;
     Ok(Box::new(stream.map_err(|why| format!("{}: {why}", shown(url)))?))
+}
+
+/// The server's name or address: that of the URL, where nothing else is said.
+fn name(url: &Url, host: Option<&str>) -> Result<String, String> {
+    match (host, url.host()) {
+        (Some(host), _) => Ok(without_port(host).to_owned()),
+        (None, Some(Host::Domain(name))) => Ok(name.to_owned()),
+        (None, Some(Host::Ipv4(address))) => Ok(address.to_string()),
+        (None, Some(Host::Ipv6(address))) => Ok(address.to_string()),
+        (None, None) => Err(format!("{} names no host", shown(url))),
+    }
+}
+
+fn method(probe: &HttpProbe) -> &'static str {
+    match probe.method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Head => "HEAD",
+    }
 }
 
 fn message(method: &str, url: &Url, host: Option<&str>) -> Builder {
@@ -201,6 +222,11 @@ async fn contains<B: Body<Data = Bytes> + Unpin>(
         }
     }
     Ok(false)
+}
+
+/// It is not repeated where it cannot be used: its query may hold a token.
+fn parsed(url: &str) -> Result<Url, String> {
+    Url::parse(url).map_err(|error| format!("the url cannot be used: {error}"))
 }
 
 fn redirected(from: &Url, location: &str) -> Result<Url, String> {

@@ -12,6 +12,7 @@
 
 mod arp;
 mod aside;
+mod blocking;
 mod connect;
 mod dns;
 mod file;
@@ -31,9 +32,9 @@ mod postgres_stream;
 mod process;
 mod read;
 mod redis;
-#[cfg(test)]
-mod runtime_tests;
 mod script;
+#[cfg(test)]
+mod servers;
 mod systemd_unit;
 mod tcp;
 #[cfg(test)]
@@ -60,7 +61,7 @@ pub(crate) use look::Doing;
 
 use super::netlink::News;
 use crate::engine::HookCall;
-use crate::model::{Config, InstanceName, TrackConfig, TrackName};
+use crate::model::{Config, InstanceName, Probe, TrackConfig, TrackName};
 
 /// How many orders, and how many answers, may wait: far more than there are checks and instances.
 const BACKLOG: usize = 1024;
@@ -211,4 +212,19 @@ fn confine() {
         let _ = caps::clear(None, set);
     }
     let _ = prctl::set_no_new_privs();
+}
+
+/// What is wrong with a check that no server has to be asked about: texts that only the client of
+/// a kind can judge, and kinds that this program was built without.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &Probe) -> Result<(), String> {
+    match probe {
+        Probe::Http(probe) => http::usable(probe),
+        Probe::Dns(probe) => dns::usable(probe),
+        Probe::Postgres(probe) => postgres::usable(probe),
+        Probe::Mysql(probe) => mysql::usable(probe),
+        _ => Ok(()),
+    }
 }

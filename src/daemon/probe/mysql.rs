@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::{connect, password, words};
+use super::{connect, password, tls, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, MysqlProbe, MysqlRole};
 use crate::time::Span;
@@ -32,6 +32,14 @@ type Columns = BTreeMap<String, String>;
 /// Asks once.
 pub(crate) async fn look(probe: &MysqlProbe) -> ProbeResult {
     words::answer(ask(probe).await)
+}
+
+/// What is wrong with a check that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &MysqlProbe) -> Result<(), String> {
+    parsed(probe).map(|_| ())
 }
 
 async fn ask(probe: &MysqlProbe) -> Result<String, String> {
@@ -74,10 +82,13 @@ where
     thread.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
+fn parsed(probe: &MysqlProbe) -> Result<Opts, String> {
+    Opts::from_url(&probe.url).map_err(|error| format!("the url cannot be used: {error}"))
+}
+
 /// How to connect, and what the server is called.
 async fn options(probe: &MysqlProbe, password: Option<String>) -> Result<(Opts, String), String> {
-    let unusable = |error| format!("the url cannot be used: {error}");
-    let options = Opts::from_url(&probe.url).map_err(unusable)?;
+    let options = parsed(probe)?;
     let builder = OptsBuilder::from_opts(options.clone())
         .pass(password)
         // What would be asked for first, and a second connection over a socket.
@@ -215,7 +226,10 @@ fn words_of(error: &Error, server: &str) -> String {
         Error::Io(IoError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
             connect::refusal(error, server)
         }
-        Error::Io(IoError::Io(error)) => connect::loss(error, server),
+        Error::Io(IoError::Io(error)) => match tls::cause(error) {
+            Some(why) => format!("{server}: {}", tls::words_of(why, server)),
+            None => connect::loss(error, server),
+        },
         Error::Driver(error) => format!("{server}: {error}"),
         other => format!("{server}: {other}"),
     }

@@ -1,4 +1,4 @@
-//! `mysql` in a program that was built without it. `vipd check` and `vipd run` refuse it before.
+//! `mysql` in a program that was built without it.
 
 use std::future::{Ready, ready};
 
@@ -7,6 +7,14 @@ use crate::engine::ProbeResult;
 use crate::model::MysqlProbe;
 
 /// Says that it cannot look.
-pub(crate) fn look(_: &MysqlProbe) -> Ready<ProbeResult> {
-    ready(words::answer(Err("this vipd was built without the feature 'mysql'".to_owned())))
+pub(crate) fn look(probe: &MysqlProbe) -> Ready<ProbeResult> {
+    ready(words::answer(usable(probe).map(|()| String::new())))
+}
+
+/// Says so before.
+///
+/// # Errors
+/// Always.
+pub(crate) fn usable(_: &MysqlProbe) -> Result<(), String> {
+    Err("this vipd was built without the feature 'mysql'".to_owned())
 }

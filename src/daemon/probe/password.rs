@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     async fn first_line(content: &[u8]) -> Result<Option<String>, String> {
-        let file = super::super::tests::scratch::Scratch::new();
+        let file = super::super::servers::scratch::Scratch::new();
         let path = file.file("password", content);
         of(Some(&path)).await
     }

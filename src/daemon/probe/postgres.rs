@@ -54,6 +54,14 @@ pub(crate) async fn look(probe: &PostgresProbe) -> ProbeResult {
     words::answer(ask(probe).await)
 }
 
+/// What is wrong with a check that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(probe: &PostgresProbe) -> Result<(), String> {
+    Server::of(&config(probe)?).map(|_| ())
+}
+
 async fn ask(probe: &PostgresProbe) -> Result<String, String> {
     let mut config = config(probe)?;
     let password = password::of(probe.password_file.as_deref()).await?;

@@ -1,4 +1,4 @@
-//! `postgres` in a program that was built without it. `vipd check` and `vipd run` refuse it before.
+//! `postgres` in a program that was built without it.
 
 use std::future::{Ready, ready};
 
@@ -7,6 +7,14 @@ use crate::engine::ProbeResult;
 use crate::model::PostgresProbe;
 
 /// Says that it cannot look.
-pub(crate) fn look(_: &PostgresProbe) -> Ready<ProbeResult> {
-    ready(words::answer(Err("this vipd was built without the feature 'postgres'".to_owned())))
+pub(crate) fn look(probe: &PostgresProbe) -> Ready<ProbeResult> {
+    ready(words::answer(usable(probe).map(|()| String::new())))
+}
+
+/// Says so before.
+///
+/// # Errors
+/// Always.
+pub(crate) fn usable(_: &PostgresProbe) -> Result<(), String> {
+    Err("this vipd was built without the feature 'postgres'".to_owned())
 }

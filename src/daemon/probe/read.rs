@@ -1,27 +1,29 @@
 //! Small files that a look reads.
 
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use tokio::fs::OpenOptions;
-use tokio::io::AsyncReadExt;
 
-use super::words;
+use super::{blocking, words};
 
 /// The beginning of a file, at most so many bytes of it.
 ///
 /// # Errors
 /// What the system says, with the path.
 pub(super) async fn beginning(path: &Path, most: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    let read = async {
-        // A FIFO without a writer would keep a thread for ever.
-        let flags = OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).await?;
-        file.take(most).read_to_end(&mut bytes).await
+    let name = path.display().to_string();
+    let path = path.to_path_buf();
+    let read = move || {
+        let mut bytes = Vec::new();
+        // A FIFO without a writer would be waited for.
+        let file =
+            OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
     };
-    match read.await {
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(format!("{}: {}", path.display(), words::system(&error))),
-    }
+    let read = blocking::run(&name, read).await;
+    read.map_err(|error| format!("{name}: {}", words::system(&error)))
 }

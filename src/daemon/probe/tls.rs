@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{
@@ -24,7 +23,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::connect::Stream;
-use super::{read, words};
+use super::{blocking, read, words};
 
 /// More than any collection of certificates has; the system's own is a fifth of it.
 const LONGEST: u64 = 1 << 20;
@@ -56,10 +55,17 @@ pub(super) async fn wrap<S: Stream>(
     name: &str,
     trust: Trust<'_>,
 ) -> Result<TlsStream<S>, String> {
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| format!("'{name}' is no name that a certificate could have"))?;
     let connector = TlsConnector::from(Arc::new(config(trust).await?));
-    connector.connect(server, stream).await.map_err(|error| handshake(&error, name))
+    connector.connect(server(name)?, stream).await.map_err(|error| handshake(&error, name))
+}
+
+/// A server as certificates name it.
+///
+/// # Errors
+/// That none could.
+pub(super) fn server(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned())
+        .map_err(|_| format!("'{name}' is no name that a certificate could have"))
 }
 
 async fn config(trust: Trust<'_>) -> Result<ClientConfig, String> {
@@ -84,10 +90,11 @@ async fn system() -> Result<Arc<RootCertStore>, String> {
     {
         return Ok(roots);
     }
-    let found = spawn_blocking(rustls_native_certs::load_native_certs).await;
+    let read = || Ok(rustls_native_certs::load_native_certs().certs);
+    let found = blocking::run("the system's certificates", read).await;
     let mut roots = RootCertStore::empty();
     // Single certificates that rustls does not know how to read are no reason to trust none.
-    roots.add_parsable_certificates(found.map_err(|error| error.to_string())?.certs);
+    roots.add_parsable_certificates(found.map_err(|error| words::system(&error))?);
     if roots.is_empty() {
         return Err("this machine has no certificates to trust (ca-certificates)".to_owned());
     }
@@ -113,15 +120,26 @@ async fn file(path: &Path) -> Result<RootCertStore, String> {
 
 /// What went wrong in a handshake.
 fn handshake(error: &io::Error, name: &str) -> String {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    match inner {
-        Some(Error::InvalidCertificate(reason)) => certificate(reason, name),
-        Some(Error::InvalidMessage(_)) => "does not speak TLS".to_owned(),
-        Some(other) => format!("TLS: {other}"),
+    match cause(error) {
+        Some(error) => words_of(error, name),
         None if error.kind() == io::ErrorKind::UnexpectedEof => {
             "closed the connection instead of a TLS handshake".to_owned()
         }
         None => format!("TLS: {}", words::system(error)),
+    }
+}
+
+/// What TLS says within an error of a stream.
+pub(super) fn cause(error: &io::Error) -> Option<&Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// What TLS says, to follow the name of the server.
+pub(super) fn words_of(error: &Error, name: &str) -> String {
+    match error {
+        Error::InvalidCertificate(reason) => certificate(reason, name),
+        Error::InvalidMessage(_) => "does not speak TLS".to_owned(),
+        other => format!("TLS: {other}"),
     }
 }
 
@@ -133,9 +151,7 @@ fn certificate(reason: &CertificateError, name: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "its certificate is not valid yet".to_owned()
         }
-        CertificateError::UnknownIssuer => {
-            "its certificate is from an unknown issuer ('ca' names a file of others)".to_owned()
-        }
+        CertificateError::UnknownIssuer => "its certificate is from an unknown issuer".to_owned(),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("its certificate is not for {name}")
         }

@@ -179,6 +179,20 @@ async fn a_body_without_an_end_is_bounded() {
     fails_with(&http(format!("http://{}/health", address.await)), "HTTP 200 without 'ok'").await;
 }
 
+/// Rule: a text is found wherever the server's packets cut it.
+#[tokio::test]
+async fn a_text_is_found_across_packets() {
+    let address = server(|mut stream| async move {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        for part in [head, "2\r\n.o\r\n", "2\r\nk.\r\n", "0\r\n\r\n"] {
+            let _ = stream.write_all(part.as_bytes()).await;
+            let _ = stream.flush().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    passes(&http(format!("http://{}/health", address.await))).await;
+}
+
 fn dns(server: SocketAddr) -> Probe {
     Probe::Dns(DnsProbe {
         server,
