@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use super::ending;
-use super::exec::Program;
-use super::probe::{Aside, Doing, http};
+use super::outside::exec::Program;
+use super::outside::{Aside, Doing, ending, http};
 use crate::engine::{HookCall, HookEvent, HookTarget, ProbeResult};
 
 /// Carries out one hook. The caller bounds how long that may take.

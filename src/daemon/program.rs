@@ -9,7 +9,8 @@ use caps::{CapSet, Capability};
 use nix::libc::{S_ISVTX, S_IWGRP, S_IWOTH};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
-use super::{exec, permission};
+use super::outside::exec;
+use super::permission;
 use crate::config::{self, Problem};
 use crate::model::{Config, InstanceConfig, Notify, Probe, ScriptProbe, TrackConfig};
 

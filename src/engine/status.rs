@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Discard;
 use super::conflict::Conflict;
-use super::event::HookName;
+use super::hook::call::HookName;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::model::{
     InstanceName, InterfaceName, NodeName, Phase, Priority, TrackName, VirtualAddress, Vrid,

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
-use super::event::HookName;
 use super::handover::HandoverAnswer;
+use super::hook::call::HookName;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
 use crate::model::{

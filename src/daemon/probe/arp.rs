@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::look::Desk;
+use super::desk::Desk;
 use super::ping::Witnesses;
 use crate::daemon::arp::ArpSocket;
 use crate::daemon::netlink::look_up;

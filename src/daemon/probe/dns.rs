@@ -12,7 +12,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::{connect, words};
+use crate::daemon::outside::{connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{DnsProbe, RecordType};
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
-use super::look::Desk;
+use super::desk::Desk;
 use crate::engine::ProbeResult;
 use crate::model::{FileCondition, FileProbe};
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::aside::Aside;
-use super::hub::bounded;
-use super::look::Doing;
+use super::bounded::bounded;
 use crate::daemon::netlink::News;
 use crate::daemon::notify;
+use crate::daemon::outside::Aside;
+use crate::daemon::outside::Doing;
 use crate::engine::{HookCall, Input};
 use crate::model::InstanceName;
 

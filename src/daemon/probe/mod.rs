@@ -11,13 +11,12 @@
 //! an end, and an answer.
 
 mod arp;
-mod aside;
-mod blocking;
-mod connect;
+mod bounded;
+mod desk;
 mod dns;
 mod file;
 mod hooks;
-pub(crate) mod http;
+mod http;
 mod hub;
 mod interface;
 mod look;
@@ -30,7 +29,6 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_stream;
 mod process;
-mod read;
 mod redis;
 mod script;
 #[cfg(test)]
@@ -39,9 +37,7 @@ mod systemd_unit;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod watch;
-mod words;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,9 +51,7 @@ use nix::sys::prctl;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch as latest};
 
-pub(crate) use aside::Aside;
 use hub::Order;
-pub(crate) use look::Doing;
 
 use super::netlink::News;
 use crate::engine::HookCall;

@@ -15,7 +15,8 @@ use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::{connect, password, tls, words};
+use super::password;
+use crate::daemon::outside::{connect, tls, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, MysqlProbe, MysqlRole};
 use crate::time::Span;

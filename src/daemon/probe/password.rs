@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::read;
+use crate::daemon::outside::read;
 
 /// The longest password.
 const LONGEST: u64 = 4096;

@@ -13,7 +13,7 @@ use pnet_packet::icmpv6::Icmpv6Types;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::look::Desk;
+use super::desk::Desk;
 use crate::engine::ProbeResult;
 use crate::model::{PingProbe, Require};
 

@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
+use super::password;
 use super::postgres_stream::{self, Framed};
-use super::{connect, password, words};
+use crate::daemon::outside::{connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, PostgresProbe, PostgresRole};
 use crate::time::Span;

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::config::SslMode;
 
-use super::connect::Stream;
-use super::tls::{self, Trust};
-use super::words;
+use crate::daemon::outside::connect::Stream;
+use crate::daemon::outside::tls::{self, Trust};
+use crate::daemon::outside::words;
 
 /// `SSLRequest` (PostgreSQL 15, section 55.7): its length, and a number that is no version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::sync::atomic::Ordering;
 
-use super::look::Desk;
+use super::desk::Desk;
 use crate::engine::ProbeResult;
 use crate::model::ProcessProbe;
 

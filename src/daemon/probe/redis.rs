@@ -5,7 +5,8 @@
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
-use super::{connect, password, words};
+use super::password;
+use crate::daemon::outside::{connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{RedisProbe, RedisRole};
 

@@ -1,8 +1,8 @@
 //! `script`: a program exits with 0.
 
-use super::look::Desk;
-use crate::daemon::ending;
-use crate::daemon::exec::Program;
+use super::desk::Desk;
+use crate::daemon::outside::ending;
+use crate::daemon::outside::exec::Program;
 use crate::engine::ProbeResult;
 use crate::model::{ScriptProbe, TrackName};
 

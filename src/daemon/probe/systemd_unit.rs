@@ -5,8 +5,8 @@
 
 use nix::unistd::{User, geteuid};
 
-use super::look::Desk;
-use crate::daemon::exec::{self, Program, Tail};
+use super::desk::Desk;
+use crate::daemon::outside::exec::{self, Program, Tail};
 use crate::engine::ProbeResult;
 use crate::model::SystemdUnitProbe;
 

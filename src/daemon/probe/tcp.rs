@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::aside::Aside;
-use super::look::Desk;
+use super::desk::Desk;
+use crate::daemon::outside::Aside;
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, TcpProbe};
 

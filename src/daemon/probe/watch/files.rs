@@ -13,7 +13,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDe
 use tokio::time::interval;
 
 use super::{Stir, Wanted};
-use crate::daemon::probe::Aside;
+use crate::daemon::outside::Aside;
 use crate::daemon::socket::Readiness;
 use crate::model::TrackName;
 

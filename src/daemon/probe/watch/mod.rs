@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Subjects;
-use super::look::Desks;
+use super::desk::Desks;
 use crate::daemon::netlink::News;
 use crate::engine::Input;
 use crate::model::{Probe, TrackName};

@@ -14,7 +14,7 @@ use netlink_proto::sys::{AsyncSocket as _, SocketAddr, TokioSocket};
 use tokio::time::timeout;
 
 use super::{Stir, Wanted};
-use crate::daemon::probe::look::Desks;
+use crate::daemon::probe::desk::Desks;
 use crate::daemon::probe::process::is_one;
 use crate::model::{ProcessProbe, TrackName};
 

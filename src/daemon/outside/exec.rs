@@ -16,7 +16,7 @@ use nix::unistd::{Group, Pid, User, getegid, geteuid};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
-use super::probe::Aside;
+use super::Aside;
 
 /// Where programs are looked for by the programs that are started.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,8 +1,9 @@
 //! Calls that may block for ever: a file system whose server is gone, a resolver, a program that
 //! the kernel does not let go.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use tokio::sync::Semaphore;
@@ -19,7 +20,19 @@ impl Default for Aside {
     }
 }
 
+/// The places that belong to a thing and not to a check.
+static SHARED: Mutex<BTreeMap<String, Aside>> = Mutex::new(BTreeMap::new());
+
 impl Aside {
+    /// The place for calls about this thing, a host or a file: one that hangs holds one thread,
+    /// however many checks ask for it, and holds up nothing else.
+    pub(crate) fn shared(what: &str) -> Self {
+        let mut places = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever waits or calls holds one, too.
+        places.retain(|_, place| Arc::strong_count(&place.0) > 1);
+        places.entry(what.to_owned()).or_default().clone()
+    }
+
     /// Makes the call on another thread, after the one before has returned. A call whose future is
     /// dropped goes on by itself, and so does what waits for it.
     ///
@@ -66,5 +79,27 @@ mod tests {
             drop(release);
             assert_eq!(aside.run(|| Ok(2)).await.unwrap(), 2);
         });
+    }
+
+    /// Rule: a call that hangs holds one thread, however often its look is taken again, and holds up
+    /// nothing else.
+    #[tokio::test]
+    async fn one_call_at_a_time_for_each_thing() {
+        let (release, stuck) = mpsc::channel::<()>();
+        let (short, long) = (Duration::from_millis(50), Duration::from_secs(20));
+        let place = || Aside::shared("aside-test-a");
+        let first = place();
+        let hangs = first.run(move || Ok(stuck.recv().is_ok()));
+        assert!(timeout(short, hangs).await.is_err());
+        for _ in 0..3 {
+            let again = place();
+            let again = again.run(|| -> io::Result<()> { panic!("a second call") });
+            assert!(timeout(short, again).await.is_err());
+        }
+        let other = timeout(long, Aside::shared("aside-test-b").run(|| Ok(1))).await;
+        assert_eq!(other.unwrap().unwrap(), 1);
+        drop(release);
+        let after = timeout(long, place().run(|| Ok(2))).await;
+        assert_eq!(after.unwrap().unwrap(), 2);
     }
 }

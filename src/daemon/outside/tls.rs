@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::connect::Stream;
-use super::{blocking, read, words};
+use super::{Aside, read, words};
 
 /// More than any collection of certificates has; the system's own is a fifth of it.
 const LONGEST: u64 = 1 << 20;
@@ -37,7 +37,7 @@ static SYSTEM: Mutex<Option<(Instant, Arc<RootCertStore>)>> = Mutex::new(None);
 
 /// Whose certificates are valid.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Trust<'a> {
+pub(crate) enum Trust<'a> {
     /// Those of the authorities that the system trusts.
     System,
     /// Those of the authorities in this file (PEM).
@@ -50,7 +50,7 @@ pub(super) enum Trust<'a> {
 ///
 /// # Errors
 /// What is wrong, for people, to follow the name of the server.
-pub(super) async fn wrap<S: Stream>(
+pub(crate) async fn wrap<S: Stream>(
     stream: S,
     name: &str,
     trust: Trust<'_>,
@@ -63,7 +63,7 @@ pub(super) async fn wrap<S: Stream>(
 ///
 /// # Errors
 /// That none could.
-pub(super) fn server(name: &str) -> Result<ServerName<'static>, String> {
+pub(crate) fn server(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(name.to_owned())
         .map_err(|_| format!("'{name}' is no name that a certificate could have"))
 }
@@ -91,7 +91,7 @@ async fn system() -> Result<Arc<RootCertStore>, String> {
         return Ok(roots);
     }
     let read = || Ok(rustls_native_certs::load_native_certs().certs);
-    let found = blocking::run("the system's certificates", read).await;
+    let found = Aside::shared("the system's certificates").run(read).await;
     let mut roots = RootCertStore::empty();
     // Single certificates that rustls does not know how to read are no reason to trust none.
     roots.add_parsable_certificates(found.map_err(|error| words::system(&error))?);
@@ -130,12 +130,12 @@ fn handshake(error: &io::Error, name: &str) -> String {
 }
 
 /// What TLS says within an error of a stream.
-pub(super) fn cause(error: &io::Error) -> Option<&Error> {
+pub(crate) fn cause(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }
 
 /// What TLS says, to follow the name of the server.
-pub(super) fn words_of(error: &Error, name: &str) -> String {
+pub(crate) fn words_of(error: &Error, name: &str) -> String {
     match error {
         Error::InvalidCertificate(reason) => certificate(reason, name),
         Error::InvalidMessage(_) => "does not speak TLS".to_owned(),

@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 #[cfg(feature = "postgres")]
 use tokio::net::UnixStream;
 
-use super::{blocking, words};
+use super::{Aside, words};
 use crate::model::HostPort;
 
 /// A connection of any kind.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
@@ -22,7 +22,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 ///
 /// # Errors
 /// Why the last of them did not, for people.
-pub(super) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
+pub(crate) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
     let mut why = format!("{} has no address", to.host);
     for address in addresses(to).await? {
         match TcpStream::connect(address).await {
@@ -42,7 +42,7 @@ pub(super) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
 /// # Errors
 /// Why not, for people.
 #[cfg(feature = "postgres")]
-pub(super) async fn unix(path: &Path) -> Result<UnixStream, String> {
+pub(crate) async fn unix(path: &Path) -> Result<UnixStream, String> {
     UnixStream::connect(path).await.map_err(|error| refusal(&error, &path.display().to_string()))
 }
 
@@ -50,19 +50,19 @@ pub(super) async fn unix(path: &Path) -> Result<UnixStream, String> {
 ///
 /// # Errors
 /// What the resolver says.
-pub(super) async fn addresses(of: &HostPort) -> Result<Vec<SocketAddr>, String> {
+pub(crate) async fn addresses(of: &HostPort) -> Result<Vec<SocketAddr>, String> {
     let HostPort { host, port } = of;
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, *port)]);
     }
     let asked = (host.clone(), *port);
     let look_up = move || Ok(asked.to_socket_addrs()?.collect());
-    let found = blocking::run(host, look_up).await;
+    let found = Aside::shared(host).run(look_up).await;
     found.map_err(|error| format!("{host} cannot be looked up: {}", resolver(&error)))
 }
 
 /// Why a server did not take a connection.
-pub(super) fn refusal(error: &io::Error, server: &str) -> String {
+pub(crate) fn refusal(error: &io::Error, server: &str) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => format!("connection refused by {server}"),
         _ => format!("{server}: {}", words::system(error)),
@@ -70,7 +70,7 @@ pub(super) fn refusal(error: &io::Error, server: &str) -> String {
 }
 
 /// Why a connection that stood has failed.
-pub(super) fn loss(error: &io::Error, server: &str) -> String {
+pub(crate) fn loss(error: &io::Error, server: &str) -> String {
     match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
             format!("{server} closed the connection before it had answered")

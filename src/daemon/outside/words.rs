@@ -11,7 +11,7 @@ use crate::engine::ProbeResult;
 const LONGEST: usize = 200;
 
 /// The answer of a look that found this, or else this wrong.
-pub(super) fn answer(found: Result<String, String>) -> ProbeResult {
+pub(crate) fn answer(found: Result<String, String>) -> ProbeResult {
     match found {
         Ok(text) => ProbeResult::Passed(line(&text)),
         Err(text) => ProbeResult::Failed(line(&text)),
@@ -19,7 +19,7 @@ pub(super) fn answer(found: Result<String, String>) -> ProbeResult {
 }
 
 /// On one line that is not too long: servers write their errors for other readers.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     let printable = text.replace(char::is_control, " ");
     let words: Vec<&str> = printable.split_whitespace().collect();
     let line = words.join(" ");
@@ -30,7 +30,7 @@ pub(super) fn line(text: &str) -> String {
 }
 
 /// What the system says, as it stands within a sentence: `connection refused`.
-pub(super) fn system(error: &io::Error) -> String {
+pub(crate) fn system(error: &io::Error) -> String {
     let text = match error.raw_os_error() {
         Some(number) => Errno::from_raw(number).desc().to_owned(),
         None => error.to_string(),
@@ -40,7 +40,7 @@ pub(super) fn system(error: &io::Error) -> String {
 }
 
 /// An error with the errors behind it: libraries tell what happened only there.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     if let Some(error) = error.downcast_ref::<io::Error>() {
         return system(error);
     }

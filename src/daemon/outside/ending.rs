@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use nix::sys::signal::Signal;
 
 use super::exec::{self, Program, Tail};
-use super::probe::{Aside, Doing};
+use super::{Aside, Doing};
 use crate::engine::ProbeResult;
 
 /// Runs a program to its end: well with exit code 0, and what it printed last. Where this is dropped

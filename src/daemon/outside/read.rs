@@ -7,13 +7,13 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::{blocking, words};
+use super::{Aside, words};
 
 /// The beginning of a file, at most so many bytes of it.
 ///
 /// # Errors
 /// What the system says, with the path.
-pub(super) async fn beginning(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+pub(crate) async fn beginning(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let name = path.display().to_string();
     let path = path.to_path_buf();
     let read = move || {
@@ -24,6 +24,6 @@ pub(super) async fn beginning(path: &Path, most: u64) -> Result<Vec<u8>, String>
         file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let read = blocking::run(&name, read).await;
+    let read = Aside::shared(&name).run(read).await;
     read.map_err(|error| format!("{name}: {}", words::system(&error)))
 }
