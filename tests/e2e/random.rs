@@ -34,7 +34,7 @@ const LEASE: u64 = 1000;
 const GRANULARITY: u64 = 500;
 
 /// What a busy machine may add.
-const NOISE: u64 = 1500;
+const NOISE: u64 = 3000;
 
 /// The longest time that two nodes may hold the address on a whole segment.
 const TWO_HOLDERS: Duration = Duration::from_millis(LEASE + GRANULARITY + NOISE);
