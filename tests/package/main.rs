@@ -19,6 +19,7 @@ mod client;
 mod database;
 mod debian;
 mod departure;
+mod dns;
 mod failure;
 mod haproxy;
 mod install;
@@ -35,6 +36,7 @@ fn main() -> std::process::ExitCode {
         lab::run(&lab::cases![
             web::everything_that_happens,
             haproxy::follows_the_proxy,
+            dns::follows_the_answers,
             database::everything_that_happens,
             install::first_steps,
             install::as_documented,
