@@ -21,6 +21,7 @@ mod debian;
 mod departure;
 mod dns;
 mod failure;
+mod gateway;
 mod haproxy;
 mod install;
 #[path = "../lab/mod.rs"]
@@ -37,6 +38,7 @@ fn main() -> std::process::ExitCode {
             web::everything_that_happens,
             haproxy::follows_the_proxy,
             dns::follows_the_answers,
+            gateway::both_addresses_move,
             database::everything_that_happens,
             install::first_steps,
             install::as_documented,

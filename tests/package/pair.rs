@@ -95,6 +95,11 @@ impl<'a> Pair<'a> {
         });
     }
 
+    /// Whether this machine has the address, and the other one does not.
+    pub(crate) fn holds_alone(&self, place: usize) -> bool {
+        self.holders.now() == [self.machines[place].host().number()]
+    }
+
     /// The client's machine.
     pub(crate) fn watcher(&self) -> &Host {
         &self.watcher
