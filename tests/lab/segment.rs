@@ -57,15 +57,25 @@ impl Drop for Namespace {
 pub(crate) struct Segment {
     prefix: String,
     directory: PathBuf,
+    /// The first three bytes of its addresses.
+    network: [u8; 3],
     switch: Namespace,
 }
 
 impl Segment {
     /// An empty one.
     pub(crate) fn new(lab: &Lab) -> Self {
-        let prefix = lab.number().to_string();
+        Self::with(lab, lab.number().to_string(), [10, 77, 0])
+    }
+
+    /// One more of the same lab, with another network, for hosts that have two interfaces.
+    pub(crate) fn another(lab: &Lab, name: &str, network: [u8; 3]) -> Self {
+        Self::with(lab, format!("{}-{name}", lab.number()), network)
+    }
+
+    fn with(lab: &Lab, prefix: String, network: [u8; 3]) -> Self {
         let switch = Namespace::new(format!("{prefix}-switch"));
-        let segment = Self { prefix, directory: lab.directory().to_owned(), switch };
+        let segment = Self { prefix, directory: lab.directory().to_owned(), network, switch };
         segment.switch.inside(|| {
             execute("ip link add name bridge type bridge");
             execute("ip link set bridge up");
@@ -93,7 +103,7 @@ impl Segment {
         }
     }
 
-    /// A new host: `eth0` with the address 10.77.0.`number`/24.
+    /// A new host: `eth0` with the address 10.77.0.`number`/24, or that of the segment's network.
     pub(crate) fn host(&self, number: u8) -> Host {
         self.host_at(number, "bridge")
     }
@@ -105,7 +115,7 @@ impl Segment {
 
     fn host_at(&self, number: u8, bridge: &str) -> Host {
         let namespace = Namespace::new(format!("{}-{number}", self.prefix));
-        let address = Ipv4Addr::new(10, 77, 0, number);
+        let address = self.address(number);
         let directory = self.directory.clone();
         let host = Host { number, address, namespace, directory };
         host.run("ip link set lo up");
@@ -113,7 +123,12 @@ impl Segment {
         host
     }
 
-    /// Gives a host an interface on this segment, with the host's address.
+    fn address(&self, number: u8) -> Ipv4Addr {
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, number)
+    }
+
+    /// Gives a host an interface on this segment, with the host's number in its address.
     pub(crate) fn connect(&self, host: &Host, interface: &str) {
         self.connect_at(host, interface, "bridge");
     }
@@ -124,7 +139,7 @@ impl Segment {
             "ip link add name {interface} type veth peer name {port} netns {switch}"
         ));
         self.switch.inside(|| execute(&format!("ip link set {port} master {bridge} up")));
-        host.run(&format!("ip address add {}/24 dev {interface}", host.address));
+        host.run(&format!("ip address add {}/24 dev {interface}", self.address(host.number)));
         host.run(&format!("ip link set {interface} up"));
     }
 

@@ -190,6 +190,8 @@ fn container(group: &ControlGroup, host: &Host, name: &str) -> Command {
     command.arg(format!("--network-namespace-path={}", host.namespace_path().display()));
     command.arg(format!("--machine=vipd-{}-{name}", host.unique_name()));
     command.arg("--capability=all");
+    // The settings of its own network (`sysctl(8)`) are its own, as on any machine.
+    command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
     command
 }
 

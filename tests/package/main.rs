@@ -1,5 +1,5 @@
 //! The Debian package as its users have it: installed with apt on booted Debian machines, in front
-//! of nginx and of PostgreSQL.
+//! of nginx, PostgreSQL and what else docs/recipes is about.
 //!
 //! It needs root, mmdebstrap and systemd-nspawn; what is missing fails, nothing is skipped. Where
 //! `VIPD_DEB` does not name a package, `packaging/build` makes it first.
@@ -19,19 +19,26 @@ mod client;
 mod database;
 mod debian;
 mod departure;
+mod dns;
 mod failure;
+mod gateway;
+mod haproxy;
 mod install;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod machine;
 mod page;
 mod pair;
+mod service;
 mod web;
 
 fn main() -> std::process::ExitCode {
     debian::provide().unwrap_or_else(|| {
         lab::run(&lab::cases![
             web::everything_that_happens,
+            haproxy::follows_the_proxy,
+            dns::follows_the_answers,
+            gateway::both_addresses_move,
             database::everything_that_happens,
             install::first_steps,
             install::as_documented,

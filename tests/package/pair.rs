@@ -86,6 +86,25 @@ impl<'a> Pair<'a> {
         });
     }
 
+    /// Waits until one machine, whichever it is, serves alone.
+    #[track_caller]
+    pub(crate) fn serves_again(&self) {
+        let client = self.client.as_ref().expect("the client is at work");
+        within(PATIENCE, "one machine serves alone", || {
+            client.served_by(STEADILY).is_some() && self.holders.now().len() == 1
+        });
+    }
+
+    /// Whether this machine has the address, and the other one does not.
+    pub(crate) fn holds_alone(&self, place: usize) -> bool {
+        self.holders.now() == [self.machines[place].host().number()]
+    }
+
+    /// The client's machine.
+    pub(crate) fn watcher(&self) -> &Host {
+        &self.watcher
+    }
+
     /// Something happens to the active machine, `act`, and makes the other one serve; then it is
     /// mended, `mend`, and the address is where the preemption rule says. The figures are those of
     /// the whole time.
@@ -129,8 +148,9 @@ impl<'a> Pair<'a> {
         takes_back
     }
 
+    /// What the client and the machines have seen since `start` is within the bound.
     #[track_caller]
-    fn judge(&self, what: &str, bound: Bound, start: Instant) {
+    pub(crate) fn judge(&self, what: &str, bound: Bound, start: Instant) {
         let account = self.client.as_ref().expect("the client is at work").account(start);
         let together = self.holders.together(start);
         self.lab.note(format!("{what}: {account}; both had it for {} ms", together.as_millis()));

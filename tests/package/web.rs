@@ -7,6 +7,7 @@ use super::client::{Answer, TIMEOUT};
 use super::lab::{Lab, VIP};
 use super::page::Page;
 use super::pair::Pair;
+use super::service::Service;
 use super::{departure, failure};
 
 /// Rule: docs/recipes/nginx.md, done as written, gives a pair whose clients notice no planned move
@@ -22,6 +23,9 @@ pub(crate) fn everything_that_happens(lab: &Lab) {
     pair.machines[0].reports(&["web: active (priority 200) with ", &address, " on eth0 since "]);
     pair.machines[1]
         .reports(&["web: backup (priority 190) on eth0", "web1 (10.77.0.11) is active"]);
+    let nginx = Service { unit: "nginx", check: "nginx" };
+    nginx.stopped(&mut pair);
+    nginx.hung(&mut pair);
     failure::killed(&mut pair);
     departure::stopped(&mut pair);
     failure::cut_off(&mut pair);
@@ -41,11 +45,17 @@ fn ask() -> Answer {
 }
 
 fn page() -> std::io::Result<String> {
+    let text = request()?;
+    let body = text.strip_prefix("HTTP/1.1 200 ").and_then(|text| text.split_once("\r\n\r\n"));
+    body.map(|(_, body)| body.trim().to_owned()).ok_or(std::io::ErrorKind::InvalidData.into())
+}
+
+/// All that comes back for a `GET /`.
+pub(crate) fn request() -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from((VIP, 80)), TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
-    let body = text.strip_prefix("HTTP/1.1 200 ").and_then(|text| text.split_once("\r\n\r\n"));
-    body.map(|(_, body)| body.trim().to_owned()).ok_or(std::io::ErrorKind::InvalidData.into())
+    Ok(text)
 }
