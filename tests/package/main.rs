@@ -23,9 +23,15 @@ mod failure;
 mod install;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod ledger;
 mod machine;
+mod mariadb;
 mod page;
 mod pair;
+mod patroni;
+mod postgresql;
+mod primary;
+mod redis;
 mod web;
 
 fn main() -> std::process::ExitCode {
@@ -33,6 +39,10 @@ fn main() -> std::process::ExitCode {
         lab::run(&lab::cases![
             web::everything_that_happens,
             database::everything_that_happens,
+            mariadb::follows_the_writable_one,
+            patroni::follows_the_leader,
+            postgresql::follows_the_primary,
+            redis::hooks_promote,
             install::first_steps,
             install::as_documented,
             install::bad_configuration,

@@ -15,14 +15,18 @@ pub(crate) enum Step {
     Run(String),
     /// A file, which names itself in its first line.
     Write { path: String, text: String },
+    /// A program, which names itself in its second line.
+    Program { path: String, text: String },
 }
 
-/// What a page tells the reader to do on each machine.
-pub(crate) struct Page(Vec<Step>);
+/// What a page tells the reader to do. A block whose kind has a second word, as in `sh db1`, is for
+/// that machine alone, or for the occasion of that name.
+pub(crate) struct Page(Vec<(Option<String>, Step)>);
 
 impl Page {
-    /// The page of this name under `docs`. Blocks of the kind `sh` are run; those of another kind
-    /// that begin with a path in a comment are files; all others are for the eye.
+    /// The page of this name under `docs`. Blocks of the kind `sh` are run, or are programs where
+    /// they begin with `#!`; those of another kind that begin with a path in a comment are files; all
+    /// others are for the eye.
     pub(crate) fn read(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
         let text = fs::read_to_string(path).expect("a page of the documentation");
@@ -33,21 +37,32 @@ impl Page {
         while let Some((_, block)) = rest.split_once("\n```") {
             let (block, behind) = block.split_once("\n```").expect("the end of a block");
             let (kind, body) = block.split_once('\n').expect("a block has lines");
-            steps.extend(step(kind, body));
+            let (kind, only) = kind.split_once(' ').map_or((kind, None), |(k, o)| (k, Some(o)));
+            steps.extend(step(kind, body).map(|step| (only.map(str::to_owned), step)));
             rest = behind;
         }
         Self(steps)
     }
 
-    /// Does all of it.
+    /// Does all that is for every machine or for this one.
     #[track_caller]
     pub(crate) fn follow(&self, machine: &Machine) {
-        self.0.iter().for_each(|step| step.take(machine));
+        let is_meant = |only: &str| only == machine.name();
+        let steps = self.0.iter().filter(|(only, _)| only.as_deref().is_none_or(is_meant));
+        steps.for_each(|(_, step)| step.take(machine));
+    }
+
+    /// Does what is for this occasion only.
+    #[track_caller]
+    pub(crate) fn on_occasion(&self, occasion: &str, machine: &Machine) {
+        let steps = self.0.iter().filter(|(only, _)| only.as_deref() == Some(occasion));
+        assert_ne!(steps.clone().count(), 0, "the page has a block for '{occasion}'");
+        steps.for_each(|(_, step)| step.take(machine));
     }
 
     /// What it tells the reader to do, in order.
     pub(crate) fn into_steps(self) -> Vec<Step> {
-        self.0
+        self.0.into_iter().map(|(_, step)| step).collect()
     }
 }
 
@@ -60,15 +75,26 @@ impl Step {
                 machine.does(&format!("set -e\n{script}"));
             }
             Self::Write { path, text } => machine.write(path, text),
+            Self::Program { path, text } => {
+                machine.write(path, text);
+                machine.does(&format!("chmod 755 {path}"));
+            }
         }
     }
 }
 
 fn step(kind: &str, body: &str) -> Option<Step> {
-    let body = format!("{body}\n");
-    if kind == "sh" {
-        return Some(Step::Run(body));
+    let text = format!("{body}\n");
+    let path = |line: usize| {
+        let path = text.lines().nth(line)?.strip_prefix("# ")?;
+        path.starts_with('/').then(|| path.to_owned())
+    };
+    if text.starts_with("#!") {
+        let path = path(1).expect("a program names its path in its second line");
+        return Some(Step::Program { path, text });
     }
-    let path = body.lines().next()?.strip_prefix("# ")?.to_owned();
-    path.starts_with('/').then_some(Step::Write { path, text: body })
+    if kind == "sh" {
+        return Some(Step::Run(text));
+    }
+    path(0).map(|path| Step::Write { path, text })
 }

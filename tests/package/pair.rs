@@ -86,6 +86,16 @@ impl<'a> Pair<'a> {
         });
     }
 
+    /// Waits until the client reaches this machine, whoever else has the address.
+    #[track_caller]
+    pub(crate) fn is_answered_by(&self, place: usize) {
+        let machine = &self.machines[place];
+        let client = self.client.as_ref().expect("the client is at work");
+        within(PATIENCE, &format!("{} answers", machine.name()), || {
+            client.served_by(STEADILY).as_deref() == Some(machine.name())
+        });
+    }
+
     /// Something happens to the active machine, `act`, and makes the other one serve; then it is
     /// mended, `mend`, and the address is where the preemption rule says. The figures are those of
     /// the whole time.
@@ -129,8 +139,9 @@ impl<'a> Pair<'a> {
         takes_back
     }
 
+    /// What the client and the machines have seen since `start` is within the bound.
     #[track_caller]
-    fn judge(&self, what: &str, bound: Bound, start: Instant) {
+    pub(crate) fn judge(&self, what: &str, bound: Bound, start: Instant) {
         let account = self.client.as_ref().expect("the client is at work").account(start);
         let together = self.holders.together(start);
         self.lab.note(format!("{what}: {account}; both had it for {} ms", together.as_millis()));
