@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::Answer;
+use super::lab::within;
+
+/// Far longer than a write takes where everything is in order.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One acknowledged write.
 struct Entry {
@@ -53,6 +57,13 @@ impl Ledger {
         let rows: BTreeSet<u64> = rows.lines().filter_map(|row| row.trim().parse().ok()).collect();
         numbers.retain(|number| !rows.contains(number));
         numbers
+    }
+
+    /// Waits until another write is acknowledged.
+    #[track_caller]
+    pub(crate) fn goes_on(&self) {
+        let start = Instant::now();
+        within(PATIENCE, "another write is acknowledged", || self.since(start).0 > 0);
     }
 
     /// How many writes were acknowledged since `from`, and by which servers one after the other.

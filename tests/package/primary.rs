@@ -54,6 +54,7 @@ impl Primary<'_> {
     fn moves(&mut self, what: &str, act: impl FnOnce(&Pair<'_>, &Page, usize, &str, &str)) {
         let (start, old) = (Instant::now(), self.pair.active());
         let new = 1 - old;
+        self.ledger.goes_on();
         act(&self.pair, &self.page, old, self.kill, self.dead);
         let (demoted, machines) = (start.elapsed(), &self.pair.machines);
         self.page.on_occasion("promote", &machines[new]);

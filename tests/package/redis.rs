@@ -80,7 +80,7 @@ fn handed_over(pair: &mut Pair<'_>, ledger: &Ledger) {
     let hand_over = |pair: &mut Pair<'_>, active: usize| {
         pair.machines[active].does("vipctl handover cache");
     };
-    moves(pair, ledger, "vipctl handover", PLANNED, hand_over, |_, _| {});
+    moves(pair, ledger, "vipctl handover", PLANNED, hand_over, is_drained);
 }
 
 fn stopped(pair: &mut Pair<'_>, ledger: &Ledger) {
@@ -88,8 +88,15 @@ fn stopped(pair: &mut Pair<'_>, ledger: &Ledger) {
         pair.machines[active].does("systemctl stop vipd");
     };
     moves(pair, ledger, "systemctl stop vipd", PLANNED, stop, |pair, active| {
+        is_drained(pair, active);
         pair.machines[active].does("systemctl start vipd");
     });
+}
+
+/// The replica had everything before it was promoted.
+fn is_drained(pair: &mut Pair<'_>, old: usize) {
+    let journal = pair.machines[old].journal();
+    assert!(!journal.contains("before_release failed"), "{journal}");
 }
 
 /// Both believe that they are alone: what the one takes that yields afterwards is gone, but was never
@@ -122,6 +129,7 @@ fn moves(
     mend: impl FnOnce(&mut Pair<'_>, usize),
 ) {
     let (start, old) = (Instant::now(), pair.active());
+    ledger.goes_on();
     pair.goes_through(what, bound, act, |pair, old| {
         pair.lab.note(format!("{what}: the other one serves after {:?}", start.elapsed()));
         mend(pair, old);
