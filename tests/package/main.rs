@@ -26,9 +26,15 @@ mod haproxy;
 mod install;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod ledger;
 mod machine;
+mod mariadb;
 mod page;
 mod pair;
+mod patroni;
+mod postgresql;
+mod primary;
+mod redis;
 mod service;
 mod web;
 
@@ -40,6 +46,10 @@ fn main() -> std::process::ExitCode {
             dns::follows_the_answers,
             gateway::both_addresses_move,
             database::everything_that_happens,
+            mariadb::follows_the_writable_one,
+            patroni::follows_the_leader,
+            postgresql::follows_the_primary,
+            redis::hooks_promote,
             install::first_steps,
             install::as_documented,
             install::bad_configuration,

@@ -20,7 +20,7 @@ pub(crate) enum Step {
 }
 
 /// What a page tells the reader to do. A block whose kind has a second word, as in `sh db1`, is for
-/// that machine alone.
+/// that machine alone, or for the occasion of that name.
 pub(crate) struct Page(Vec<(Option<String>, Step)>);
 
 impl Page {
@@ -49,6 +49,14 @@ impl Page {
     pub(crate) fn follow(&self, machine: &Machine) {
         let is_meant = |only: &str| only == machine.name();
         let steps = self.0.iter().filter(|(only, _)| only.as_deref().is_none_or(is_meant));
+        steps.for_each(|(_, step)| step.take(machine));
+    }
+
+    /// Does what is for this occasion only.
+    #[track_caller]
+    pub(crate) fn on_occasion(&self, occasion: &str, machine: &Machine) {
+        let steps = self.0.iter().filter(|(only, _)| only.as_deref() == Some(occasion));
+        assert_ne!(steps.clone().count(), 0, "the page has a block for '{occasion}'");
         steps.for_each(|(_, step)| step.take(machine));
     }
 

@@ -105,6 +105,16 @@ impl<'a> Pair<'a> {
         &self.watcher
     }
 
+    /// Waits until the client reaches this machine, whoever else has the address.
+    #[track_caller]
+    pub(crate) fn is_answered_by(&self, place: usize) {
+        let machine = &self.machines[place];
+        let client = self.client.as_ref().expect("the client is at work");
+        within(PATIENCE, &format!("{} answers", machine.name()), || {
+            client.served_by(STEADILY).as_deref() == Some(machine.name())
+        });
+    }
+
     /// Something happens to the active machine, `act`, and makes the other one serve; then it is
     /// mended, `mend`, and the address is where the preemption rule says. The figures are those of
     /// the whole time.

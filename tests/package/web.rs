@@ -40,7 +40,7 @@ pub(crate) fn everything_that_happens(lab: &Lab) {
 }
 
 /// `GET /` on a connection of its own: the page is the server's name.
-fn ask() -> Answer {
+pub(crate) fn ask() -> Answer {
     page().map_err(|why| format!("{:?}", why.kind()))
 }
 
