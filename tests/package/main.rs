@@ -35,6 +35,7 @@ mod patroni;
 mod postgresql;
 mod primary;
 mod redis;
+mod sandbox;
 mod service;
 mod web;
 
@@ -50,6 +51,7 @@ fn main() -> std::process::ExitCode {
             patroni::follows_the_leader,
             postgresql::follows_the_primary,
             redis::hooks_promote,
+            sandbox::checks_and_hooks,
             install::first_steps,
             install::as_documented,
             install::bad_configuration,

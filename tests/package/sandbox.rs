@@ -1,0 +1,110 @@
+//! Checks and hooks under the unit as it is shipped: what it forbids must not be what they need.
+
+use std::fmt::Write as _;
+
+use super::debian;
+use super::lab::{Lab, Segment};
+use super::machine::Machine;
+
+/// A script that says who it is and what it may do.
+const SELF: &str = "#!/bin/sh\n\
+    echo $(id -un) $(grep -c '^Cap.*0000000000000000$' /proc/self/status) $(grep NoNewPrivs /proc/self/status)\n";
+
+/// The checks: a name, what they are, and how each can be made to fail, with its words then.
+const CHECKS: [(&str, &str, &str, &str); 9] = [
+    (
+        "unit",
+        "systemd_unit: { unit: nginx.service }",
+        "systemctl stop nginx",
+        "nginx.service is inactive",
+    ),
+    ("process", "process: { name: nginx }", "systemctl stop nginx", "no process"),
+    ("web", "http: { url: \"http://127.0.0.1/\" }", "systemctl stop nginx", "connection refused"),
+    ("port", "tcp: { address: \"127.0.0.1:80\" }", "systemctl stop nginx", "connection refused"),
+    (
+        "database",
+        "postgres: { dsn: \"host=127.0.0.1 user=app dbname=postgres\", role: primary }",
+        "systemctl stop postgresql@15-main",
+        "connection refused",
+    ),
+    (
+        "file",
+        "file: { path: /etc/hostname }",
+        "mv /etc/hostname /etc/hostname.away",
+        "is not there",
+    ),
+    ("link", "interface: { name: eth0 }", "", ""),
+    ("witness", "ping: { targets: [10.77.0.1] }", "", ""),
+    ("neighbour", "arp: { targets: [10.77.0.1], interface: eth0 }", "", ""),
+];
+
+fn configuration() -> String {
+    let mut text = "nodes: { one: 10.77.0.11, two: 10.77.0.12 }\ntracks:\n".to_owned();
+    for (name, check, ..) in CHECKS {
+        let _ = writeln!(text, "  {name}: {{ {check}, interval: 500ms, fall: 1 }}");
+    }
+    let _ = writeln!(
+        text,
+        "  own: {{ script: {{ command: [/usr/local/bin/self] }}, interval: 500ms }}"
+    );
+    let names: Vec<&str> = CHECKS.iter().map(|(name, ..)| *name).chain(["own"]).collect();
+    let _ = writeln!(
+        text,
+        "instances:\n  web: {{ interface: eth0, virtual_router_id: 51, addresses: [10.77.0.100/24], \
+         track: [{}], if_all_fail: keep, notify: {{ script: /usr/local/bin/hook }} }}",
+        names.join(", ")
+    );
+    text
+}
+
+/// Rule: every kind of check works under the shipped unit, passes, and fails for the right reason;
+/// scripts and hooks run as vipd without a capability; and the documented drop-in lets a script run
+/// as another user.
+pub(crate) fn checks_and_hooks(lab: &Lab) {
+    let segment = Segment::new(lab);
+    let _witness = segment.host(1);
+    let mut machine = Machine::new(lab, &segment, "one", 11);
+    machine.bring(&debian::package(), "vipd.deb");
+    machine.boot();
+    machine.does("apt-get install --yes ./vipd.deb");
+    machine.does("runuser -u postgres -- psql --command 'CREATE ROLE app LOGIN'");
+    machine.does("sed -i '1i host all app 127.0.0.1/32 trust' /etc/postgresql/15/main/pg_hba.conf");
+    machine.does("systemctl reload postgresql@15-main");
+    machine.write("/usr/local/bin/self", SELF);
+    machine.write("/usr/local/bin/hook", "#!/bin/sh\necho $(id -un) $* >> /run/vipd/told\n");
+    machine.does("chmod 755 /usr/local/bin/self /usr/local/bin/hook");
+    machine.write("/etc/vipd/vipd.yaml", &configuration());
+    machine.does("vipd check && systemctl reload vipd");
+    machine.reports(&["web: active (priority 200) with 10.77.0.100/24"]);
+    let journal = machine.journal();
+    assert!(journal.contains("check own passes: vipd 5 NoNewPrivs: 1"), "{journal}");
+    let told = machine.does("cat /run/vipd/told");
+    assert!(told.contains("vipd INSTANCE web MASTER 200"), "{told}");
+    for (name, _, script, reason) in CHECKS.iter().filter(|(_, _, script, _)| !script.is_empty()) {
+        machine.does(script);
+        machine.reports(&[&format!("check {name} ("), reason]);
+        machine.does("systemctl start nginx postgresql@15-main");
+        machine.run("mv /etc/hostname.away /etc/hostname");
+        machine.reports(&["web: active (priority 200) with"]);
+    }
+    another_user(&machine);
+}
+
+/// The drop-in that docs/install.md shows for scripts of other users.
+fn another_user(machine: &Machine) {
+    let yaml =
+        configuration().replace("[/usr/local/bin/self]", "[/usr/local/bin/self], user: nobody");
+    machine.write("/etc/vipd/vipd.yaml", &yaml);
+    let refused =
+        machine.run("systemctl reload vipd; systemctl status --no-pager --full vipd").text;
+    let reason = "vipd runs as vipd and may not start a program as 'nobody'";
+    assert!(refused.contains(reason), "{refused}");
+    let drop_in = "[Service]\nAmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL\n\
+                   CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL\n\
+                   SystemCallFilter=@setuid\n";
+    machine.write("/etc/systemd/system/vipd.service.d/users.conf", drop_in);
+    machine.does("systemctl daemon-reload && systemctl restart vipd");
+    machine.reports(&["web: active (priority 200) with 10.77.0.100/24"]);
+    let journal = machine.journal();
+    assert!(journal.contains("check own passes: nobody 5 NoNewPrivs: 1"), "{journal}");
+}
