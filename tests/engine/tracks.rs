@@ -112,6 +112,26 @@ fn failures_in_a_row_are_a_fault() {
     assert!(status.to_string().contains("check db (file) fails: broken"), "{status}");
 }
 
+/// Rule: a check that goes on failing for another reason says so once that has stayed `fall` times; a
+/// reason that is a new one each time changes nothing.
+#[test]
+fn another_reason_that_stays_is_told() {
+    let mut node = healthy(&track("db"), instance(100));
+    (0..3).for_each(|_| drop(see(&mut node, false)));
+    let mut fails = |why: &str| {
+        let (track, number, mut actions) = next_look(&mut node);
+        let result = ProbeResult::Failed(why.to_owned());
+        actions.extend(node.tell(Input::Probed { track, number, result }));
+        told(&actions)
+    };
+    for why in ["5 s behind", "6 s behind", "7 s behind", "a replica", "a replica"] {
+        assert_eq!(fails(why), "", "{why}");
+    }
+    let expected = "check db fails: a replica\nstill fault: check db fails: a replica";
+    assert_eq!(fails("a replica"), expected);
+    assert_eq!(fails("a replica"), "");
+}
+
 /// Rule: two looks of one check never run at once, and an answer that never comes is a failure.
 /// Its answer, when it comes after all, changes nothing.
 #[test]

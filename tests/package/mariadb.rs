@@ -34,6 +34,7 @@ pub(crate) fn follows_the_writable_one(lab: &Lab) {
         replicates: "mariadb --execute '
             SELECT command FROM information_schema.processlist' | grep -x 'Binlog Dump'",
         follow: "mariadb-follow",
+        replica: "takes no writes: read_only is ON",
         dead: "check mariadb fails",
     };
     primary.becomes_synchronous(0);

@@ -35,6 +35,7 @@ pub(crate) fn follows_the_primary(lab: &Lab) {
         replicates: "cd /; runuser -u postgres -- psql -At --command '
             SELECT state FROM pg_stat_replication' | grep -x streaming",
         follow: "pg-follow",
+        replica: "is a replica, no primary",
         dead: "check postgres fails: connection refused",
     };
     primary.becomes_synchronous(0);

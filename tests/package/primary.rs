@@ -29,8 +29,9 @@ pub(crate) struct Primary<'a> {
     pub(crate) replicates: &'static str,
     /// The program that makes a machine a replica of the one at the address that it is given.
     pub(crate) follow: &'static str,
-    /// What the status says of a database that is dead.
+    /// What the status says of a database that is dead, and of one that is a replica.
     pub(crate) dead: &'static str,
+    pub(crate) replica: &'static str,
 }
 
 impl Primary<'_> {
@@ -80,7 +81,7 @@ impl Primary<'_> {
         let source = machines[1 - old].host().address();
         machines[old].does(&format!("{} {source}", self.follow));
         self.becomes_synchronous(1 - old);
-        machines[old].reports(&[": fault ("]);
+        machines[old].reports(&[": fault (", self.replica]);
         self.pair.is_served_by(1 - old);
     }
 

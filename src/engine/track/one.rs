@@ -31,6 +31,8 @@ pub(super) struct Track {
     last: Option<LastLook>,
     /// How many looks in a row have ended like the last one.
     in_a_row: u32,
+    /// How many of them have said the same.
+    alike: u32,
     look: Option<Look>,
     started: Option<Mono>,
     /// When the next regular look starts.
@@ -68,6 +70,7 @@ impl Track {
             since: now.wall,
             last: None,
             in_a_row: 0,
+            alike: 0,
             look: None,
             started: None,
             next: now.mono,
@@ -136,6 +139,8 @@ impl Track {
         };
         let goes_on = self.last.as_ref().is_some_and(|last| last.passed == passed);
         self.in_a_row = if goes_on { self.in_a_row.saturating_add(1) } else { 1 };
+        let is_alike = goes_on && self.last_text() == text;
+        self.alike = if is_alike { self.alike.saturating_add(1) } else { 1 };
         let enough = match (&self.verdict, passed) {
             // Nothing is lost by believing the first failure: it failed before, too.
             (Verdict::Untried, false) => 1,
@@ -153,6 +158,14 @@ impl Track {
             self.hurries = false;
         } else if agrees {
             self.hurries = false;
+            // It fails for another reason by now, and stays with it: people should not look for the
+            // old one.
+            if let Verdict::Failing(reason) = &mut self.verdict
+                && self.alike >= self.config.fall.into()
+                && *reason != text
+            {
+                reason.clone_from(&text);
+            }
         }
         self.last = Some(LastLook { passed, text });
     }
