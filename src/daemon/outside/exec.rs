@@ -115,9 +115,10 @@ pub(crate) async fn run(
             },
         }
     };
-    // What still lies in the pipe. Who has left the process group may go on printing.
+    // What still lies in the pipe, asked of the kernel itself: the runtime may not have heard of it
+    // yet. Who has left the process group may go on printing.
     for _ in 0..KEPT {
-        match output.try_read(&mut bytes) {
+        match nix::unistd::read(&output, &mut bytes) {
             Ok(length) if length > 0 => tail.push(bytes.get(..length).unwrap_or_default()),
             _ => break,
         }
@@ -323,6 +324,20 @@ mod tests {
         assert_eq!((status.unwrap().code(), line.as_str()), (Some(3), "two"));
         let (status, line) = ran("");
         assert_eq!((status.unwrap().code(), line.as_str()), (Some(0), ""));
+    }
+
+    /// Bug guarded: what a quick program prints lies in the pipe when it has ended, and the runtime
+    /// has not noticed yet.
+    #[test]
+    fn a_quick_program_is_heard() {
+        in_a_runtime(async {
+            for _ in 0..100 {
+                let mut tail = Tail::default();
+                let status = run(program("echo quick"), &Aside::default(), &mut tail).await;
+                assert!(status.unwrap().success());
+                assert_eq!(tail.last_line(), "quick");
+            }
+        });
     }
 
     /// Rule: no variable of the daemon's environment, no input, the root directory, a process group
