@@ -34,6 +34,7 @@ pub mod ctl;
 )]
 pub mod daemon;
 pub mod engine;
+pub mod histogram;
 pub mod model;
 pub mod time;
 pub mod trace;

@@ -273,7 +273,7 @@ _vipd() {
             return 0
             ;;
         vipd__subcmd__run)
-            opts="-h --config --record --runtime-directory --help"
+            opts="-h --config --record --runtime-directory --state-directory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -288,6 +288,10 @@ _vipd() {
                     return 0
                     ;;
                 --runtime-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --state-directory)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -36,6 +36,7 @@ complete -c vipd -n "__fish_vipd_needs_command" -f -a "help" -d 'Print this mess
 complete -c vipd -n "__fish_vipd_using_subcommand run" -l config -d 'The configuration' -r -F
 complete -c vipd -n "__fish_vipd_using_subcommand run" -l record -d 'Write every input and the engine\'s answers to FILE as JSON lines, for `vipd replay`' -r -F
 complete -c vipd -n "__fish_vipd_using_subcommand run" -l runtime-directory -d 'Where the agent\'s lock is and what it has written down [default: what systemd says in `$RUNTIME_DIRECTORY`, else /run/vipd]' -r -F
+complete -c vipd -n "__fish_vipd_using_subcommand run" -l state-directory -d 'Where what is on standby is kept over restarts and reboots [default: what systemd says in `$STATE_DIRECTORY`, else /var/lib/vipd]' -r -F
 complete -c vipd -n "__fish_vipd_using_subcommand run" -s h -l help -d 'Print help'
 complete -c vipd -n "__fish_vipd_using_subcommand release" -l runtime-directory -d 'Where the agent\'s lock is and what it has written down [default: what systemd says in `$RUNTIME_DIRECTORY`, else /run/vipd]' -r -F
 complete -c vipd -n "__fish_vipd_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -17,7 +17,7 @@ pub(super) struct Keys {
 pub(super) static TOP: Keys = Keys {
     place: "at the top of the file",
     example: "a mapping with 'nodes' and 'instances'",
-    known: &["nodes", "tracks", "instances", "sync_groups"],
+    known: &["nodes", "tracks", "instances", "sync_groups", "control_group"],
     reserved: &[],
 };
 

@@ -36,6 +36,7 @@ use nodes::Nodes;
 use problem::{Place, Problems, Spot};
 use section::{Section, named};
 use track::Tracks;
+use track::values::Text;
 
 /// Where the configuration is to be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,7 @@ fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> 
     let tracks = Tracks::read(&top, problems);
     let drafts = instances(&top, &nodes, problems);
     let groups = groups::read(&top, &drafts, problems);
+    let control_group = top.take::<Text>("control_group", problems).map(|text| Some(text.0));
     check::all(&drafts, &nodes, here, problems);
     effect::all(&drafts, &tracks, &nodes, groups.as_deref().unwrap_or_default(), problems);
     let mut instances: Vec<InstanceConfig> =
@@ -97,6 +99,7 @@ fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> 
         tracks: tracks.list.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
         instances,
         sync_groups,
+        control_group: control_group.or(None)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::BadName;
 
@@ -82,7 +82,7 @@ impl From<BadName> for Wrong {
 
 /// One mistake in the configuration. It displays as one line for people and editors:
 /// `vipd.yaml:7:15: instances.db.priority: expected a number from 1 to 255, found 300`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The file, as it was named to [`load`](super::load).
     pub file: String,

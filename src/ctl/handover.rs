@@ -39,6 +39,11 @@ fn tell(instance: &InstanceName, line: &str) -> Told {
             Exit::Unavailable,
             format!("vipd did not deal with the handover of {instance}: {error}"),
         ),
+        Ok(Response::Forbidden(why)) => Told::problem(Exit::Permission, why),
+        Ok(_) => Told::problem(
+            Exit::Protocol,
+            format!("vipd has answered something else than was asked. It is: {line}"),
+        ),
         Err(error) => Told::problem(
             Exit::Protocol,
             format!(

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
@@ -10,14 +11,14 @@ use super::condition::Condition;
 use super::control::{Asked, Gone};
 use super::netlink::News;
 use super::record::Recorder;
-use super::reload::{Loaded, Reload};
+use super::reload::{self, Loaded, Reload, Wanted};
 use super::report::Teller;
 use super::systemd::Systemd;
-use crate::api::{Handover, Request};
+use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
-use crate::engine::{Action, Engine, Input};
+use crate::engine::{Action, Engine, Input, Plan, Status};
 use crate::model::Config;
-use crate::time::Now;
+use crate::time::{Now, Wall};
 use crate::trace::Step;
 
 /// How many news of interfaces are taken in before packets are heard again.
@@ -39,6 +40,7 @@ pub(crate) struct Agent {
     reload: Reload,
     alarm: Alarm,
     signals: Signals,
+    started: Wall,
 }
 
 /// What connects an engine to the system.
@@ -81,7 +83,19 @@ impl Agent {
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
         let Shell { hands, teller, recorder, systemd, condition, reload } = shell;
-        Ok(Self { engine, hands, teller, recorder, systemd, condition, reload, alarm, signals })
+        let started = now.wall;
+        Ok(Self {
+            engine,
+            hands,
+            teller,
+            recorder,
+            systemd,
+            condition,
+            reload,
+            alarm,
+            signals,
+            started,
+        })
     }
 
     /// Serves until the engine says that this is the end. `state` is what the interfaces are like
@@ -110,21 +124,20 @@ impl Agent {
             }
             let ready = self.hands.listens();
             self.systemd.tell(now.mono, ready, || {
-                let (condition, reload) = (self.condition.status(now.mono), self.reload.status());
-                format!("{}{condition}{reload}", self.engine.status(now))
+                in_words(&self.engine.status(now), &self.condition, &self.reload, now)
             });
             match self.sleep().await? {
                 Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
                 Wake::Happened(Happened::Settled(outcomes)) => {
                     self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
                 }
-                Wake::Happened(Happened::Asked(asked)) => self.take_request(asked),
+                Wake::Happened(Happened::Asked(asked)) => self.take_request(asked)?,
                 Wake::Happened(Happened::Readable) | Wake::Look => {}
                 Wake::Stop => {
                     self.systemd.stopping();
                     self.hand_in(clock::now(), Input::Stop);
                 }
-                Wake::Reload => self.reload.ask()?,
+                Wake::Reload => self.reload.ask(Wanted::by_signal())?,
                 Wake::Loaded(loaded) => self.reloaded(loaded)?,
             }
         }
@@ -133,24 +146,31 @@ impl Agent {
     /// Takes another configuration, or says why not.
     fn reloaded(&mut self, loaded: Loaded) -> io::Result<()> {
         let now = clock::now();
-        self.systemd.status_may_differ(now.mono, true);
-        let refused = match loaded {
+        let outcome = loaded.as_ref().map(|config| Plan::new(self.engine.config(), config));
+        let outcome = outcome.map_err(Clone::clone);
+        if self.reload.is_in_earnest() {
+            self.systemd.status_may_differ(now.mono, true);
+            self.take_configuration(now, loaded);
+        }
+        self.reload.done(now.wall, &outcome)
+    }
+
+    fn take_configuration(&mut self, now: Now, loaded: Loaded) {
+        match loaded {
             Ok(config) => {
                 self.condition.reconfigure(&config);
+                self.hands.control.reconfigure(config.control_group.as_deref());
                 self.teller.notice(Severity::Info, "the configuration was read again");
                 self.hand_in(now, Input::Reload { config: Box::new(config) });
-                None
             }
             Err(refused) => {
                 let text = "the configuration stays as it is, because the file is wrong:";
                 self.teller.notice(Severity::Warning, text);
-                for line in refused.lines() {
-                    self.teller.notice(Severity::Warning, line.as_str());
+                for line in reload::lines(&refused) {
+                    self.teller.notice(Severity::Warning, line);
                 }
-                Some(refused)
             }
-        };
-        self.reload.done(refused)
+        }
     }
 
     /// Notices what has happened to the loop, or to the whole machine.
@@ -233,17 +253,57 @@ impl Agent {
         }
     }
 
-    fn take_request(&mut self, asked: Result<Asked, Gone>) {
+    fn take_request(&mut self, asked: Result<Asked, Gone>) -> io::Result<()> {
         match asked {
-            Ok(Asked { request: Request::Handover(Handover { instance, to }), reply }) => {
+            // A client that has gone is no error.
+            Ok(Asked::Snapshot(reply)) => drop(reply.send(self.snapshot(clock::now()))),
+            Ok(Asked::Request { request, reply }) => return self.deal_with(request, reply),
+            Err(Gone) => {
+                let text = "the status and control sockets are no longer served: vipctl works again \
+                            after a restart of vipd; the virtual addresses are not touched by this";
+                self.teller.notice(Severity::Warning, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn deal_with(&mut self, request: Request, reply: oneshot::Sender<Response>) -> io::Result<()> {
+        match request {
+            Request::Reload(api::Reload { dry_run }) => {
+                return self.reload.ask(Wanted::by_client(dry_run, reply));
+            }
+            Request::Probe(_) => {}
+            Request::Handover(api::Handover { instance, to }) => {
                 let request = self.hands.control.admit(reply);
                 self.hand_in(clock::now(), Input::Handover { request, instance, to });
             }
-            Err(Gone) => {
-                let text = "the control socket is no longer served: vipctl works again after a \
-                            restart of vipd; the virtual addresses are not touched by this";
-                self.teller.notice(Severity::Warning, text);
+            Request::Standby(api::Standby { instance, force }) => {
+                let request = self.hands.control.admit(reply);
+                self.hand_in(clock::now(), Input::Standby { request, instance, force });
             }
+            Request::Online(api::Online { instance }) => {
+                let request = self.hands.control.admit(reply);
+                self.hand_in(clock::now(), Input::Online { request, instance });
+            }
+        }
+        Ok(())
+    }
+
+    /// All that there is to know about this daemon now.
+    fn snapshot(&self, now: Now) -> Snapshot {
+        let status = self.engine.status(now);
+        Snapshot {
+            format: Snapshot::FORMAT,
+            vipd: env!("CARGO_PKG_VERSION").to_owned(),
+            taken: now.wall,
+            started: self.started,
+            process: std::process::id(),
+            text: in_words(&status, &self.condition, &self.reload, now),
+            status,
+            file: self.reload.file(),
+            protocol_loop: self.condition.protocol_loop(),
+            notes: self.condition.notes().to_vec(),
+            events: self.teller.recent(),
         }
     }
 
@@ -259,4 +319,9 @@ impl Agent {
         self.systemd.status_may_differ(now.mono, state_changed);
         self.hands.carry_out(actions, now.mono, &mut self.teller);
     }
+}
+
+/// The line for `systemctl status`.
+fn in_words(status: &Status, condition: &Condition, reload: &Reload, now: Now) -> String {
+    format!("{status}{}{}", condition.status(now.mono), reload.status())
 }

@@ -64,6 +64,10 @@ pub(crate) struct RunOptions {
     pub(crate) record: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) runtime: RuntimeOption,
+    /// Where what is on standby is kept over restarts and reboots [default: what systemd says in
+    /// `$STATE_DIRECTORY`, else /var/lib/vipd]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 use super::clock::Moment;
 use super::realtime::Refusal;
+use crate::api::LoopStatus;
+use crate::histogram::Histogram;
 use crate::model::Config;
 use crate::time::{Mono, Span};
 
@@ -37,6 +39,10 @@ pub(crate) struct Condition {
     pause_ends: Mono,
     /// How long the machine had been suspended when that was last asked.
     suspended: Span,
+    /// When the last turn began.
+    turned: Mono,
+    lateness: Histogram,
+    held_up: u64,
 }
 
 /// What the loop does.
@@ -67,6 +73,9 @@ impl Condition {
             untold: HoldUps::default(),
             pause_ends: now.mono,
             suspended: now.suspended,
+            turned: now.mono,
+            lateness: Histogram::of_lateness(),
+            held_up: 0,
         }
     }
 
@@ -84,7 +93,9 @@ impl Condition {
     /// The loop begins a turn, after a sleep or at once.
     pub(crate) fn wakes(&mut self, now: Moment) {
         self.ends(now);
+        self.measure(now.mono);
         self.phase = Phase::Works { since: now };
+        self.turned = now.mono;
     }
 
     /// For how long the machine has been suspended since this was last asked, if it was at all.
@@ -106,6 +117,25 @@ impl Condition {
     /// When there is something to say next, if nothing happens.
     pub(crate) fn due(&self) -> Option<Mono> {
         (self.untold.count > 0).then_some(self.pause_ends)
+    }
+
+    /// How late the alarm rang, if it was due. Nothing is late before the turn in which it was set.
+    fn measure(&mut self, now: Mono) {
+        if let Phase::Sleeps { due: Some(due), .. } = self.phase
+            && due <= now
+        {
+            self.lateness.observe(now.since(due.max(self.turned)));
+        }
+    }
+
+    /// How the loop has kept time since the start.
+    pub(crate) fn protocol_loop(&self) -> LoopStatus {
+        LoopStatus { lateness: self.lateness.clone(), held_up: self.held_up }
+    }
+
+    /// What the system has refused.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// What stands behind the engine's status, with the semicolons that separate it.
@@ -141,6 +171,7 @@ impl Condition {
             self.recent = HoldUps::default();
         }
         self.last = now.mono;
+        self.held_up += 1;
         let suspended = Mono(now.suspended.nanos()).since(Mono(since.suspended.nanos()));
         for hold_ups in [&mut self.recent, &mut self.untold] {
             hold_ups.add(length, suspended.min(length));

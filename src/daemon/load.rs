@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
+use nix::unistd::Group;
 use serde::Serialize;
 
 use super::{probe, program};
@@ -65,9 +66,23 @@ pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadEr
     let mut problems = unusable(&file, &text, &config);
     if on_this_machine {
         problems.extend(program::problems(&file, &text, &config));
+        problems.extend(unknown_group(&file, &text, &config));
     }
     problems.sort_by_key(|problem| (problem.line, problem.column));
     if problems.is_empty() { Ok(config) } else { Err(LoadError::Invalid(problems)) }
+}
+
+/// The group whose members may control the daemon, where the system has none of that name.
+fn unknown_group(file: &str, text: &str, config: &Config) -> Option<Problem> {
+    let group = config.control_group.as_deref()?;
+    if Group::from_name(group).ok().flatten().is_some() {
+        return None;
+    }
+    let key = "control_group";
+    let (line, column) = config::locate(text, &[key]);
+    let what = format!("there is no group '{group}' on this machine");
+    let hint = Some("make it with groupadd, or name one of getent group".to_owned());
+    Some(Problem { file: file.to_owned(), line, column, key: key.to_owned(), what, hint })
 }
 
 /// The checks that could never pass, and why.

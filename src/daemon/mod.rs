@@ -42,6 +42,7 @@ mod run;
 mod runtime;
 mod socket;
 mod sockets;
+mod standby;
 mod systemd;
 
 use std::process::ExitCode;

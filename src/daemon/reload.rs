@@ -8,19 +8,32 @@ use std::thread;
 use tokio::sync::oneshot;
 
 use super::load::{self, LoadError};
+use crate::api::{BadFile, FileStatus, Reloaded, Response};
+use crate::engine::Plan;
 use crate::model::Config;
+use crate::time::Wall;
 
 /// What came of reading the file.
-pub(crate) type Loaded = Result<Config, Refused>;
+pub(crate) type Loaded = Result<Config, BadFile>;
 
-/// Why the configuration stays as it is: one line for each reason.
+/// Somebody wants the file read.
 #[derive(Debug)]
-pub(crate) struct Refused(Vec<String>);
+pub(crate) struct Wanted {
+    /// Only to know what would change.
+    dry_run: bool,
+    /// Where the answer goes; a signal waits for none.
+    reply: Option<oneshot::Sender<Response>>,
+}
 
-impl Refused {
-    /// The lines.
-    pub(crate) fn lines(&self) -> &[String] {
-        &self.0
+impl Wanted {
+    /// By a signal.
+    pub(crate) fn by_signal() -> Self {
+        Self { dry_run: false, reply: None }
+    }
+
+    /// By a client.
+    pub(crate) fn by_client(dry_run: bool, reply: oneshot::Sender<Response>) -> Self {
+        Self { dry_run, reply: Some(reply) }
     }
 }
 
@@ -28,25 +41,36 @@ impl Refused {
 #[derive(Debug)]
 pub(crate) struct Reload {
     path: PathBuf,
+    /// When what is in effect was read.
+    loaded: Wall,
     loading: Option<oneshot::Receiver<Loaded>>,
-    /// Asked for once more while the file was being read: it may have changed since.
-    again: bool,
-    refused: Option<Refused>,
+    /// Those for whom the file is being read.
+    wanted: Vec<Wanted>,
+    /// Those who have asked meanwhile: the file may have changed since.
+    next: Vec<Wanted>,
+    refused: Vec<String>,
 }
 
 impl Reload {
     /// Nothing has been asked for yet; `path` is what the daemon started with.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, loading: None, again: false, refused: None }
+    pub(crate) fn new(path: PathBuf, now: Wall) -> Self {
+        Self {
+            path,
+            loaded: now,
+            loading: None,
+            wanted: Vec::new(),
+            next: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// Reads the file, on a thread of its own: a slow disk must not delay an advertisement.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(crate) fn ask(&mut self) -> io::Result<()> {
+    pub(crate) fn ask(&mut self, wanted: Wanted) -> io::Result<()> {
         if self.loading.is_some() {
-            self.again = true;
+            self.next.push(wanted);
             return Ok(());
         }
         let path = self.path.clone();
@@ -56,44 +80,87 @@ impl Reload {
             let _ = done.send(load(&path));
         })?;
         self.loading = Some(loading);
+        self.wanted.push(wanted);
         Ok(())
     }
 
     /// Waits until a file that was asked for has been read; for ever where none was.
     pub(crate) async fn loaded(&mut self) -> Loaded {
         let Some(loading) = &mut self.loading else { return std::future::pending().await };
-        let ended = |_| Err(Refused(vec!["the thread that reads it has ended".to_owned()]));
+        let ended = |_| {
+            let error = Some("the thread that reads it has ended".to_owned());
+            Err(BadFile { problems: Vec::new(), error })
+        };
         loading.await.unwrap_or_else(ended)
     }
 
-    /// Takes note of what came of it, and reads once more if that was asked for meanwhile.
+    /// Whether what was read is to be taken, and not only looked at.
+    pub(crate) fn is_in_earnest(&self) -> bool {
+        self.wanted.iter().any(|wanted| !wanted.dry_run)
+    }
+
+    /// Takes note of what came of it, tells those who wait, and reads once more for those who have
+    /// asked meanwhile.
     ///
     /// # Errors
     /// When the system has no thread left.
-    pub(crate) fn done(&mut self, refused: Option<Refused>) -> io::Result<()> {
+    pub(crate) fn done(&mut self, now: Wall, outcome: &Result<Plan, BadFile>) -> io::Result<()> {
         self.loading = None;
-        self.refused = refused;
-        if std::mem::take(&mut self.again) { self.ask() } else { Ok(()) }
+        if self.is_in_earnest() {
+            self.refused = outcome.as_ref().err().map(lines).unwrap_or_default();
+            self.loaded = if outcome.is_ok() { now } else { self.loaded };
+        }
+        for Wanted { dry_run, reply } in self.wanted.drain(..) {
+            let reloaded = match outcome {
+                Ok(plan) if dry_run => Reloaded::Planned(plan.clone()),
+                Ok(plan) => Reloaded::Done(plan.clone()),
+                Err(refused) => Reloaded::Refused(refused.clone()),
+            };
+            // A client that has gone is no error.
+            let _ = reply.map(|reply| reply.send(Response::Reload(reloaded)));
+        }
+        std::mem::take(&mut self.next).into_iter().try_for_each(|wanted| self.ask_too(wanted))
+    }
+
+    /// As [`Reload::ask`], where what is being read now is new enough.
+    fn ask_too(&mut self, wanted: Wanted) -> io::Result<()> {
+        if self.loading.is_some() {
+            self.wanted.push(wanted);
+            return Ok(());
+        }
+        self.ask(wanted)
+    }
+
+    /// The file, for the status socket.
+    pub(crate) fn file(&self) -> FileStatus {
+        FileStatus {
+            path: self.path.display().to_string(),
+            loaded: self.loaded,
+            refused: self.refused.clone(),
+        }
     }
 
     /// What stands behind the engine's status, with the semicolon that separates it.
     pub(crate) fn status(&self) -> String {
-        let Some(Refused(lines)) = &self.refused else { return String::new() };
-        let mut text = "; the configuration was not reloaded".to_owned();
-        if let Some(first) = lines.first() {
-            let _ = write!(text, ": {first}");
-        }
-        if lines.len() > 1 {
-            let _ = write!(text, " (and {} more)", lines.len() - 1);
+        let Some(first) = self.refused.first() else { return String::new() };
+        let mut text = format!("; the configuration was not reloaded: {first}");
+        if self.refused.len() > 1 {
+            let _ = write!(text, " (and {} more)", self.refused.len() - 1);
         }
         text
     }
 }
 
+/// One line for each thing that is wrong.
+pub(crate) fn lines(refused: &BadFile) -> Vec<String> {
+    let problems = refused.problems.iter().map(ToString::to_string);
+    problems.chain(refused.error.clone()).collect()
+}
+
 fn load(path: &Path) -> Loaded {
     load::file(path, None).map_err(|error| match error {
-        LoadError::Invalid(problems) => Refused(problems.iter().map(ToString::to_string).collect()),
-        other => Refused(vec![other.to_string()]),
+        LoadError::Invalid(problems) => BadFile { problems, error: None },
+        other => BadFile { problems: Vec::new(), error: Some(other.to_string()) },
     })
 }
 
@@ -101,36 +168,71 @@ fn load(path: &Path) -> Loaded {
 mod tests {
     use super::*;
 
-    fn refused(lines: &[&str]) -> Refused {
-        Refused(lines.iter().map(|line| (*line).to_owned()).collect())
+    fn refused(lines: &[&str]) -> Result<Plan, BadFile> {
+        let problem = |line: &&str| crate::config::Problem {
+            file: "vipd.yaml".to_owned(),
+            line: 3,
+            column: 1,
+            key: String::new(),
+            what: (*line).to_owned(),
+            hint: None,
+        };
+        Err(BadFile { problems: lines.iter().map(problem).collect(), error: None })
+    }
+
+    /// A reload that a signal wants; the file does not matter.
+    fn asked() -> Reload {
+        let mut reload = Reload::new("vipd.yaml".into(), Wall(7));
+        reload.ask(Wanted::by_signal()).unwrap();
+        reload
     }
 
     /// Rule: the status says why the file was not taken, until one is.
     #[test]
     fn the_status_says_why() {
-        let mut reload = Reload::new("vipd.yaml".into());
+        let mut reload = asked();
         assert_eq!(reload.status(), "");
-        reload.done(Some(refused(&["vipd.yaml:3:1: wrong"]))).unwrap();
+        reload.done(Wall(8), &refused(&["wrong"])).unwrap();
         let expected = "; the configuration was not reloaded: vipd.yaml:3:1: wrong";
         assert_eq!(reload.status(), expected);
-        reload.done(Some(refused(&["one", "two", "three"]))).unwrap();
+        assert_eq!(reload.file().loaded, Wall(7));
+        reload.ask(Wanted::by_signal()).unwrap();
+        reload.done(Wall(9), &refused(&["one", "two", "three"])).unwrap();
         assert!(reload.status().ends_with(": one (and 2 more)"));
-        reload.done(None).unwrap();
+        reload.ask(Wanted::by_signal()).unwrap();
+        reload.done(Wall(10), &Ok(Plan::default())).unwrap();
         assert_eq!(reload.status(), "");
+        assert_eq!(reload.file().loaded, Wall(10));
+    }
+
+    /// Rule: who only wants to know changes nothing, not even the status; each is told what it asked.
+    #[test]
+    fn a_dry_run_is_no_attempt() {
+        let mut reload = Reload::new("vipd.yaml".into(), Wall(7));
+        let (reply, mut answer) = oneshot::channel();
+        reload.ask(Wanted::by_client(true, reply)).unwrap();
+        assert!(!reload.is_in_earnest());
+        reload.done(Wall(8), &refused(&["wrong"])).unwrap();
+        assert!(matches!(answer.try_recv(), Ok(Response::Reload(Reloaded::Refused(_)))));
+        assert_eq!((reload.status().as_str(), reload.file().loaded), ("", Wall(7)));
     }
 
     /// Bug guarded: a file that changes while it is being read must be read again.
     #[test]
     fn a_request_while_reading_is_not_lost() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let mut reload = Reload::new("/nowhere/vipd.yaml".into());
-        reload.ask().unwrap();
-        reload.ask().unwrap();
-        let first = runtime.block_on(reload.loaded());
-        assert!(first.unwrap_err().lines()[0].starts_with("/nowhere/vipd.yaml: cannot be read"));
-        reload.done(None).unwrap();
-        assert!(runtime.block_on(reload.loaded()).is_err());
-        reload.done(None).unwrap();
+        let mut reload = Reload::new("/nowhere/vipd.yaml".into(), Wall(7));
+        reload.ask(Wanted::by_signal()).unwrap();
+        let (reply, mut answer) = oneshot::channel();
+        reload.ask(Wanted::by_client(false, reply)).unwrap();
+        reload.ask(Wanted::by_signal()).unwrap();
+        let first = runtime.block_on(reload.loaded()).unwrap_err();
+        assert!(lines(&first)[0].starts_with("/nowhere/vipd.yaml: cannot be read"));
+        reload.done(Wall(8), &Err(first)).unwrap();
+        assert!(answer.try_recv().is_err(), "what was read for the first is too old for it");
+        let second = runtime.block_on(reload.loaded()).unwrap_err();
+        reload.done(Wall(9), &Err(second)).unwrap();
+        assert!(matches!(answer.try_recv(), Ok(Response::Reload(Reloaded::Refused(_)))));
         assert!(reload.loading.is_none());
     }
 }

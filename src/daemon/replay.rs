@@ -63,6 +63,14 @@ fn input(input: &Input) -> String {
         Input::Received { interface, .. } => format!("a packet on {interface}"),
         Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
         Input::Arp { interface, .. } => format!("an ARP packet on {interface}"),
+        Input::Standby { instance, force, .. } => {
+            let who = instance.as_ref().map_or("all instances", |name| name.as_str());
+            format!("put {who} on standby{}", if *force { " by force" } else { "" })
+        }
+        Input::Online { instance, .. } => {
+            let who = instance.as_ref().map_or("all instances", |name| name.as_str());
+            format!("put {who} online")
+        }
         Input::Handover { instance, to: None, .. } => format!("hand over {instance}"),
         Input::Handover { instance, to: Some(to), .. } => format!("hand over {instance} to {to}"),
         Input::Probed { track, number, result: ProbeResult::Passed(detail) } => {

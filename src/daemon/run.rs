@@ -23,7 +23,9 @@ use super::reload::Reload;
 use super::report::Teller;
 use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::sockets::Sockets;
+use super::standby::{self, StandbyFile};
 use super::systemd::Systemd;
+use crate::engine::Standby;
 use crate::engine::story::Severity;
 use crate::model::Config;
 use crate::trace::Header;
@@ -116,24 +118,38 @@ async fn serve(
     for refusal in &refusals {
         teller.notice(Severity::Warning, refusal.to_string());
     }
-    let control = control(directory.path(), &mut teller);
+    let standby = StandbyFile::new(options.state_directory.as_deref());
+    let kept = standby.read().unwrap_or_else(|error| {
+        let text = format!("what was on standby is not known, so nothing is: {error}");
+        teller.notice(Severity::Warning, text);
+        Standby::default()
+    });
+    let group = config.control_group.clone();
+    let control = control(directory.path(), standby, group, &mut teller);
     let probes = tried("starting the checks", Probes::start(&config))?;
     let hands = Hands::new(sockets, netlink, directory.held(), control, probes);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let reload = Reload::new(options.config.clone());
+    let reload = Reload::new(options.config.clone(), now.wall);
     let shell = Shell { hands, teller, recorder, systemd, condition, reload };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
-    let result = agent.serve(state).await;
+    // Before anything is known of the interfaces: what is out never takes part.
+    let inputs = standby::inputs(kept).into_iter().chain(state).collect();
+    let result = agent.serve(inputs).await;
     agent.finish();
     tried("the agent had to end because something it cannot do without", result)
 }
 
-/// The control socket, or none: an agent that cannot be asked keeps its addresses all the same.
-fn control(directory: &Path, teller: &mut Teller) -> Control {
-    Control::start(directory).unwrap_or_else(|error| {
+/// The sockets, or none: an agent that cannot be asked keeps its addresses all the same.
+fn control(
+    directory: &Path,
+    standby: StandbyFile,
+    group: Option<String>,
+    teller: &mut Teller,
+) -> Control {
+    Control::start(directory, standby, group).unwrap_or_else(|error| {
         let text = format!(
-            "there is no control socket, so vipctl does not work: {error}; name a directory for it \
+            "there are no status and control sockets, so vipctl does not work: {error}; name a directory for them \
              with --runtime-directory, or RuntimeDirectory= in the unit"
         );
         teller.notice(Severity::Warning, text);

@@ -83,6 +83,19 @@ fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// What there is to know about a conflict that lasts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictStatus {
+    /// What it is and what to do about it, for people.
+    pub text: String,
+    /// What it is, for programs.
+    pub what: Conflict,
+    /// How often it was seen.
+    pub count: u64,
+    /// How long ago it was seen first.
+    pub lasts: Span,
+}
+
 /// The conflicts of one instance.
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
@@ -164,10 +177,16 @@ impl Conflicts {
     }
 
     /// Those that last and were told.
-    pub(super) fn current(&self, now: Mono) -> impl Iterator<Item = &Conflict> {
+    pub(super) fn current(&self, now: Mono) -> impl Iterator<Item = ConflictStatus> {
         let is_current =
             move |seen: &Seen| seen.repetition.is_some() && now.since(seen.last) < OVER;
-        self.seen.iter().filter(move |(_, seen)| is_current(seen)).map(|(conflict, _)| conflict)
+        let current = self.seen.iter().filter(move |(_, seen)| is_current(seen));
+        current.map(move |(conflict, seen)| ConflictStatus {
+            text: conflict.to_string(),
+            what: conflict.clone(),
+            count: seen.count,
+            lasts: now.since(seen.first),
+        })
     }
 }
 

@@ -5,12 +5,14 @@
 //! shell carries out in their order. What came of an action returns as another input only
 //! where it failed. Both serialize: a recording is a list of inputs with their times.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
 pub use super::hook::call::{HookCall, HookEvent, HookName, HookTarget};
+use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
@@ -65,6 +67,25 @@ pub enum Input {
         instance: InstanceName,
         /// The node that is to take it; `None`: whichever does.
         to: Option<NodeName>,
+    },
+    /// The operator wants this node, or one of its instances, out of the election until
+    /// [`Input::Online`]; at start the shell repeats what it has kept. The answer is, at once or
+    /// later, one [`Action::Answer`] with the same number.
+    Standby {
+        /// Which request this is.
+        request: u64,
+        /// The instance, with its sync group; `None`: all of them, also later ones.
+        instance: Option<InstanceName>,
+        /// Whether addresses that nobody takes over are given up all the same.
+        force: bool,
+    },
+    /// The operator wants this node, or one of its instances, back in the election. The answer is
+    /// one [`Action::Answer`] with the same number.
+    Online {
+        /// Which request this is.
+        request: u64,
+        /// The instance, with its sync group; `None`: all of them.
+        instance: Option<InstanceName>,
     },
     /// What came of [`Action::Probe`]: exactly one answer for each that was not cancelled. An answer
     /// to another one than the last of its check changes nothing.
@@ -291,18 +312,37 @@ pub enum Action {
         /// Which one.
         number: u64,
     },
-    /// The answer to [`Input::Handover`].
+    /// The answer to [`Input::Handover`], [`Input::Standby`] or [`Input::Online`].
     Answer {
         /// Which request.
         request: u64,
         /// How it ended.
-        answer: HandoverAnswer,
+        answer: Answer,
     },
     /// Tell people: log it, count it.
     Report(Event),
     /// Everything that belongs to a stop has been asked for: carry out what stands before this,
     /// then end.
     Exit,
+}
+
+/// How a request of the operator ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A handover.
+    Handover(HandoverAnswer),
+    /// Standby or its end.
+    Standby(StandbyAnswer),
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handover(answer) => answer.fmt(f),
+            Self::Standby(answer) => answer.fmt(f),
+        }
+    }
 }
 
 /// What a look at something found.

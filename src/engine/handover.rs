@@ -55,6 +55,8 @@ pub enum HandoverRefusal {
     Claiming,
     /// No other node took the addresses within this time.
     Nobody(Span),
+    /// No other node took the addresses, and it was not to leave without.
+    Unclaimed,
     /// It was called off: the instance could not go on taking part, or the daemon stopped.
     CalledOff,
 }
@@ -100,6 +102,10 @@ impl fmt::Display for HandoverRefusal {
                 f,
                 "no other node took the addresses within {waited}, so this one has kept them: is \
                  vipd running on another node, and does multicast get through?"
+            ),
+            Self::Unclaimed => f.write_str(
+                "no other node took the addresses, so this one has kept them: is vipd running on \
+                 another node, and does multicast get through? (--force gives them up all the same)",
             ),
             Self::CalledOff => {
                 f.write_str("it was called off: the instance was in trouble, or the daemon stopped")

@@ -130,6 +130,14 @@ impl Holding {
         out.extend(gone.iter().map(|h| remove(&h.interface, &h.address)));
     }
 
+    /// How long the kernel keeps the addresses if they are not renewed any more; `None`: for ever, or
+    /// none are held.
+    pub(super) fn lease_left(&self, now: Mono) -> Option<Span> {
+        let (lease, next) = (self.terms.lease?, self.renew_at?);
+        let renewed = next - lease.divided_by(RENEWALS);
+        (!self.held.is_empty()).then(|| (renewed + lease).since(now))
+    }
+
     /// Other terms hold from now on, for what is held already too.
     pub(super) fn set_terms(&mut self, now: Mono, terms: Terms) {
         if self.terms.lease != terms.lease && !self.held.is_empty() {

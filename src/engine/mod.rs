@@ -15,8 +15,11 @@ mod instance;
 mod lease;
 mod links;
 mod listen;
+mod peers;
+pub mod plan;
 mod receive;
 mod reload;
+mod standby;
 pub mod status;
 pub mod story;
 mod track;
@@ -26,10 +29,13 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget, Input,
-    Link, LinkAddress, Packet, ProbeResult, SystemError,
+    Action, Answer, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget,
+    Input, Link, LinkAddress, Packet, ProbeResult, SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
+pub use peers::{Advertised, PeerStatus};
+pub use plan::Plan;
+pub use standby::{Standby, StandbyAnswer};
 pub use status::Status;
 pub use story::Event;
 use story::What;
@@ -57,6 +63,9 @@ pub struct Engine {
     written: Vec<HeldRouter>,
     /// The addresses that are watched for other stations' claims.
     watched: BTreeMap<InterfaceName, Vec<IpAddr>>,
+    /// What the operator has taken out of the election, and what is still on its way out.
+    standby: Standby,
+    pending_standby: Vec<standby::Pending>,
     /// Whether the daemon stops, and whether the engine has said that this is the end.
     stopping: bool,
     ended: bool,
@@ -92,6 +101,8 @@ impl Engine {
             stray_discards: BTreeMap::new(),
             written: Vec::new(),
             watched: BTreeMap::new(),
+            standby: Standby::default(),
+            pending_standby: Vec::new(),
             stopping: false,
             ended: false,
         }
@@ -117,6 +128,12 @@ impl Engine {
             Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
             Input::Handover { request, instance, to } => {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
+            }
+            Input::Standby { request, instance, force } => {
+                self.stand_by(now, request, instance.as_ref(), force, &mut out);
+            }
+            Input::Online { request, instance } => {
+                self.go_online(now, request, instance.as_ref(), &mut out);
             }
             Input::Probed { track, number, result } => {
                 if self.tracks.probed(now, &track, number, &result, &mut out) {
@@ -152,6 +169,7 @@ impl Engine {
             }
         }
         self.align(now, &active_before, &mut out);
+        self.settle_standby(now, &mut out);
         self.settle(now, &mut out);
         out
     }
@@ -164,12 +182,18 @@ impl Engine {
         next.map(|(at, why)| Deadline { at, why })
     }
 
+    /// The configuration that it works by.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What there is to know about this node now.
     pub fn status(&self, now: Now) -> Status {
         Status {
             node: self.config.this_node.clone(),
             instances: self.instances.iter().map(|i| i.status(&self.config, now)).collect(),
             tracks: self.tracks.status(now),
+            standby: self.standby.clone(),
             stray_discards: self.stray_discards.clone(),
         }
     }
@@ -274,7 +298,8 @@ impl Engine {
         match outcome {
             Ok(()) => self.lead_departure(now, name, out),
             Err(refusal) => {
-                out.push(Action::Answer { request, answer: HandoverAnswer::Refused(refusal) });
+                let answer = Answer::Handover(HandoverAnswer::Refused(refusal));
+                out.push(Action::Answer { request, answer });
             }
         }
     }

@@ -8,9 +8,9 @@ use crate::time::Now;
 
 /// What makes two entries the same virtual router: everything else about it can change while it
 /// runs. An address owner's addresses are not ours to move, so it is another kind.
-type Identity<'a> = (&'a InterfaceName, Vrid, Family, bool);
+pub(super) type Identity<'a> = (&'a InterfaceName, Vrid, Family, bool);
 
-fn identity(config: &InstanceConfig) -> Identity<'_> {
+pub(super) fn identity(config: &InstanceConfig) -> Identity<'_> {
     let owner = config.priority.is_owner();
     (&config.interface, config.virtual_router_id, config.family(), owner)
 }
@@ -49,6 +49,7 @@ impl Engine {
             }
             self.instances.push(old);
         }
+        self.apply_standby(now, out);
         self.update_listening(now, out);
         self.each(now, out, Instance::reconsider);
     }

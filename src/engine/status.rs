@@ -6,11 +6,15 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
-use super::conflict::Conflict;
+use super::conflict::ConflictStatus;
 use super::hook::call::HookName;
+use super::peers::PeerStatus;
+use super::standby::Standby;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
+use crate::histogram::Histogram;
 use crate::model::{
-    InstanceName, InterfaceName, NodeName, Phase, Priority, TrackName, VirtualAddress, Vrid,
+    InstanceName, InterfaceName, Interval, NodeName, Phase, Preempt, Priority, TrackName, Version,
+    VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -24,6 +28,9 @@ pub struct Status {
     /// The checks in the order of the configuration.
     #[serde(default)]
     pub tracks: Vec<TrackStatus>,
+    /// What the operator has taken out of the election.
+    #[serde(default)]
+    pub standby: Standby,
     /// Frames that belong to no instance, by interface and reason.
     pub stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
 }
@@ -37,13 +44,19 @@ pub struct InstanceStatus {
     pub interface: InterfaceName,
     /// Its virtual router ID.
     pub virtual_router_id: Vrid,
+    /// The version of the protocol that it speaks.
+    pub version: Version,
     /// What it is.
     pub state: StateName,
     /// Whether it has told the others that it stops being active, and waits for one of them.
     pub leaving: bool,
+    /// Whether the operator has taken it out of the election.
+    pub standby: bool,
     /// Since when.
     pub since: Wall,
-    /// Why.
+    /// Why, for people.
+    pub reason: String,
+    /// Why, for programs.
     pub why: Why,
     /// The priority that it advertises or would advertise.
     pub priority: Priority,
@@ -51,26 +64,62 @@ pub struct InstanceStatus {
     pub own_priority: Priority,
     /// Why these two are not the same.
     pub lowered: Option<Lowered>,
+    /// Whether it takes over from a live router of lower priority.
+    pub preempt: Preempt,
+    /// How often it advertises.
+    pub advertisement_interval: Interval,
     /// The addresses that move.
     pub addresses: Vec<VirtualAddress>,
     /// Those that this node holds now.
     pub held: Vec<VirtualAddress>,
+    /// How long the kernel keeps them if this daemon does not renew them any more.
+    pub lease_left: Option<Span>,
     /// The active router that a backup hears.
     pub active: Option<Peer>,
     /// Until when a backup does not claim the addresses, whatever it hears (hold-down).
     pub held_down_until: Option<Wall>,
-    /// How long until its next deadline, and which one that is.
-    pub next: Option<(Span, String)>,
+    /// What it does next if nothing happens, the soonest first.
+    pub timers: Vec<Timer>,
+    /// The checks that count for it.
+    pub tracks: Vec<TrackName>,
     /// What is wrong on the segment.
-    pub conflicts: Vec<Conflict>,
+    pub conflicts: Vec<ConflictStatus>,
     /// What its hooks did last.
     #[serde(default)]
     pub hooks: Vec<HookStatus>,
     /// The hook that it waits for before it takes the addresses or gives them away.
     #[serde(default)]
     pub waits_for: Option<Phase>,
+    /// The routers that it has heard, by address.
+    pub peers: Vec<PeerStatus>,
+    /// Its last ten changes of state, the oldest first.
+    pub transitions: Vec<Transition>,
     /// What was counted since the daemon started.
     pub counters: Counters,
+}
+
+/// Something that is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// What for.
+    pub what: String,
+    /// How long until then.
+    pub left: Span,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When.
+    pub at: Wall,
+    /// What it was.
+    pub from: StateName,
+    /// What it was then.
+    pub to: StateName,
+    /// The kind of the reason: a word that is the same in every release.
+    pub cause: String,
+    /// The reason, for people.
+    pub reason: String,
 }
 
 /// What there is to know about one hook.
@@ -91,6 +140,8 @@ pub struct TrackStatus {
     pub name: TrackName,
     /// Its kind, as in the configuration.
     pub kind: String,
+    /// How it is, for people: `fails: connection refused`.
+    pub text: String,
     /// Why it counts as failing; `None`: it passes.
     pub failure: Option<TrackFailure>,
     /// Since when.
@@ -105,6 +156,13 @@ pub struct TrackStatus {
     pub held_for: Option<Span>,
 }
 
+impl TrackStatus {
+    /// [`TrackStatus::text`].
+    pub(super) fn in_words(failure: Option<&TrackFailure>) -> String {
+        failure.map_or("passes".to_owned(), ToString::to_string)
+    }
+}
+
 /// What a look found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastLook {
@@ -115,7 +173,7 @@ pub struct LastLook {
 }
 
 /// What an instance counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// Advertisements sent, priority 0 included.
     pub advertisements_sent: u64,
@@ -153,6 +211,36 @@ pub struct Counters {
     pub hooks_superseded: u64,
     /// Signs of a conflict on the segment, of any kind.
     pub conflicts: u64,
+    /// Changes of state, by the new one and the kind of the reason.
+    pub transitions: BTreeMap<StateName, BTreeMap<String, u64>>,
+    /// For how long the active router before it had not been heard when it took over.
+    pub takeovers: Histogram,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            advertisements_sent: 0,
+            priority_zero_sent: 0,
+            advertisements_received: 0,
+            priority_zero_received: 0,
+            address_drift: 0,
+            checksum_without_pseudo_header: 0,
+            discards: BTreeMap::new(),
+            became_active: 0,
+            put_back: 0,
+            failures: 0,
+            distrusted_pauses: 0,
+            overslept: 0,
+            unclaimed: 0,
+            foreign_claims: 0,
+            hooks_failed: 0,
+            hooks_superseded: 0,
+            conflicts: 0,
+            transitions: BTreeMap::new(),
+            takeovers: Histogram::of_takeovers(),
+        }
+    }
 }
 
 /// So many instances are shown one by one; of more, only those that somebody should look at. And so
@@ -193,7 +281,13 @@ impl Status {
 
     /// `12 instances: 10 active, 2 backup`
     fn summary(&self) -> String {
-        let states = [StateName::Active, StateName::Backup, StateName::Fault, StateName::Stopped];
+        let states = [
+            StateName::Active,
+            StateName::Backup,
+            StateName::Fault,
+            StateName::Standby,
+            StateName::Stopped,
+        ];
         let count = |state| self.instances.iter().filter(|i| i.state == state).count();
         let counts: Vec<String> = states
             .into_iter()
@@ -208,7 +302,7 @@ impl Status {
 impl InstanceStatus {
     /// Whether an operator would want to know.
     fn is_in_trouble(&self) -> bool {
-        self.state == StateName::Fault
+        matches!(self.state, StateName::Fault | StateName::Standby)
             || self.leaving
             || self.lowered.is_some()
             || !self.conflicts.is_empty()
@@ -258,7 +352,8 @@ impl fmt::Display for InstanceStatus {
         for (hook, text, at) in self.failed_hooks() {
             write!(f, "; hook {hook} failed at {}: {text}", TimeOfDay(at))?;
         }
-        self.conflicts.iter().try_for_each(|conflict| write!(f, "; conflict: {conflict}"))
+        let mut conflicts = self.conflicts.iter();
+        conflicts.try_for_each(|conflict| write!(f, "; conflict: {}", conflict.text))
     }
 }
 
@@ -266,10 +361,7 @@ impl fmt::Display for InstanceStatus {
 impl fmt::Display for TrackStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "check {} ({}) ", self.name, self.kind)?;
-        match &self.failure {
-            Some(failure) => failure.fmt(f)?,
-            None => f.write_str("passes")?,
-        }
+        f.write_str(&self.text)?;
         if let Some(span) = self.held_for {
             write!(f, " for another {span}")?;
         }

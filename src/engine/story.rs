@@ -24,7 +24,8 @@ pub struct Event {
 }
 
 /// How loudly an event is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// A decision, for whoever looks closely.
     Debug,
@@ -58,6 +59,27 @@ pub enum Fault {
     TrackFailing(TrackName, TrackFailure),
     /// This member of its sync group cannot take part.
     GroupMember(GroupName, InstanceName),
+    /// The operator has taken it out of the election. Not a fault, but as good a reason as one.
+    Standby,
+}
+
+impl Fault {
+    /// Its kind, for metrics: the same in every release.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::InterfaceMissing(_) => "interface_missing",
+            Self::InterfaceDown(_) => "interface_down",
+            Self::NoCarrier(_) => "no_carrier",
+            Self::NoSourceAddress(_) => "no_source_address",
+            Self::NotEthernet(_) => "not_ethernet",
+            Self::CannotListen(..) => "cannot_listen",
+            Self::CannotInstall(..) => "cannot_install",
+            Self::CannotSend(..) => "cannot_send",
+            Self::TrackFailing(..) => "check_failing",
+            Self::GroupMember(..) => "group_member",
+            Self::Standby => "standby",
+        }
+    }
 }
 
 impl fmt::Display for Fault {
@@ -83,6 +105,9 @@ impl fmt::Display for Fault {
             Self::GroupMember(group, member) => {
                 write!(f, "{member}, of the same sync group {group}, cannot take part")
             }
+            Self::Standby => f.write_str(
+                "taken out by the operator: it stays out until `vipctl online` puts it back",
+            ),
         }
     }
 }
@@ -127,6 +152,31 @@ pub enum Why {
     Stopping,
     /// The configuration has it no more.
     Retired,
+}
+
+impl Why {
+    /// Its kind, for metrics: the same in every release.
+    pub fn cause(&self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Recovered => "recovered",
+            Self::AddressOwner => "address_owner",
+            Self::NobodyHeard(_) => "nobody_heard",
+            Self::Silence(..) => "silence",
+            Self::PeerStopped(_) => "peer_stopped",
+            Self::Preempting(..) => "preempting",
+            Self::HigherPriority(..) => "higher_priority",
+            Self::HigherAddress(_) => "higher_address",
+            Self::Fault(fault) => fault.cause(),
+            Self::HandingOver => "handing_over",
+            Self::HandedOver(_) => "handed_over",
+            Self::Overslept(..) => "overslept",
+            Self::Suspended(_) => "suspended",
+            Self::YieldingWith(_) => "group_yields",
+            Self::Stopping => "stopping",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 impl fmt::Display for Why {
@@ -208,6 +258,8 @@ pub enum What {
     Reconfigured(Vec<String>),
     /// A handover came to nothing.
     HandoverFailed(HandoverAnswer),
+    /// The operator has taken it out of the election, or (`false`) put it back in.
+    Standby(bool),
     /// The checks make another priority of its own.
     Reprioritized {
         /// What it was.
@@ -255,6 +307,7 @@ impl Event {
             | What::Claiming(_)
             | What::Departing(_)
             | What::Reconfigured(_)
+            | What::Standby(false)
             | What::Reprioritized { why: None, .. }
             | What::TrackPasses(..) => Severity::Info,
             _ => Severity::Warning,
@@ -322,6 +375,10 @@ impl fmt::Display for Event {
             ),
             What::Reconfigured(keys) => write!(f, "another {} from now on", keys.join(", ")),
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
+            What::Standby(true) => {
+                f.write_str("on standby from now on, also after a restart, until `vipctl online`")
+            }
+            What::Standby(false) => f.write_str("not on standby any more"),
             What::Reprioritized { .. } | What::TrackPasses(..) | What::TrackFails(..) => {
                 self.tell_check(f)
             }

@@ -16,6 +16,8 @@ pub enum StateName {
     Stopped,
     /// Cannot take part.
     Fault,
+    /// Taken out of the election by the operator.
+    Standby,
     /// Watching the active router.
     Backup,
     /// Holding the addresses.
@@ -27,6 +29,7 @@ impl fmt::Display for StateName {
         f.pad(match self {
             Self::Stopped => "stopped",
             Self::Fault => "fault",
+            Self::Standby => "standby",
             Self::Backup => "backup",
             Self::Active => "active",
         })

@@ -439,6 +439,9 @@ pub struct Config {
     /// The sync groups in the order of the file.
     #[serde(default)]
     pub sync_groups: Vec<SyncGroup>,
+    /// The group of users (`group(5)`) whose members may control the daemon; `None`: only root may.
+    #[serde(default)]
+    pub control_group: Option<String>,
 }
 
 impl Config {

@@ -1,7 +1,7 @@
 //! How a node stops being active: invariant 5, make before break.
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, HandoverAnswer, HandoverRefusal, Input};
+use vipd::engine::{Action, Answer, HandoverAnswer, HandoverRefusal, Input};
 use vipd::model::{Config, InstanceConfig, InstanceName, Node as ConfiguredNode, NodeName};
 use vipd::time::Span;
 
@@ -33,7 +33,7 @@ fn handover(to: Option<&str>) -> Input {
 
 fn answer(actions: &[Action]) -> Option<HandoverAnswer> {
     actions.iter().find_map(|action| match action {
-        Action::Answer { request: 7, answer } => Some(answer.clone()),
+        Action::Answer { request: 7, answer: Answer::Handover(answer) } => Some(answer.clone()),
         _ => None,
     })
 }

@@ -1,7 +1,7 @@
 //! Sync groups: instances that have one election.
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, HandoverAnswer, Input, Link, LinkAddress, Packet};
+use vipd::engine::{Action, Answer, Engine, HandoverAnswer, Input, Link, LinkAddress, Packet};
 use vipd::model::{Config, InstanceConfig, SyncGroup, VirtualAddress};
 
 use crate::node::{
@@ -150,7 +150,10 @@ fn a_handover_moves_the_group() {
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "remove").count(), 1);
     let actions = hear_on_lan(&mut node, 50);
     let done = |action: &Action| {
-        matches!(action, Action::Answer { request: 7, answer: HandoverAnswer::Done { .. } })
+        matches!(
+            action,
+            Action::Answer { request: 7, answer: Answer::Handover(HandoverAnswer::Done { .. }) }
+        )
     };
     assert!(actions.iter().any(done), "{actions:?}");
     assert_eq!(states(&node), [StateName::Backup; 2]);

@@ -208,6 +208,11 @@ impl Host {
         self.directory.join(format!("{}.run", self.number))
     }
 
+    /// The state directory of the agents that run here one after the other.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        self.directory.join(format!("{}.lib", self.number))
+    }
+
     /// Does `work` inside this host's namespace: sockets opened there stay there.
     pub(crate) fn inside<T>(&self, work: impl FnOnce() -> T) -> T {
         self.namespace.inside(work)

@@ -119,6 +119,7 @@ impl Agent {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
         command.arg("run").arg("--config").arg(file);
         command.arg("--runtime-directory").arg(host.runtime_directory());
+        command.arg("--state-directory").arg(host.state_directory());
         command
     }
 

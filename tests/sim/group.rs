@@ -68,6 +68,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         tracks: group.tracks.clone(),
         instances: vec![instance],
         sync_groups: Vec::new(),
+        control_group: None,
     }
 }
 

@@ -1,35 +1,44 @@
-//! The operator's way in: a thread that serves the control socket, and the protocol loop's end of
-//! it. Nothing that a client does, and nothing that happens to that thread, touches a virtual
+//! The way in and out for programs and people: a thread that serves the status socket and the control
+//! socket, and the protocol loop's end of it. Nothing that a client does, and nothing that happens to that thread, touches a virtual
 //! address.
 
+mod access;
 mod serve;
 mod socket;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
-use crate::api::{Request, Response};
-use crate::engine::HandoverAnswer;
-use serve::CLIENTS;
+use super::standby::StandbyFile;
+use crate::api::{CONTROL_SOCKET, Request, Response, STATUS_SOCKET, Snapshot, Stood};
+use crate::engine::Answer;
+use serve::{CLIENTS, Desk};
 
 /// How long the end of the program waits for the last answers to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A request on its way to the protocol loop. Dropping it tells the client that vipd stopped.
+/// Something on its way to the protocol loop. Dropping it tells the client that vipd stopped.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    /// What is wanted.
-    pub(crate) request: Request,
-    /// Where the answer goes.
-    pub(crate) reply: oneshot::Sender<Response>,
+pub(crate) enum Asked {
+    /// How the daemon is.
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Something is to be done.
+    Request {
+        /// What.
+        request: Request,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Response>,
+    },
 }
 
 /// The protocol loop's end of the control socket, or of none.
@@ -38,6 +47,8 @@ pub(crate) struct Control {
     /// None where the thread has not started or has ended.
     requests: Option<mpsc::Receiver<Asked>>,
     waiting: Waiting,
+    /// The group whose members may ask, as the configuration has it now.
+    group: watch::Sender<Option<String>>,
     /// Disconnected when the thread has ended.
     done: std_mpsc::Receiver<()>,
 }
@@ -52,18 +63,34 @@ impl Control {
     /// # Errors
     /// When another daemon listens there, when the socket cannot be made, or when the system has
     /// no thread left.
-    pub(crate) fn start(directory: &Path) -> io::Result<Self> {
-        let socket = socket::Listening::start(directory)?;
-        Self::spawn(move |requests| serve::run(socket, requests))
+    pub(crate) fn start(
+        directory: &Path,
+        standby: StandbyFile,
+        group: Option<String>,
+    ) -> io::Result<Self> {
+        let status = socket::Listening::start(directory, STATUS_SOCKET)?;
+        let control = socket::Listening::start(directory, CONTROL_SOCKET)?;
+        let (sender, group) = watch::channel(group);
+        Self::spawn(sender, move |requests| {
+            serve::run(
+                status,
+                control,
+                Desk { requests, standby: Arc::new(Mutex::new(standby)), group },
+            );
+        })
     }
 
     /// One that nobody can ask.
     pub(crate) fn none() -> Self {
-        Self { requests: None, waiting: Waiting::default(), done: std_mpsc::channel().1 }
+        let (waiting, group) = (Waiting::default(), watch::channel(None).0);
+        Self { requests: None, waiting, group, done: std_mpsc::channel().1 }
     }
 
     /// Starts the thread. Its work ends when the receiver of its requests is dropped.
-    fn spawn(work: impl FnOnce(mpsc::Sender<Asked>) + Send + 'static) -> io::Result<Self> {
+    fn spawn(
+        group: watch::Sender<Option<String>>,
+        work: impl FnOnce(mpsc::Sender<Asked>) + Send + 'static,
+    ) -> io::Result<Self> {
         let (sender, requests) = mpsc::channel(CLIENTS);
         let (ending, done) = std_mpsc::channel();
         thread::Builder::new().name("control".to_owned()).spawn(move || {
@@ -71,7 +98,12 @@ impl Control {
             let _ending: std_mpsc::Sender<()> = ending;
             work(sender);
         })?;
-        Ok(Self { requests: Some(requests), waiting: Waiting::default(), done })
+        Ok(Self { requests: Some(requests), waiting: Waiting::default(), group, done })
+    }
+
+    /// The members of another group may ask from now on.
+    pub(crate) fn reconfigure(&self, group: Option<&str>) {
+        self.group.send_replace(group.map(str::to_owned));
     }
 
     /// Waits for a request. Says once that the thread has ended; then there are no more.
@@ -90,7 +122,7 @@ impl Control {
     }
 
     /// Passes the engine's answer to whoever waits for it. A client that has gone is no error.
-    pub(crate) fn answer(&mut self, request: u64, answer: HandoverAnswer) {
+    pub(crate) fn answer(&mut self, request: u64, answer: Answer) {
         self.waiting.answer(request, answer);
     }
 
@@ -98,7 +130,7 @@ impl Control {
     /// and waits for the last lines to be written, but not for clients that do not read them. Says
     /// whether the thread has ended.
     pub(crate) fn finish(self) -> bool {
-        let Self { requests, waiting, done } = self;
+        let Self { requests, waiting, done, .. } = self;
         drop((requests, waiting));
         done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
     }
@@ -120,9 +152,13 @@ impl Waiting {
         self.last
     }
 
-    fn answer(&mut self, request: u64, answer: HandoverAnswer) {
+    fn answer(&mut self, request: u64, answer: Answer) {
+        let response = match answer {
+            Answer::Handover(answer) => Response::Handover(answer),
+            Answer::Standby(answer) => Response::Standby(Stood { answer, not_kept: None }),
+        };
         if let Some(client) = self.clients.remove(&request) {
-            let _ = client.send(Response::Handover(answer));
+            let _ = client.send(response);
         }
     }
 }

@@ -1,18 +1,22 @@
-//! The control thread: clients in, requests out to the protocol loop, answers back.
+//! The control socket: clients in, requests out to the protocol loop, answers back.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::super::standby::StandbyFile;
 use super::Asked;
+use super::access::Client;
 use super::socket::Listening;
-use crate::api::{self, LONGEST_REQUEST, Request, Response};
+use crate::api::{self, Handover, LONGEST_REQUEST, Reload, Request, Response, Stood};
+use crate::model::InstanceName;
 
 /// How many clients are served at once.
 pub(super) const CLIENTS: usize = 16;
@@ -30,24 +34,40 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// How long to wait where the system has no room for a client, before trying again.
 const NO_ROOM: Duration = Duration::from_millis(200);
 
-/// Serves clients until the other end of `requests` is dropped. Removes the socket then.
-pub(super) fn run(socket: Listening, requests: mpsc::Sender<Asked>) {
+/// What a client is served with.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) requests: mpsc::Sender<Asked>,
+    /// Locked from a request to what is kept of it, so that the last one is kept.
+    pub(super) standby: Arc<Mutex<StandbyFile>>,
+    /// The group whose members may ask.
+    pub(super) group: watch::Receiver<Option<String>>,
+}
+
+/// Serves clients until the other end of the requests is dropped. Removes the sockets then.
+pub(super) fn run(status: Listening, control: Listening, desk: Desk) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(socket, requests)));
+    let served = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let shown = super::status::serve(&status, desk.requests.clone());
+            let (shown, served) = tokio::join!(shown, serve(control, desk.clone()));
+            shown.and(served)
+        })
+    });
     if let Err(error) = served {
-        tracing::warn!("the control socket cannot be served: {error}");
+        tracing::warn!("the status and control sockets cannot be served: {error}");
     }
 }
 
-async fn serve(socket: Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+async fn serve(socket: Listening, desk: Desk) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
-            () = requests.closed() => break,
+            () = desk.requests.closed() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if clients.len() < CLIENTS => {
-                    clients.spawn(client(stream, requests.clone()));
+                    clients.spawn(client(stream, desk.clone()));
                 }
                 Ok((stream, _)) => turn_away(&stream),
                 Err(error) => {
@@ -87,13 +107,10 @@ fn turn_away(stream: &UnixStream) {
 }
 
 /// Serves one client from its request to its answer.
-async fn client(mut stream: UnixStream, requests: mpsc::Sender<Asked>) {
+async fn client(mut stream: UnixStream, desk: Desk) {
     let response = match timeout(READING, read(&mut stream)).await {
         Ok(Ok(Some(line))) => match Request::from_line(&line) {
-            Ok(request) => {
-                log(&stream, &request);
-                ask(&requests, request).await
-            }
+            Ok(request) => admit(&stream, &desk, request).await,
             Err(error) => Response::Error(error.to_string()),
         },
         Ok(Ok(None)) => return,
@@ -104,6 +121,40 @@ async fn client(mut stream: UnixStream, requests: mpsc::Sender<Asked>) {
         // A client that has gone, or does not read, has lost its answer: it changes nothing.
         let _ = timeout(READING, stream.write_all(&line)).await;
     }
+}
+
+/// Deals with a request, if this client may make it.
+async fn admit(stream: &UnixStream, desk: &Desk, request: Request) -> Response {
+    let client = match Client::of(stream) {
+        Ok(client) => client,
+        Err(error) => return Response::Error(format!("who asks is not known: {error}")),
+    };
+    let group = desk.group.borrow().clone();
+    if let Err(why) = client.may_ask(group.as_deref()) {
+        tracing::warn!("{why}");
+        return Response::Forbidden(why);
+    }
+    log(client, &request);
+    match request {
+        Request::Standby(_) | Request::Online(_) => stand_by(desk, request).await,
+        request => ask(&desk.requests, request).await,
+    }
+}
+
+/// Has the protocol loop take something out or put it back, and keeps what is out then.
+async fn stand_by(desk: &Desk, request: Request) -> Response {
+    let file = desk.standby.clone().lock_owned().await;
+    let mut response = ask(&desk.requests, request).await;
+    if let Response::Standby(Stood { answer, not_kept }) = &mut response {
+        let standby = answer.standby.clone();
+        let written = spawn_blocking(move || file.write(&standby)).await;
+        let outcome = written.unwrap_or_else(|error| Err(error.to_string()));
+        *not_kept = outcome.err();
+        if let Some(why) = not_kept {
+            tracing::warn!("what is on standby was not kept for the next start: {why}");
+        }
+    }
+    response
 }
 
 /// The first line; `None` where the client says nothing.
@@ -122,25 +173,38 @@ async fn read(stream: impl AsyncRead + Unpin) -> Result<Option<Vec<u8>>, String>
 }
 
 /// Who asks for what: one line for whoever wonders later why an address has moved.
-fn log(stream: &UnixStream, request: &Request) {
-    let Request::Handover(wanted) = request;
-    let instance = wanted.instance.as_str();
-    let to = wanted.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-    let who = match stream.peer_cred() {
-        Ok(peer) => match peer.pid() {
-            Some(process) => format!("user {} (process {process})", peer.uid()),
-            None => format!("user {}", peer.uid()),
-        },
-        Err(error) => format!("an unknown user ({error})"),
+fn log(client: Client, request: &Request) {
+    let scope = |instance: &Option<InstanceName>| {
+        instance.as_ref().map_or("the whole node".to_owned(), ToString::to_string)
     };
-    tracing::info!(INSTANCE = instance, "{instance}: {who} asks for a handover{to}");
+    let what = match request {
+        Request::Handover(Handover { instance, to: None }) => format!("a handover of {instance}"),
+        Request::Handover(Handover { instance, to: Some(to) }) => {
+            format!("a handover of {instance} to {to}")
+        }
+        Request::Standby(standby) => {
+            let by_force = if standby.force { ", by force" } else { "" };
+            format!("standby of {}{by_force}", scope(&standby.instance))
+        }
+        Request::Online(online) => format!("the end of standby of {}", scope(&online.instance)),
+        Request::Reload(Reload { dry_run: true }) => "what a reload would change".to_owned(),
+        Request::Reload(Reload { dry_run: false }) => "a reload of the configuration".to_owned(),
+        Request::Probe(probe) => format!("a look of the check {}", probe.track),
+    };
+    let instance = match request {
+        Request::Handover(handover) => Some(&handover.instance),
+        Request::Standby(standby) => standby.instance.as_ref(),
+        Request::Online(online) => online.instance.as_ref(),
+        Request::Reload(_) | Request::Probe(_) => None,
+    };
+    tracing::info!(INSTANCE = instance.map(InstanceName::as_str), "{client} asks for {what}");
 }
 
 /// Has the protocol loop answer a request.
 async fn ask(requests: &mpsc::Sender<Asked>, request: Request) -> Response {
     let (reply, answer) = oneshot::channel();
     let stopped = || Response::Error("vipd stopped before it answered".to_owned());
-    match requests.try_send(Asked { request, reply }) {
+    match requests.try_send(Asked::Request { request, reply }) {
         Ok(()) => match timeout(ANSWERING, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| stopped()),
             Err(_) => Response::Error(format!("vipd did not answer in {} s", ANSWERING.as_secs())),

@@ -1,4 +1,4 @@
-//! The control socket as a file: made with its permissions, a dead daemon's one replaced, removed
+//! A socket as a file: made with its permissions, a dead daemon's one replaced, removed
 //! at the end.
 
 use std::fs::{self, Permissions};
@@ -7,16 +7,14 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::api::CONTROL_SOCKET;
-
-/// Who may connect, which takes the right to write: the owner and the group.
-const MODE: u32 = 0o660;
+/// Who may connect, which takes the right to write: everybody. Who may ask for something is decided
+/// by the client's credentials, so that the others can be told why not.
+const MODE: u32 = 0o666;
 
 /// How many clients the kernel lets wait.
-const BACKLOG: i32 = 16;
+const BACKLOG: i32 = 128;
 
 /// A listening socket whose file goes with it.
 #[derive(Debug)]
@@ -30,8 +28,8 @@ impl Listening {
     ///
     /// # Errors
     /// What the system says, with the path.
-    pub(super) fn start(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(CONTROL_SOCKET);
+    pub(super) fn start(directory: &Path, name: &str) -> io::Result<Self> {
+        let path = directory.join(name);
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         fs::create_dir_all(directory).and_then(|()| clear(&path)).map_err(named)?;
@@ -49,10 +47,8 @@ impl Drop for Listening {
 
 fn listen(path: &Path) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-    // Before the file exists, so that there is no moment in which everybody may connect (Linux
-    // makes the file with the mode of the socket), and after, because the umask takes from that.
-    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
     socket.bind(&SockAddr::unix(path)?)?;
+    // The umask has taken from it.
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::api::{self, CONTROL_SOCKET, Handover, LONGEST_REQUEST};
-use crate::engine::HandoverRefusal;
+use crate::engine::{HandoverAnswer, HandoverRefusal};
 
 /// Far longer than anything here may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ fn response(stream: UnixStream) -> Response {
 fn assert_error(stream: UnixStream, text: &str) {
     match response(stream) {
         Response::Error(error) => assert!(error.contains(text), "{error}"),
-        Response::Handover(answer) => panic!("{answer:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -65,7 +65,19 @@ fn nobody() -> HandoverAnswer {
     HandoverAnswer::Refused(HandoverRefusal::OwnNode)
 }
 
+fn start(directory: &Directory) -> io::Result<Control> {
+    Control::start(&directory.0, StandbyFile::new(Some(&directory.0)), None)
+}
+
 /// The next request, as the protocol loop gets it.
+fn next_request(control: &mut Control) -> (Request, oneshot::Sender<Response>) {
+    match next(control).unwrap() {
+        Asked::Request { request, reply } => (request, reply),
+        Asked::Snapshot(_) => panic!("nobody wants to know how it is"),
+    }
+}
+
+/// What the protocol loop gets next.
 fn next(control: &mut Control) -> Result<Asked, Gone> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(BOUND, control.next()).await.unwrap() })
@@ -76,24 +88,24 @@ fn next(control: &mut Control) -> Result<Asked, Gone> {
 #[test]
 fn each_client_gets_its_own_answer() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     let ask = |control: &mut Control, instance: &str| {
         let handover = Handover { instance: instance.try_into().unwrap(), to: None };
         let request = Request::Handover(handover);
         let client = directory.client(&api::line(&request).unwrap());
-        let asked = next(control).unwrap();
-        assert_eq!(asked.request, request);
-        (client, control.admit(asked.reply))
+        let (asked, reply) = next_request(control);
+        assert_eq!(asked, request);
+        (client, control.admit(reply))
     };
     let (first, number) = ask(&mut control, "web");
     let (second, other) = ask(&mut control, "mail");
     assert_ne!(number, other);
     let leaving = HandoverAnswer::Refused(HandoverRefusal::Leaving);
-    control.answer(other, leaving.clone());
+    control.answer(other, Answer::Handover(leaving.clone()));
     assert_eq!(response(second), Response::Handover(leaving));
-    control.answer(number, nobody());
+    control.answer(number, Answer::Handover(nobody()));
     assert_eq!(response(first), Response::Handover(nobody()));
-    control.answer(number, nobody());
+    control.answer(number, Answer::Handover(nobody()));
     assert!(control.finish());
 }
 
@@ -101,7 +113,7 @@ fn each_client_gets_its_own_answer() {
 #[test]
 fn garbage_is_answered_with_what_is_wrong() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     assert_error(directory.client(b"{\"dance\":1}\n"), "unknown variant `dance`");
     assert_error(directory.client(b"\x00\xff\xfe\n"), "not a request");
     let half = directory.client(b"{\"handover\":");
@@ -117,11 +129,11 @@ fn garbage_is_answered_with_what_is_wrong() {
 #[test]
 fn a_line_is_bounded() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     let mut longest = vec![b' '; LONGEST_REQUEST - HANDOVER.len()];
     longest.extend_from_slice(HANDOVER);
     let client = directory.client(&longest);
-    next(&mut control).unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    next_request(&mut control).1.send(Response::Handover(nobody())).unwrap();
     assert_eq!(response(client), Response::Handover(nobody()));
 
     let mut client = directory.client(b"");
@@ -135,11 +147,11 @@ fn a_line_is_bounded() {
 #[test]
 fn a_slow_client_holds_up_nobody() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     let slow = directory.client(b"{");
     let start = Instant::now();
     let quick = directory.client(HANDOVER);
-    next(&mut control).unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    next_request(&mut control).1.send(Response::Handover(nobody())).unwrap();
     assert_eq!(response(quick), Response::Handover(nobody()));
     assert_error(slow, "no whole line came within 5 s");
     assert!(start.elapsed() >= Duration::from_secs(4));
@@ -150,11 +162,11 @@ fn a_slow_client_holds_up_nobody() {
 #[test]
 fn one_client_too_many_is_turned_away() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     let clients: Vec<_> = (0..CLIENTS).map(|_| directory.client(HANDOVER)).collect();
-    let mut asked: Vec<_> = clients.iter().map(|_| next(&mut control).unwrap()).collect();
+    let mut asked: Vec<_> = clients.iter().map(|_| next_request(&mut control).1).collect();
     assert_error(UnixStream::connect(directory.socket()).unwrap(), "16 clients are being served");
-    asked.pop().unwrap().reply.send(Response::Handover(nobody())).unwrap();
+    asked.pop().unwrap().send(Response::Handover(nobody())).unwrap();
     let start = Instant::now();
     loop {
         let mut client = UnixStream::connect(directory.socket()).unwrap();
@@ -173,10 +185,10 @@ fn one_client_too_many_is_turned_away() {
 #[test]
 fn the_end_is_told_to_those_who_wait() {
     let directory = Directory::new();
-    let mut control = Control::start(&directory.0).unwrap();
+    let mut control = start(&directory).unwrap();
     let admitted = directory.client(HANDOVER);
-    let asked = next(&mut control).unwrap();
-    control.admit(asked.reply);
+    let (_, reply) = next_request(&mut control);
+    control.admit(reply);
     let queued = directory.client(HANDOVER);
     while control.requests.as_ref().unwrap().is_empty() {
         thread::yield_now();
@@ -194,8 +206,8 @@ fn a_client_that_has_gone_is_forgotten() {
     let first = waiting.admit(oneshot::channel().0);
     let second = waiting.admit(oneshot::channel().0);
     assert_eq!(waiting.clients.keys().copied().collect::<Vec<_>>(), [second]);
-    waiting.answer(first, nobody());
-    waiting.answer(second, nobody());
+    waiting.answer(first, Answer::Handover(nobody()));
+    waiting.answer(second, Answer::Handover(nobody()));
     assert!(waiting.clients.is_empty());
 }
 
@@ -204,8 +216,9 @@ fn a_client_that_has_gone_is_forgotten() {
 #[test]
 fn a_panic_of_the_thread_is_told_once() {
     let mut control =
-        Control::spawn(|_requests| panic!("a mistake in the control thread")).unwrap();
-    assert_eq!(next(&mut control).unwrap_err(), Gone);
+        Control::spawn(watch::channel(None).0, |_requests| panic!("a mistake in the thread"))
+            .unwrap();
+    assert!(next(&mut control).is_err());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let again = runtime
         .block_on(async { tokio::time::timeout(Duration::from_millis(10), control.next()).await });
@@ -213,16 +226,16 @@ fn a_panic_of_the_thread_is_told_once() {
     assert!(control.finish());
 }
 
-/// Rule: only the owner and the group may connect, whatever the umask; the socket of a dead daemon
-/// is replaced.
+/// Rule: everybody may connect, whatever the umask, so that who may not ask can be told so; the
+/// socket of a dead daemon is replaced.
 #[test]
 fn a_dead_daemons_socket_is_replaced() {
     let directory = Directory::new();
     fs::create_dir_all(&directory.0).unwrap();
     drop(UnixListener::bind(directory.socket()).unwrap());
-    let control = Control::start(&directory.0).unwrap();
+    let control = start(&directory).unwrap();
     let mode = fs::metadata(directory.socket()).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o660, "{mode:o}");
+    assert_eq!(mode & 0o7777, 0o666, "{mode:o}");
     directory.client(HANDOVER);
     assert!(control.finish());
 }
@@ -231,19 +244,19 @@ fn a_dead_daemons_socket_is_replaced() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let directory = Directory::new();
-    let control = Control::start(&directory.0).unwrap();
-    let error = Control::start(&directory.0).unwrap_err().to_string();
-    assert!(error.contains("control.sock: another vipd listens there"), "{error}");
+    let control = start(&directory).unwrap();
+    let error = start(&directory).unwrap_err().to_string();
+    assert!(error.contains("status.sock: another vipd listens there"), "{error}");
     directory.client(HANDOVER);
     assert!(control.finish());
 
     fs::write(directory.socket(), "dear diary").unwrap();
-    let error = Control::start(&directory.0).unwrap_err().to_string();
+    let error = start(&directory).unwrap_err().to_string();
     assert!(error.contains("no socket"), "{error}");
     assert_eq!(fs::read_to_string(directory.socket()).unwrap(), "dear diary");
 
     fs::remove_file(directory.socket()).unwrap();
     let _other = UnixDatagram::bind(directory.socket()).unwrap();
-    assert!(Control::start(&directory.0).is_err());
+    assert!(start(&directory).is_err());
     assert!(directory.socket().exists());
 }

@@ -21,6 +21,7 @@ use super::cast::{CONFIGURATION, Node};
 use super::lab::{During, Lab, LabError, Namespace};
 use super::worker::Worker;
 use super::{HostOptions, server};
+use crate::api::RUNTIME_DIRECTORY;
 
 /// This very program, even if its file has been replaced since.
 const PROGRAM: &str = "/proc/self/exe";
@@ -162,7 +163,7 @@ pub(super) fn main(options: &HostOptions) -> ExitCode {
         eprintln!("the agent cannot get a {RUN} of its own: {errno}");
         return ExitCode::FAILURE;
     }
-    let run = ["run", "--config", CONFIGURATION_PATH];
+    let run = ["run", "--config", CONFIGURATION_PATH, "--state-directory", RUNTIME_DIRECTORY];
     let error = std::process::Command::new(PROGRAM).arg0("vipd").args(run).exec();
     eprintln!("{PROGRAM} cannot be run: {error}");
     ExitCode::FAILURE

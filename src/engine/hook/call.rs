@@ -90,7 +90,8 @@ impl HookEvent {
             StateName::Active => "MASTER",
             StateName::Backup => "BACKUP",
             StateName::Fault => "FAULT",
-            StateName::Stopped => "STOP",
+            // Who steps down for maintenance has so far stopped keepalived.
+            StateName::Standby | StateName::Stopped => "STOP",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How an instance stops being active: at once where it must, and otherwise so that the addresses
 //! are answered for all the time.
 
-use super::super::event::Action;
+use super::super::event::{Action, Answer};
 use super::super::handover::{HandoverAnswer, HandoverRefusal};
 use super::super::story::{Peer, StateName, What, Why};
 use super::{Condition, Context, Instance};
@@ -111,8 +111,7 @@ impl Instance {
                 return Err(HandoverRefusal::NoSuchNode(known));
             }
         }
-        let leaves = matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some();
-        if self.stopping || leaves {
+        if self.stopping || self.is_leaving() {
             return Err(HandoverRefusal::Leaving);
         }
         if self.is_claiming() {
@@ -134,6 +133,51 @@ impl Instance {
             self.depart(context, Departure::Handover, out);
         }
         Ok(())
+    }
+
+    /// The operator wants it out of the election. Says whether it hands over first. `Err`: it stays
+    /// as it is.
+    pub(in super::super) fn begin_to_stand_by(
+        &mut self,
+        context: &Context<'_>,
+        out: &mut Vec<Action>,
+    ) -> Result<bool, HandoverRefusal> {
+        if self.stopping {
+            return Err(HandoverRefusal::Leaving);
+        }
+        if self.is_claiming() {
+            return Err(HandoverRefusal::Claiming);
+        }
+        if !self.moves_addresses() {
+            return Err(HandoverRefusal::AddressOwner);
+        }
+        if self.is_active()
+            && self.departing.is_none()
+            && !self.departs_later(context, Departure::Handover, out)
+        {
+            self.depart(context, Departure::Handover, out);
+        }
+        Ok(self.is_leaving())
+    }
+
+    /// Whether it is to stop being active, and still is.
+    pub(in super::super) fn is_leaving(&self) -> bool {
+        matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some()
+    }
+
+    /// It is out of the election by the operator's wish, or is not. Says whether that is news.
+    pub(in super::super) fn set_standby(
+        &mut self,
+        context: &Context<'_>,
+        standby: bool,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        if self.retired || self.standby == standby {
+            return false;
+        }
+        self.standby = standby;
+        self.reconsider(context, out);
+        true
     }
 
     /// Another router is active with higher right. It may not know that this one was: whatever
@@ -175,7 +219,7 @@ impl Instance {
             }
             _ => HandoverAnswer::Done { to: peer, took: context.now.mono.since(since) },
         };
-        out.push(Action::Answer { request, answer });
+        out.push(Action::Answer { request, answer: Answer::Handover(answer) });
     }
 
     /// It has left, and nobody has taken over: a stop goes on, a handover was in vain.
@@ -190,14 +234,14 @@ impl Instance {
         let refusal = HandoverRefusal::Nobody(context.now.mono.since(since));
         let answer = HandoverAnswer::Refused(refusal);
         self.report(What::HandoverFailed(answer.clone()), out);
-        out.push(Action::Answer { request, answer });
+        out.push(Action::Answer { request, answer: Answer::Handover(answer) });
     }
 
     /// A handover that is under way comes to nothing.
     pub(super) fn call_off(&mut self, out: &mut Vec<Action>) {
         if let Some(HandingOver { request, .. }) = self.handing_over.take() {
             let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
-            out.push(Action::Answer { request, answer });
+            out.push(Action::Answer { request, answer: Answer::Handover(answer) });
         }
     }
 

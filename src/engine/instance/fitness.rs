@@ -128,6 +128,9 @@ impl Instance {
     }
 
     fn find_fault(&self, context: &Context<'_>) -> Option<Fault> {
+        if self.standby {
+            return Some(Fault::Standby);
+        }
         if let Some((fault, _)) = &self.refused {
             return Some(fault.clone());
         }

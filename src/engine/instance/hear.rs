@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::super::Discard;
 use super::super::announce::announce;
 use super::super::conflict::Conflict;
 use super::super::event::Action;
@@ -44,12 +45,20 @@ impl Instance {
         match receive::accept(context, &self.config, &datagram) {
             Ok(decoded) => self.hear(context, arrived, datagram.source, &decoded, out),
             Err(discard) => {
+                self.note_refusal(context, datagram.source, discard);
                 *self.counters.discards.entry(discard).or_default() += 1;
                 if receive::is_misconfiguration(discard) {
                     let peer = Peer::new(context.config, datagram.source);
                     self.see(context.now.mono, Conflict::Refused(peer, discard), Span::ZERO, out);
                 }
             }
+        }
+    }
+
+    /// Our own packets come back now and then: that is no other router.
+    fn note_refusal(&mut self, context: &Context<'_>, source: IpAddr, why: Discard) {
+        if why != Discard::OwnPacket {
+            self.peers.refused(context.config, context.now, source, why);
         }
     }
 
@@ -63,6 +72,7 @@ impl Instance {
     ) {
         let now = context.now.mono;
         let advertisement = &decoded.advertisement;
+        self.peers.accepted(context.config, context.now, source, advertisement);
         self.counters.advertisements_received += 1;
         self.counters.priority_zero_received += u64::from(advertisement.priority == 0);
         self.learn_checksum(decoded.checksum);
@@ -87,7 +97,7 @@ impl Instance {
         }
     }
 
-    pub(super) fn active_router(&self) -> Option<IpAddr> {
+    pub(in super::super) fn active_router(&self) -> Option<IpAddr> {
         match self.router.state() {
             State::Backup(backup) => backup.active.map(|active| active.source),
             _ => None,

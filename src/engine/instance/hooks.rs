@@ -103,7 +103,7 @@ impl Instance {
         match to {
             StateName::Active => self.run_hook(context, Phase::AfterClaim, out),
             StateName::Fault => self.run_hook(context, Phase::OnFault, out),
-            StateName::Backup | StateName::Stopped => {}
+            StateName::Backup | StateName::Standby | StateName::Stopped => {}
         }
         let event = self.hook_event(context, Phase::Script);
         self.hooks.tell(context.now, &self.config.notify, &event, out);

@@ -3,7 +3,8 @@
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
 //! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
-//! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do.
+//! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do, in
+//! `status` what there is to know about it.
 
 mod departure;
 mod fitness;
@@ -13,7 +14,9 @@ mod hooks;
 mod member;
 mod reconfigure;
 mod refusal;
+mod status;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::Context;
@@ -22,11 +25,10 @@ use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, Farewell, HeldRouter, SystemError};
 use super::hook::Hooks;
 use super::lease::{Holding, Terms};
-use super::status::{Counters, InstanceStatus};
+use super::peers::Peers;
+use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
-use crate::model::{
-    ChecksumStyle, Config, Family, InstanceConfig, InterfaceName, Version, VirtualAddress,
-};
+use crate::model::{ChecksumStyle, Family, InstanceConfig, InterfaceName, Version, VirtualAddress};
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::{Advertisement, Authentication, ChecksumForm, multicast_group};
 use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
@@ -34,6 +36,7 @@ use departure::HandingOver;
 use fitness::Blip;
 use hear::Presence;
 use hooks::Claim;
+pub(super) use reconfigure::differences;
 use refusal::FailedSends;
 
 /// One virtual router of this node.
@@ -67,6 +70,10 @@ pub(super) struct Instance {
     stopping: bool,
     /// The configuration has it no more.
     retired: bool,
+    /// The operator has taken it out of the election.
+    standby: bool,
+    peers: Peers,
+    history: VecDeque<Transition>,
     presence: Presence,
     failed_sends: FailedSends,
     checksum: ChecksumForm,
@@ -110,6 +117,9 @@ impl Instance {
             departing: None,
             stopping: false,
             retired: false,
+            standby: false,
+            peers: Peers::default(),
+            history: VecDeque::new(),
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
             checksum,
@@ -190,6 +200,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         self.counters.became_active += 1;
+        self.measure_takeover(context.now.mono, how);
         self.presence.became_active(context.now.mono);
         let waits = self.waits_to_claim();
         if !waits {
@@ -338,8 +349,13 @@ impl Instance {
 
     /// When [`Instance::fire`] is due, and what for.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        self.deadlines().into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// All that is due at some time.
+    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 7] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
-        let all = [
+        [
             self.router.deadline(),
             self.announcer.deadline(),
             self.holding.deadline(),
@@ -347,8 +363,7 @@ impl Instance {
             self.blip_deadline(),
             self.hooks.deadline(),
             refused.filter(|_| self.condition != Condition::Stopped),
-        ];
-        all.into_iter().flatten().min_by_key(|(at, _)| *at)
+        ]
     }
 
     /// Does everything that is due.
@@ -388,6 +403,7 @@ impl Instance {
     fn state_name(&self) -> StateName {
         match (&self.condition, self.router.state()) {
             (Condition::Starting | Condition::Stopped, _) => StateName::Stopped,
+            (Condition::Fault(Fault::Standby), _) => StateName::Standby,
             (Condition::Fault(_), _) => StateName::Fault,
             // To its clients a leaving router is active: it answers.
             (Condition::Running, State::Active(_) | State::Leaving(_)) => StateName::Active,
@@ -398,7 +414,9 @@ impl Instance {
     fn changed(&mut self, context: &Context<'_>, from: StateName, why: Why, out: &mut Vec<Action>) {
         self.since = context.now.wall;
         self.why = why.clone();
-        self.report(What::Changed { from, to: self.state_name(), why }, out);
+        let to = self.state_name();
+        self.remember_transition(context.now.wall, from, to, &why);
+        self.report(What::Changed { from, to, why }, out);
         self.tell_hooks(context, from, out);
     }
 
@@ -442,43 +460,6 @@ impl Instance {
         addresses
             .filter(|a| Family::of(a.address) == Family::V4)
             .map(|a| (self.config.interface_of(a), a.address))
-    }
-
-    /// What there is to know about it.
-    pub(super) fn status(&self, config: &Config, now: Now) -> InstanceStatus {
-        InstanceStatus {
-            name: self.config.name.clone(),
-            interface: self.config.interface.clone(),
-            virtual_router_id: self.config.virtual_router_id,
-            state: self.state_name(),
-            leaving: matches!(self.router.state(), State::Leaving(_)),
-            since: self.since,
-            why: self.why.clone(),
-            priority: self.router.priority(),
-            own_priority: self.config.priority,
-            lowered: self.lowered.clone(),
-            addresses: self.config.addresses.clone(),
-            held: self.holding.held().map(|(_, address)| address.clone()).collect(),
-            active: self.active_router().map(|address| Peer::new(config, address)),
-            held_down_until: self.held_down_until(now),
-            next: self.deadline().map(|(at, why)| (at.since(now.mono), why.to_owned())),
-            conflicts: self.conflicts.current(now.mono).cloned().collect(),
-            hooks: self.hooks.status(),
-            waits_for: self.waits_for(),
-            counters: Counters {
-                hooks_superseded: self.hooks.superseded(),
-                ..self.counters.clone()
-            },
-        }
-    }
-
-    fn held_down_until(&self, now: Now) -> Option<Wall> {
-        match self.router.state() {
-            State::Backup(backup) if backup.hold_until > now.mono => {
-                Some(now.wall + backup.hold_until.since(now.mono))
-            }
-            _ => None,
-        }
     }
 }
 

@@ -60,7 +60,7 @@ impl Instance {
 }
 
 /// The keys whose values differ, as the configuration calls them.
-fn differences(old: &InstanceConfig, new: &InstanceConfig) -> Vec<String> {
+pub(in super::super) fn differences(old: &InstanceConfig, new: &InstanceConfig) -> Vec<String> {
     let differ = [
         ("name", old.name != new.name),
         ("version", old.version != new.version),

@@ -269,6 +269,7 @@ impl Track {
         TrackStatus {
             name: self.config.name.clone(),
             kind: self.config.probe.kind().to_owned(),
+            text: TrackStatus::in_words(self.failure.as_ref()),
             failure: self.failure.clone(),
             since: self.since,
             cost: self.config.cost,

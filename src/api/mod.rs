@@ -1,7 +1,13 @@
-//! What `vipctl` and the daemon say to each other.
+//! What `vipctl` and other programs hear of the daemon and can tell it, on two Unix stream sockets in
+//! the runtime directory.
 //!
-//! A client connects to the Unix stream socket [`CONTROL_SOCKET`] in the runtime directory, writes
-//! one [`Request`] as a JSON object in one line, reads one [`Response`] in one line, and that is
+//! [`STATUS_SOCKET`]: everybody may connect. The daemon writes one [`Snapshot`] as a JSON object in
+//! one line and ends the connection; it never reads. Who wants to see changes connects again, and
+//! finds what happened meanwhile in [`Snapshot::events`]. A daemon that is too busy to say how it is
+//! ends the connection without a word.
+//!
+//! [`CONTROL_SOCKET`]: root, the daemon's own user and the members of the configured `control_group`
+//! may ask for something. A client writes one [`Request`] as a JSON object in one line, reads one [`Response`] in one line, and that is
 //! the end of the connection:
 //!
 //! ```text
@@ -12,49 +18,29 @@
 //! The one key of the object names the command, so there is no version number: a daemon refuses a
 //! command or a parameter that it does not know by an [`Response::Error`] instead of ignoring it,
 //! and a client ignores fields of an answer that it does not know. Lengths of time are in
-//! nanoseconds.
+//! nanoseconds, points in time in nanoseconds since 1970-01-01 UTC.
 
-use serde::{Deserialize, Serialize};
+mod request;
+mod snapshot;
 
-use crate::engine::HandoverAnswer;
-use crate::model::{InstanceName, NodeName};
+use serde::Serialize;
+
+pub use request::{
+    BadFile, Handover, Online, Probe, Probed, Reload, Reloaded, Request, Response, Standby, Stood,
+};
+pub use snapshot::{EventRecord, FileStatus, LoopStatus, Snapshot};
 
 /// The runtime directory where nothing else is said.
 pub const RUNTIME_DIRECTORY: &str = "/run/vipd";
 
-/// The name of the socket in the runtime directory.
+/// The name of the socket that tells how the daemon is.
+pub const STATUS_SOCKET: &str = "status.sock";
+
+/// The name of the socket that takes requests.
 pub const CONTROL_SOCKET: &str = "control.sock";
 
 /// The longest request in bytes, its end of line included.
 pub const LONGEST_REQUEST: usize = 64 * 1024;
-
-/// What a client wants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Request {
-    /// Move an instance's addresses to another node without a gap.
-    Handover(Handover),
-}
-
-/// Which handover is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Handover {
-    /// The instance.
-    pub instance: InstanceName,
-    /// The node that is to take it; `None`: whichever does.
-    pub to: Option<NodeName>,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Response {
-    /// The answer to [`Request::Handover`].
-    Handover(HandoverAnswer),
-    /// The request was not dealt with, or nothing is known of what came of it: why, for people.
-    Error(String),
-}
 
 /// A line is not a request.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +74,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::engine::HandoverRefusal;
     use crate::engine::story::{Peer, StateName};
+    use crate::engine::{HandoverAnswer, HandoverRefusal};
     use crate::time::Span;
 
     fn handover(to: Option<&str>) -> Request {
@@ -173,7 +159,7 @@ mod tests {
     #[test]
     fn unknown_requests_are_refused_by_name() {
         let refused = [
-            (r#"{"dance":{}}"#, "unknown variant `dance`, expected `handover`"),
+            (r#"{"dance":{}}"#, "unknown variant `dance`, expected one of `handover`"),
             (r#"{"handover":{"instance":"web","within":5}}"#, "unknown field `within`"),
             (r#"{"handover":{}}"#, "missing field `instance`"),
             (r#"{"handover":{"instance":"we b"}}"#, "we b"),

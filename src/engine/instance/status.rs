@@ -1,0 +1,105 @@
+//! What there is to know about an instance.
+
+use super::super::peers::Expected;
+use super::super::status::{Counters, InstanceStatus, Timer, Transition};
+use super::super::story::{Peer, StateName, Why};
+use super::Instance;
+use crate::model::Config;
+use crate::time::{Mono, Now, Span, Wall};
+use crate::vrrp::router::{State, Takeover};
+
+/// How many transitions are remembered.
+const REMEMBERED: usize = 10;
+
+impl Instance {
+    /// What there is to know about it.
+    pub(in super::super) fn status(&self, config: &Config, now: Now) -> InstanceStatus {
+        InstanceStatus {
+            name: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            virtual_router_id: self.config.virtual_router_id,
+            version: self.config.version,
+            state: self.state_name(),
+            leaving: matches!(self.router.state(), State::Leaving(_)),
+            standby: self.standby,
+            since: self.since,
+            reason: self.why.to_string(),
+            why: self.why.clone(),
+            priority: self.router.priority(),
+            own_priority: self.config.priority,
+            lowered: self.lowered.clone(),
+            preempt: self.config.preempt,
+            advertisement_interval: self.config.advertisement_interval,
+            addresses: self.config.addresses.clone(),
+            held: self.holding.held().map(|(_, address)| address.clone()).collect(),
+            lease_left: self.holding.lease_left(now.mono),
+            active: self.active_router().map(|address| Peer::new(config, address)),
+            held_down_until: self.held_down_until(now),
+            timers: self.timers(now.mono),
+            tracks: self.config.tracks.clone(),
+            conflicts: self.conflicts.current(now.mono).collect(),
+            hooks: self.hooks.status(),
+            waits_for: self.waits_for(),
+            peers: self.peers.status(now, &self.expected(config)),
+            transitions: self.history.iter().cloned().collect(),
+            counters: Counters {
+                hooks_superseded: self.hooks.superseded(),
+                ..self.counters.clone()
+            },
+        }
+    }
+
+    fn timers(&self, now: Mono) -> Vec<Timer> {
+        let due = self.deadlines().into_iter().flatten();
+        let mut timers: Vec<Timer> =
+            due.map(|(at, what)| Timer { what: what.to_owned(), left: at.since(now) }).collect();
+        timers.sort_by_key(|timer| timer.left);
+        timers
+    }
+
+    fn expected<'a>(&self, config: &'a Config) -> Expected<'a> {
+        Expected {
+            config,
+            interval: self.config.advertisement_interval,
+            addresses: self.config.addresses.iter().map(|a| a.address).collect(),
+        }
+    }
+
+    fn held_down_until(&self, now: Now) -> Option<Wall> {
+        match self.router.state() {
+            State::Backup(backup) if backup.hold_until > now.mono => {
+                Some(now.wall + backup.hold_until.since(now.mono))
+            }
+            _ => None,
+        }
+    }
+
+    /// The state has changed.
+    pub(super) fn remember_transition(
+        &mut self,
+        at: Wall,
+        from: StateName,
+        to: StateName,
+        why: &Why,
+    ) {
+        let causes = self.counters.transitions.entry(to).or_default();
+        *causes.entry(why.cause().to_owned()).or_default() += 1;
+        if self.history.len() >= REMEMBERED {
+            self.history.pop_front();
+        }
+        let (cause, reason) = (why.cause().to_owned(), why.to_string());
+        self.history.push_back(Transition { at, from, to, cause, reason });
+    }
+
+    /// It takes over from another router: how long that one had not been heard.
+    pub(super) fn measure_takeover(&mut self, now: Mono, how: Takeover) {
+        let silence: Option<Span> = match how {
+            Takeover::Silence(Some(_), span) => Some(span),
+            Takeover::Stopped(address) => self.peers.age(now, address),
+            Takeover::Silence(None, _) | Takeover::Owner | Takeover::Preempt(_) => None,
+        };
+        if let Some(silence) = silence {
+            self.counters.takeovers.observe(silence);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Standby: the operator takes this node, or some of its instances, out of the election until they
+//! are put back in: for maintenance. An active instance hands over first, without a gap.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::Action;
+use super::handover::HandoverRefusal;
+use super::story::{Event, Peer, What};
+use super::{Answer, Context, Engine};
+use crate::model::InstanceName;
+use crate::time::Now;
+
+/// What the operator has taken out of the election. It outlives the daemon: the shell keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standby {
+    /// All instances, those that a later configuration brings included.
+    pub node: bool,
+    /// These, by name.
+    pub instances: BTreeSet<InstanceName>,
+}
+
+impl Standby {
+    /// Whether it keeps this instance out.
+    pub fn covers(&self, name: &InstanceName) -> bool {
+        self.node || self.instances.contains(name)
+    }
+
+    /// Whether nothing is out.
+    pub fn is_empty(&self) -> bool {
+        !self.node && self.instances.is_empty()
+    }
+}
+
+/// The answer to [`Input::Standby`](super::Input::Standby) and
+/// [`Input::Online`](super::Input::Online).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyAnswer {
+    /// What is out of the election now.
+    pub standby: Standby,
+    /// The instances that were active, and who has their addresses now; `None`: nobody, and that
+    /// was accepted.
+    pub moved: Vec<(InstanceName, Option<Peer>)>,
+    /// The instances for which nothing has changed, and why.
+    pub refused: Vec<(InstanceName, HandoverRefusal)>,
+}
+
+/// One line for each instance of which there is something to say, and what is out at the end.
+impl fmt::Display for StandbyAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (instance, peer) in &self.moved {
+            match peer {
+                Some(peer) => writeln!(f, "{instance}: {peer} has the addresses now")?,
+                None => writeln!(f, "{instance}: nobody has the addresses now")?,
+            }
+        }
+        for (instance, refusal) in &self.refused {
+            writeln!(f, "{instance}: nothing has changed: {refusal}")?;
+        }
+        self.standby.fmt(f)
+    }
+}
+
+impl fmt::Display for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.node {
+            return f.write_str("this node is on standby, with all instances");
+        }
+        if self.instances.is_empty() {
+            return f.write_str("nothing is on standby");
+        }
+        let names: Vec<&str> = self.instances.iter().map(InstanceName::as_str).collect();
+        write!(f, "on standby: {}", names.join(", "))
+    }
+}
+
+/// A request for standby that waits for other nodes to take over.
+#[derive(Debug)]
+pub(super) struct Pending {
+    request: u64,
+    /// All instances are wanted out.
+    node: bool,
+    /// Whether they go also where nobody takes over.
+    force: bool,
+    /// The instances that are still active. Those of a sync group stand together.
+    waiting: Vec<Vec<InstanceName>>,
+    moved: Vec<(InstanceName, Option<Peer>)>,
+    refused: Vec<(InstanceName, HandoverRefusal)>,
+}
+
+impl Engine {
+    /// Takes an instance, or all, out of the election.
+    pub(super) fn stand_by(
+        &mut self,
+        now: Now,
+        request: u64,
+        instance: Option<&InstanceName>,
+        force: bool,
+        out: &mut Vec<Action>,
+    ) {
+        let mut pending = Pending {
+            request,
+            node: instance.is_none(),
+            force,
+            waiting: Vec::new(),
+            moved: Vec::new(),
+            refused: Vec::new(),
+        };
+        let units = match instance {
+            Some(name) => self.unit_of(name).map(|unit| vec![unit]),
+            None => Ok(self.units()),
+        };
+        match units {
+            Ok(units) => {
+                for unit in units {
+                    self.lead_out(now, unit, &mut pending, out);
+                }
+            }
+            Err(refusal) => pending.refused.extend(instance.cloned().map(|name| (name, refusal))),
+        }
+        self.standby.node |=
+            pending.node && pending.refused.is_empty() && pending.waiting.is_empty();
+        self.pending_standby.push(pending);
+        self.settle_standby(now, out);
+    }
+
+    /// Puts an instance, or all, back into the election.
+    pub(super) fn go_online(
+        &mut self,
+        now: Now,
+        request: u64,
+        instance: Option<&InstanceName>,
+        out: &mut Vec<Action>,
+    ) {
+        let mut refused = Vec::new();
+        match instance.map(|name| self.unit_of(name)) {
+            None => self.standby = Standby::default(),
+            Some(Ok(unit)) => {
+                if std::mem::take(&mut self.standby.node) {
+                    let all = self.config.instances.iter().map(|instance| instance.name.clone());
+                    self.standby.instances.extend(all);
+                }
+                self.standby.instances.retain(|name| !unit.contains(name));
+            }
+            Some(Err(refusal)) => {
+                let known = instance.is_some_and(|name| self.standby.instances.remove(name));
+                // One that the configuration has no more is forgotten.
+                if !known {
+                    refused.extend(instance.cloned().map(|name| (name, refusal)));
+                }
+            }
+        }
+        self.apply_standby(now, out);
+        let answer = StandbyAnswer { standby: self.standby.clone(), moved: Vec::new(), refused };
+        out.push(Action::Answer { request, answer: Answer::Standby(answer) });
+    }
+
+    /// The instances that go together with this one.
+    fn unit_of(&self, name: &InstanceName) -> Result<Vec<InstanceName>, HandoverRefusal> {
+        let units = self.units();
+        let unit = units.into_iter().find(|unit| unit.contains(name));
+        unit.ok_or_else(|| {
+            let known = self.config.instances.iter().map(|instance| instance.name.clone());
+            HandoverRefusal::NoSuchInstance(known.collect())
+        })
+    }
+
+    /// The sync groups, and the instances that are in none.
+    fn units(&self) -> Vec<Vec<InstanceName>> {
+        let groups = &self.config.sync_groups;
+        let alone = self.config.instances.iter().map(|instance| &instance.name);
+        let alone = alone.filter(|name| !groups.iter().any(|group| group.members.contains(*name)));
+        groups
+            .iter()
+            .map(|g| g.members.clone())
+            .chain(alone.map(|name| vec![name.clone()]))
+            .collect()
+    }
+
+    /// Asks those of a unit that are active to hand over; where none is, it is out at once.
+    fn lead_out(
+        &mut self,
+        now: Now,
+        unit: Vec<InstanceName>,
+        pending: &mut Pending,
+        out: &mut Vec<Action>,
+    ) {
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
+        let mut waits = false;
+        for instance in &mut self.instances {
+            if !unit.contains(&instance.config().name) || instance.is_retired() {
+                continue;
+            }
+            match instance.begin_to_stand_by(&context, out) {
+                Ok(leaves) => waits |= leaves,
+                Err(refusal) => {
+                    pending.refused.push((instance.config().name.clone(), refusal));
+                    return;
+                }
+            }
+        }
+        if waits {
+            pending.waiting.push(unit);
+        } else {
+            self.standby.instances.extend(unit);
+            self.apply_standby(now, out);
+        }
+    }
+
+    /// Looks at what has become of those who were asked to hand over.
+    pub(super) fn settle_standby(&mut self, now: Now, out: &mut Vec<Action>) {
+        if self.pending_standby.is_empty() {
+            return;
+        }
+        for mut pending in std::mem::take(&mut self.pending_standby) {
+            for unit in std::mem::take(&mut pending.waiting) {
+                self.settle_unit(now, unit, &mut pending, out);
+            }
+            if pending.waiting.is_empty() {
+                self.standby.node |= pending.node && pending.refused.is_empty();
+                if self.standby.node {
+                    self.standby.instances.clear();
+                }
+                self.apply_standby(now, out);
+                let answer = StandbyAnswer {
+                    standby: self.standby.clone(),
+                    moved: pending.moved,
+                    refused: pending.refused,
+                };
+                let request = pending.request;
+                out.push(Action::Answer { request, answer: Answer::Standby(answer) });
+            } else {
+                self.pending_standby.push(pending);
+            }
+        }
+    }
+
+    fn settle_unit(
+        &mut self,
+        now: Now,
+        unit: Vec<InstanceName>,
+        pending: &mut Pending,
+        out: &mut Vec<Action>,
+    ) {
+        let of_unit = || self.instances.iter().filter(|i| unit.contains(&i.config().name));
+        if of_unit().any(super::Instance::is_leaving) {
+            pending.waiting.push(unit);
+            return;
+        }
+        // It was active, was to leave, and does not any more: nobody has taken over.
+        let stays = of_unit().find(|instance| instance.holds());
+        if let Some(instance) = stays.filter(|_| !pending.force || self.stopping) {
+            let refusal = HandoverRefusal::Unclaimed;
+            pending.refused.push((instance.config().name.clone(), refusal));
+            return;
+        }
+        let config = &self.config;
+        let successor = |i: &super::Instance| {
+            (i.config().name.clone(), i.active_router().map(|source| Peer::new(config, source)))
+        };
+        pending.moved.extend(of_unit().map(successor));
+        self.standby.instances.extend(unit);
+        self.apply_standby(now, out);
+    }
+
+    /// Tells each instance whether it is out.
+    pub(super) fn apply_standby(&mut self, now: Now, out: &mut Vec<Action>) {
+        let context =
+            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
+        for instance in &mut self.instances {
+            let covered = self.standby.covers(&instance.config().name);
+            if instance.set_standby(&context, covered, out) {
+                let what = What::Standby(covered);
+                let instance = Some(instance.config().name.clone());
+                out.push(Action::Report(Event { instance, what }));
+            }
+        }
+    }
+}
