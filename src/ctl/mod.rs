@@ -3,6 +3,7 @@
 mod cli;
 mod exit;
 mod handover;
+mod snapshot;
 mod socket;
 
 use std::io::{self, Write};

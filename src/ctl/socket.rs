@@ -14,7 +14,7 @@ use super::exit::Exit;
 use crate::api::{self, Request};
 
 /// An answer that is longer is none: what a client reads is bounded, too.
-const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+pub(super) const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,23 @@ pub(super) enum Trouble {
          vipd, journalctl -u vipd", .0.as_secs()
     )]
     Late(Duration),
+    /// It listens, and has said nothing.
+    #[error(
+        "vipd listens on {} and says nothing: its protocol loop is stuck or far too busy; look at \
+         its log (journalctl -u vipd) and at the load of this machine", .0.display()
+    )]
+    Busy(PathBuf),
+    /// What it says is not understood.
+    #[error(
+        "what vipd says on {} is not understood ({why}); vipd and vipctl should be of one version",
+        path.display()
+    )]
+    NotUnderstood {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The connection ended first.
     #[error(
         "vipd ended the connection without an answer ({0}); what has become of the request is in \
@@ -56,7 +73,8 @@ impl Trouble {
     /// The exit code for it.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::NoDaemon { .. } | Self::Ended(_) => Exit::Unavailable,
+            Self::NoDaemon { .. } | Self::Busy(_) | Self::Ended(_) => Exit::Unavailable,
+            Self::NotUnderstood { .. } => Exit::Protocol,
             Self::Permission { .. } => Exit::Permission,
             Self::Late(_) => Exit::Late,
         }
@@ -83,7 +101,7 @@ pub(super) fn ask(path: &Path, request: &Request, patience: Duration) -> Result<
     })
 }
 
-fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+pub(super) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // This one bounds the wait for the connection, too (`unix(7)`).
     socket.set_write_timeout(Some(patience))?;

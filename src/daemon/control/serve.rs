@@ -49,8 +49,8 @@ pub(super) fn run(status: Listening, control: Listening, desk: Desk) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.and_then(|runtime| {
         runtime.block_on(async {
-            let shown = super::status::serve(&status, desk.requests.clone());
-            let (shown, served) = tokio::join!(shown, serve(control, desk.clone()));
+            let shown = super::status::serve(status, desk.requests.clone());
+            let (shown, served) = tokio::join!(shown, serve(control, desk));
             shown.and(served)
         })
     });

@@ -38,7 +38,7 @@ struct Taken {
 }
 
 /// Serves clients until the other end of `requests` is dropped.
-pub(super) async fn serve(socket: &Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
+pub(super) async fn serve(socket: Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
     let last = Arc::new(Mutex::new(None));
     let mut clients = JoinSet::new();

@@ -4,7 +4,7 @@
 use super::super::event::{Action, Answer};
 use super::super::handover::{HandoverAnswer, HandoverRefusal};
 use super::super::story::{Peer, StateName, What, Why};
-use super::{Condition, Context, Instance};
+use super::{Condition, Context, Ending, Instance};
 use crate::model::{InterfaceName, NodeName};
 use crate::time::Mono;
 use crate::vrrp::router::{Departure, Heard, Outcome, State};
@@ -34,7 +34,13 @@ impl Instance {
     /// An orderly stop. An active router goes on answering until another one does, or none does
     /// within a bound; asked a second time it ends at once.
     pub(in super::super) fn stop(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let again = std::mem::replace(&mut self.stopping, true);
+        let again = self.is_ending();
+        self.ending.get_or_insert(Ending::Stops);
+        self.end(context, again, out);
+    }
+
+    /// The end, which was asked for for the first time or again.
+    pub(super) fn end(&mut self, context: &Context<'_>, again: bool, out: &mut Vec<Action>) {
         if self.is_stopped() {
             if again {
                 self.hooks.abandon(out);
@@ -54,6 +60,11 @@ impl Instance {
         if !self.departs_later(context, Departure::Stop, out) {
             self.depart(context, Departure::Stop, out);
         }
+    }
+
+    /// Whether it leaves and does not come back.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.is_some()
     }
 
     /// Whether it has addresses that another router could take over.
@@ -111,7 +122,7 @@ impl Instance {
                 return Err(HandoverRefusal::NoSuchNode(known));
             }
         }
-        if self.stopping || self.is_leaving() {
+        if self.is_ending() || self.is_leaving() {
             return Err(HandoverRefusal::Leaving);
         }
         if self.is_claiming() {
@@ -142,7 +153,7 @@ impl Instance {
         context: &Context<'_>,
         out: &mut Vec<Action>,
     ) -> Result<bool, HandoverRefusal> {
-        if self.stopping {
+        if self.is_ending() {
             return Err(HandoverRefusal::Leaving);
         }
         if self.is_claiming() {
@@ -172,7 +183,7 @@ impl Instance {
         standby: bool,
         out: &mut Vec<Action>,
     ) -> bool {
-        if self.retired || self.standby == standby {
+        if self.is_retired() || self.standby == standby {
             return false;
         }
         self.standby = standby;
@@ -207,7 +218,7 @@ impl Instance {
     pub(super) fn succeeded(&mut self, context: &Context<'_>, heard: Heard, out: &mut Vec<Action>) {
         let peer = Peer::new(context.config, heard.source);
         self.let_go(out);
-        if self.stopping {
+        if self.is_ending() {
             self.report(What::Following(peer, heard.priority), out);
             return self.stopped(context, StateName::Active, out);
         }
@@ -225,7 +236,7 @@ impl Instance {
     /// It has left, and nobody has taken over: a stop goes on, a handover was in vain.
     pub(super) fn unclaimed(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         self.counters.unclaimed += 1;
-        if self.stopping {
+        if self.is_ending() {
             self.let_go(out);
             return self.stopped(context, StateName::Active, out);
         }

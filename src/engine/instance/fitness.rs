@@ -49,7 +49,7 @@ impl Instance {
             (_, Some(fault)) => {
                 let from = self.state_name();
                 self.leave_the_election(context, out);
-                if self.stopping {
+                if self.is_ending() {
                     return self.stopped(context, from, out);
                 }
                 self.condition = Condition::Fault(fault.clone());

@@ -94,7 +94,7 @@ impl Instance {
             return;
         }
         self.hooks.supersede();
-        if self.stopping {
+        if self.is_ending() {
             self.hooks.hurry();
         }
         if from == StateName::Active {

@@ -66,10 +66,8 @@ pub(super) struct Instance {
     claim: Option<Claim>,
     /// It leaves once a hook has ended.
     departing: Option<Departure>,
-    /// It leaves and does not come back: the daemon stops, or the configuration has it no more.
-    stopping: bool,
-    /// The configuration has it no more.
-    retired: bool,
+    /// It leaves and does not come back.
+    ending: Option<Ending>,
     /// The operator has taken it out of the election.
     standby: bool,
     peers: Peers,
@@ -79,6 +77,15 @@ pub(super) struct Instance {
     checksum: ChecksumForm,
     conflicts: Conflicts,
     counters: Counters,
+}
+
+/// Why an instance does not come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// The daemon stops.
+    Stops,
+    /// The configuration has it no more.
+    Retires,
 }
 
 /// Whether the protocol runs.
@@ -115,8 +122,7 @@ impl Instance {
             hooks: Hooks::new(config.name.clone()),
             claim: None,
             departing: None,
-            stopping: false,
-            retired: false,
+            ending: None,
             standby: false,
             peers: Peers::default(),
             history: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use super::super::event::Action;
 use super::super::story::What;
-use super::{Context, Instance, checksum_form, terms};
+use super::{Context, Ending, Instance, checksum_form, terms};
 use crate::model::InstanceConfig;
 use crate::vrrp::router::Outcome;
 
@@ -44,18 +44,19 @@ impl Instance {
 
     /// The configuration has it no more: it leaves as in an orderly stop.
     pub(in super::super) fn retire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        self.retired = true;
-        self.stop(context, out);
+        // Asked again, one that leaves already ends at once.
+        let before = self.ending.replace(Ending::Retires);
+        self.end(context, before.is_some(), out);
     }
 
     /// Whether the configuration has it no more, and nothing is left to be done for it.
     pub(in super::super) fn is_gone(&self) -> bool {
-        self.retired && self.is_stopped() && self.deadline().is_none()
+        self.is_retired() && self.is_stopped() && self.deadline().is_none()
     }
 
     /// Whether the configuration has it no more.
     pub(in super::super) fn is_retired(&self) -> bool {
-        self.retired
+        self.ending == Some(Ending::Retires)
     }
 }
 
