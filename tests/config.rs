@@ -12,6 +12,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -403,4 +404,78 @@ proptest! {
         let text = fs::read_to_string(in_package("tests/config/good-everything.yaml")).unwrap();
         load_anything(&text[..cut.index(text.len())]);
     }
+}
+
+fn json(yaml: &str) -> serde_json::Value {
+    let mut values: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
+    values.apply_merge().unwrap();
+    serde_json::to_value(values).unwrap()
+}
+
+/// What an editor that knows the schema would underline.
+fn underlined(yaml: &str) -> Vec<String> {
+    let schema = jsonschema::validator_for(&vipd::config::schema::schema()).unwrap();
+    let error =
+        |error: jsonschema::ValidationError<'_>| format!("{}: {error}", error.instance_path());
+    schema.iter_errors(&json(yaml)).map(error).collect()
+}
+
+/// Bug guarded: an editor must not underline what vipd takes.
+#[test]
+fn the_schema_takes_what_is_valid() {
+    let mut texts: Vec<String> = files("tests/config", "good-")
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let pages = files_of_kind("md", "docs/recipes", "").into_iter();
+    for page in pages.chain(["docs/configuration.md", "README.md"].map(in_package)) {
+        texts.extend(yaml_blocks(&fs::read_to_string(page).unwrap()));
+    }
+    assert!(texts.len() > 15);
+    // A file of nothing but comments is nothing to a schema.
+    for text in texts.iter().filter(|text| !json(text).is_null()) {
+        assert_eq!(underlined(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+/// Rule: the schema knows every key that the reader does, and no other one.
+#[test]
+fn the_schema_has_every_key() {
+    fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+        if let Some(properties) = schema.get("properties").and_then(|p| p.as_object()) {
+            found.extend(properties.keys().cloned());
+        }
+        match schema {
+            serde_json::Value::Object(map) => {
+                map.values().for_each(|value| properties(value, found))
+            }
+            serde_json::Value::Array(list) => {
+                list.iter().for_each(|value| properties(value, found))
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    properties(&vipd::config::schema::schema(), &mut found);
+    let known: BTreeSet<String> = vipd::config::known_keys().map(str::to_owned).collect();
+    assert_eq!(found, known);
+}
+
+/// Rule: an editor underlines the slips that are made most often.
+#[test]
+fn the_schema_underlines_slips() {
+    let web = "instances: { web: { interface: eth0, virtual_router_id: 7, addresses: [10.0.0.9/24]";
+    for (slip, why) in [
+        (format!("{web}, prioriti: 100 }} }}"), "prioriti"),
+        (format!("{web}, priority: 300 }} }}"), "300"),
+        (format!("{web}, hold_down: 3 }} }}"), "hold_down"),
+        (format!("{web}, preempt: sometimes }} }}"), "sometimes"),
+        ("instances: { web: { interface: eth0 } }".to_owned(), "virtual_router_id"),
+        ("tracks: { a: { interval: 1s } }".to_owned(), "/tracks/a"),
+        ("instance: {}".to_owned(), "instance"),
+    ] {
+        let found = underlined(&slip).join("\n");
+        assert!(found.contains(why), "{slip}: {found}");
+    }
+    assert_eq!(underlined(&format!("{web} }} }}")), Vec::<String>::new());
 }

@@ -108,3 +108,11 @@ fn every_key_stands_in_the_man_page() {
         assert!(page.contains(&format!("\\fB{key}\\fR")), "{key} is not in vipd.yaml(5)");
     }
 }
+
+/// Rule: the schema that editors get is that of this program's configuration.
+#[test]
+fn the_schema_is_current() {
+    let mut text = serde_json::to_string_pretty(&vipd::config::schema::schema()).unwrap();
+    text.push('\n');
+    expect("schema/vipd.schema.json", &text);
+}

@@ -226,6 +226,11 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     all().flat_map(|keys| keys.known.iter().chain(keys.reserved)).copied()
 }
 
+/// Every key that is read, in the order of the reference documentation.
+pub fn known_keys() -> impl Iterator<Item = &'static str> {
+    all().flat_map(|keys| keys.known).copied()
+}
+
 /// What to say about a key that does not belong where it stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Advice {

@@ -21,13 +21,14 @@ mod nodes;
 mod notify;
 mod problem;
 mod program;
+pub mod schema;
 mod section;
 mod source;
 mod track;
 
 use std::net::IpAddr;
 
-pub use keys::keys;
+pub use keys::{keys, known_keys};
 pub use problem::Problem;
 
 use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};
