@@ -10,12 +10,12 @@ use super::cli::RunOptions;
 use super::clock;
 use super::condition::Condition;
 use super::control::Control;
+use super::errands::Errands;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
-use super::probe::Probes;
 use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::release;
@@ -117,8 +117,8 @@ async fn serve(
         teller.notice(Severity::Warning, refusal.to_string());
     }
     let control = control(directory.path(), &mut teller);
-    let probes = tried("starting the checks", Probes::start(&config))?;
-    let hands = Hands::new(sockets, netlink, directory.held(), control, probes);
+    let errands = tried("starting the checks", Errands::start(&config))?;
+    let hands = Hands::new(sockets, netlink, directory.held(), control, errands);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let reload = Reload::new(options.config.clone());
     let shell = Shell { hands, teller, recorder, systemd, condition, reload };

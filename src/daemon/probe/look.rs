@@ -9,7 +9,7 @@ use crate::engine::ProbeResult;
 use crate::model::{Probe, TrackConfig};
 
 /// Looks once. The caller bounds how long that may take.
-pub(super) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
+pub(crate) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
     match &config.probe {
         Probe::Tcp(probe) => tcp::look(probe, desk).await,
         Probe::Process(probe) => process::look(probe, desk).await,

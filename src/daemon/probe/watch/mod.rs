@@ -24,7 +24,7 @@ use crate::model::{Probe, TrackName};
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Starts the watchers, which end when this is dropped.
-pub(super) fn start(
+pub(crate) fn start(
     subjects: &latest::Receiver<Subjects>,
     desks: &Arc<Desks>,
     news: &mpsc::Sender<News>,
