@@ -31,10 +31,7 @@ pub(crate) async fn carry_out(call: &HookCall, aside: &Aside, doing: &Doing) -> 
             doing.set(format!("opening {}", path.display()));
             result(write(path, event.line(), aside).await.map(|()| String::new()))
         }
-        HookTarget::Webhook(url) => {
-            doing.set("waiting for the server");
-            result(http::post(url, json(event)).await)
-        }
+        HookTarget::Webhook(url) => result(http::post(url, json(event), doing).await),
     }
 }
 

@@ -19,10 +19,10 @@ pub(crate) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
         Probe::Arp(probe) => arp::look(probe, desk).await,
         Probe::File(probe) => file::look(probe, desk).await,
         Probe::Script(probe) => script::look(probe, &config.name, desk).await,
-        Probe::Http(probe) => http::look(probe).await,
-        Probe::Dns(probe) => dns::look(probe).await,
-        Probe::Redis(probe) => redis::look(probe).await,
-        Probe::Postgres(probe) => postgres::look(probe).await,
-        Probe::Mysql(probe) => mysql::look(probe).await,
+        Probe::Http(probe) => http::look(probe, &desk.doing).await,
+        Probe::Dns(probe) => dns::look(probe, &desk.doing).await,
+        Probe::Redis(probe) => redis::look(probe, &desk.doing).await,
+        Probe::Postgres(probe) => postgres::look(probe, &desk.doing).await,
+        Probe::Mysql(probe) => mysql::look(probe, &desk.doing).await,
     }
 }
