@@ -35,6 +35,14 @@ pub(crate) async fn carry_out(call: &HookCall, aside: &Aside, doing: &Doing) -> 
     }
 }
 
+/// What is wrong with a webhook that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(webhook: &str) -> Result<(), String> {
+    http::usable("POST", webhook, None)
+}
+
 fn result(outcome: Result<String, String>) -> ProbeResult {
     match outcome {
         Ok(text) => ProbeResult::Passed(text),

@@ -34,6 +34,20 @@ pub(crate) async fn post(url: &str, json: String, doing: &Doing) -> Result<Strin
     if status.is_success() { Ok(said) } else { Err(said) }
 }
 
+/// What is wrong with a URL to ask this of that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(method: &str, url: &str, host: Option<&str>) -> Result<(), String> {
+    let url = parsed(url)?;
+    let name = name(&url, host)?;
+    if url.scheme() == "https" {
+        tls::server(&name)?;
+    }
+    let message = message(method, &url, host).body(());
+    message.map(|_| ()).map_err(|error| unaskable(&url, &error))
+}
+
 /// A connection to the server of a URL, with TLS where the URL says so.
 pub(crate) async fn connection(
     url: &Url,

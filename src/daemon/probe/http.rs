@@ -12,9 +12,9 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::LOCATION;
 use url::Url;
 
-use crate::daemon::outside::http::{connection, converse, message, name, parsed, shown, unaskable};
-use crate::daemon::outside::tls::{self, Trust};
-use crate::daemon::outside::{Doing, words};
+use crate::daemon::outside::http::{connection, converse, message, parsed, shown, unaskable};
+use crate::daemon::outside::tls::Trust;
+use crate::daemon::outside::{self, Doing, words};
 use crate::engine::ProbeResult;
 use crate::model::{HttpMethod, HttpProbe};
 
@@ -43,13 +43,7 @@ pub(crate) async fn look(probe: &HttpProbe, doing: &Doing) -> ProbeResult {
 /// # Errors
 /// What is wrong, for people.
 pub(crate) fn usable(probe: &HttpProbe) -> Result<(), String> {
-    let url = parsed(&probe.url)?;
-    let name = name(&url, probe.host.as_deref())?;
-    if url.scheme() == "https" {
-        tls::server(&name)?;
-    }
-    let message = message(method(probe), &url, probe.host.as_deref()).body(());
-    message.map(|_| ()).map_err(|error| unaskable(&url, &error))
+    outside::http::usable(method(probe), &probe.url, probe.host.as_deref())
 }
 
 async fn ask(probe: &HttpProbe, doing: &Doing) -> Result<String, String> {
