@@ -105,6 +105,7 @@ async fn serve(
     let sockets = tried("opening a packet socket", Sockets::new())?;
     let start = Netlink::start(config.interfaces()).await;
     let (netlink, state) = tried("reading the interfaces by netlink", start)?;
+    realtime::no_more();
     let recorder = match &options.record {
         Some(path) => {
             let recorder = Recorder::start(path, &Header::new(now, config.clone()));
