@@ -27,7 +27,7 @@ mod track;
 
 use std::net::IpAddr;
 
-pub use keys::keys;
+pub use keys::{keys, kinds};
 pub use problem::Problem;
 
 use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};
