@@ -104,12 +104,14 @@ pub(crate) fn checks_and_hooks(lab: &Lab) {
 
 /// A unit that stops is noticed at once, however rarely its check looks.
 fn stopped_unit(lab: &Lab, machine: &Machine) {
-    let seconds = RARE.as_secs();
-    let rare = "systemd_unit: { unit: nginx.service }, interval: ";
-    let yaml = configuration().replace(&format!("{rare}500ms"), &format!("{rare}{seconds}s"));
-    assert!(yaml.contains(&format!("{rare}{seconds}s")), "{yaml}");
-    let others = |yaml: String| yaml.replace("process, web, port, ", "");
-    machine.write("/etc/vipd/vipd.yaml", &others(yaml));
+    let yaml = format!(
+        "nodes: {{ one: 10.77.0.11, two: 10.77.0.12 }}\n\
+         tracks: {{ unit: {{ systemd_unit: {{ unit: nginx.service }}, interval: {}s, fall: 1 }} }}\n\
+         instances: {{ web: {{ interface: eth0, virtual_router_id: 51, \
+         addresses: [10.77.0.100/24], track: [unit], if_all_fail: keep }} }}\n",
+        RARE.as_secs()
+    );
+    machine.write("/etc/vipd/vipd.yaml", &yaml);
     machine.does("systemctl reload vipd");
     machine.reports(&["web: active (priority 200) with"]);
     // The look that follows the reload is over.
