@@ -3,7 +3,7 @@
 use super::pair::Pair;
 use super::{departure, failure};
 
-/// Failures and planned moves, an upgrade of each machine, and the end.
+/// Failures and planned moves, an upgrade of the active machine, and the end.
 pub(crate) fn passes(mut pair: Pair<'_>) {
     failure::killed(&mut pair);
     departure::stopped(&mut pair);
@@ -11,7 +11,6 @@ pub(crate) fn passes(mut pair: Pair<'_>) {
     failure::frozen(&mut pair);
     failure::without_power(&mut pair);
     departure::shut_down(&mut pair);
-    departure::upgraded(&mut pair);
     departure::upgraded(&mut pair);
     departure::removed(&mut pair);
     departure::purged(&pair);

@@ -27,6 +27,8 @@ pub(crate) fn everything_that_happens(lab: &Lab) {
     nginx.stopped(&mut pair);
     nginx.hung(&mut pair);
     departure::reloaded_badly(&mut pair);
+    // The other machine is upgraded later: the address does not come back by itself.
+    departure::upgraded(&mut pair);
     life::passes(pair);
 }
 
