@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use vipd::config::{Here, Problem, keys, load};
+use vipd::config::{Here, Problem, keys, kinds, load};
 use vipd::model::{Config, NodeName};
 
 /// The machine on which the files of `tests/config` are read.
@@ -218,22 +218,6 @@ fn a_huge_file_is_refused() {
     assert!(found[0].what.contains("2000000 bytes"), "{}", found[0]);
 }
 
-const KINDS: [&str; 13] = [
-    "http",
-    "tcp",
-    "postgres",
-    "mysql",
-    "redis",
-    "dns",
-    "process",
-    "systemd_unit",
-    "interface",
-    "ping",
-    "arp",
-    "file",
-    "script",
-];
-
 /// Rule: every key that is listed as known is read: a value that no key takes is refused there.
 #[test]
 fn every_listed_key_is_read() {
@@ -246,15 +230,15 @@ fn every_listed_key_is_read() {
             format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
         ];
-        let kinds = KINDS.map(|kind| format!("tracks:\n  db:\n    {kind}:\n      {key}: [[[]]]\n"));
-        let texts = texts.iter().chain(&kinds);
-        let said = |text: &String| {
-            problems(text, &machine()).iter().any(|problem| {
+        let of_kind = |kind| format!("tracks:\n  db:\n    {kind}:\n      {key}: [[[]]]\n");
+        let mut texts = texts.into_iter().chain(kinds().map(of_kind));
+        let said = |text: String| {
+            problems(&text, &machine()).iter().any(|problem| {
                 problem.key.ends_with(key) && !problem.what.contains("unknown key")
                     || problem.key.ends_with(&format!("{key}[0]"))
             })
         };
-        assert!(texts.clone().any(said), "{key}");
+        assert!(texts.any(said), "{key}");
     }
 }
 

@@ -231,6 +231,11 @@ pub fn known_keys() -> impl Iterator<Item = &'static str> {
     all().flat_map(|keys| keys.known).copied()
 }
 
+/// Every kind of check, in the order of the reference documentation.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|(kind, _)| *kind)
+}
+
 /// What to say about a key that does not belong where it stands.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Advice {

@@ -28,7 +28,7 @@ mod track;
 
 use std::net::IpAddr;
 
-pub use keys::{keys, known_keys};
+pub use keys::{keys, kinds, known_keys};
 pub use problem::Problem;
 
 use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};

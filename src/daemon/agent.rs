@@ -189,7 +189,7 @@ impl Agent {
     /// Waits for the end of the checks' programs, the last answers to clients, and the last lines of
     /// the log and of the recording.
     pub(crate) fn finish(self) {
-        self.hands.probes.finish();
+        self.hands.errands.finish();
         self.hands.control.finish();
         if let Some(recorder) = self.recorder {
             recorder.finish();
@@ -209,7 +209,7 @@ impl Agent {
             }
         }
         for _ in 0..CHECKS_AT_ONCE {
-            match self.hands.probes.try_next() {
+            match self.hands.errands.try_next() {
                 Some(news) => self.take(news, now),
                 None => break,
             }

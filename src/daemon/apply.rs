@@ -10,10 +10,10 @@ use nix::errno::Errno;
 use tokio::sync::oneshot;
 
 use super::control::{Asked, Control, Gone};
+use super::errands::Errands;
 use super::held::HeldFile;
 use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
 use super::outbox::{Outbox, Work};
-use super::probe::Probes;
 use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
@@ -27,7 +27,7 @@ pub(crate) struct Hands {
     pub(crate) sockets: Sockets,
     pub(crate) netlink: Netlink,
     pub(crate) control: Control,
-    pub(crate) probes: Probes,
+    pub(crate) errands: Errands,
     held: HeldFile,
     outbox: Outbox,
     /// The address changes that the kernel is carrying out.
@@ -64,14 +64,14 @@ impl Hands {
         netlink: Netlink,
         held: HeldFile,
         control: Control,
-        probes: Probes,
+        errands: Errands,
     ) -> Self {
         Self {
             sockets,
             netlink,
             held,
             control,
-            probes,
+            errands,
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
@@ -86,7 +86,7 @@ impl Hands {
     pub(crate) fn learn(&mut self, input: &Input) {
         if let Input::Reload { config } = input {
             self.netlink.watch(config.interfaces());
-            self.probes.reconfigure(config);
+            self.errands.reconfigure(config);
         }
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
@@ -142,7 +142,7 @@ impl Hands {
     /// # Errors
     /// When the thread that talks to the kernel has ended.
     pub(crate) async fn happens(&mut self) -> io::Result<Happened> {
-        let Self { sockets, netlink, control, probes, changing, .. } = self;
+        let Self { sockets, netlink, control, errands, changing, .. } = self;
         let settled = async {
             match changing {
                 Some(changing) => (&mut changing.outcomes).await.ok(),
@@ -152,7 +152,7 @@ impl Hands {
         tokio::select! {
             () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
             news = netlink.next() => news.map(Happened::News),
-            news = probes.next() => Ok(Happened::News(news)),
+            news = errands.next() => Ok(Happened::News(news)),
             asked = control.next() => Ok(Happened::Asked(asked)),
             outcomes = settled => Ok(Happened::Settled(outcomes)),
         }
@@ -260,7 +260,7 @@ impl Hands {
                 Ok(())
             }
             Action::Probe { track, number } => {
-                if let Err(why) = self.probes.look(track, *number) {
+                if let Err(why) = self.errands.look(track, *number) {
                     let (track, number) = (track.clone(), *number);
                     let result = ProbeResult::Failed(why);
                     self.failures.push_back(Input::Probed { track, number, result });
@@ -268,11 +268,11 @@ impl Hands {
                 Ok(())
             }
             Action::CancelProbe { track, number } => {
-                self.probes.cancel(track, *number);
+                self.errands.cancel(track, *number);
                 Ok(())
             }
             Action::Hook { instance, number, call } => {
-                if let Err(why) = self.probes.hook(instance, *number, call) {
+                if let Err(why) = self.errands.hook(instance, *number, call) {
                     let (instance, number) = (instance.clone(), *number);
                     let result = ProbeResult::Failed(why);
                     self.failures.push_back(Input::Hooked { instance, number, result });
@@ -280,7 +280,7 @@ impl Hands {
                 Ok(())
             }
             Action::CancelHook { instance, number } => {
-                self.probes.cancel_hook(instance, *number);
+                self.errands.cancel_hook(instance, *number);
                 Ok(())
             }
             // On this thread: a file in memory, and what stands after it may have to wait for it.

@@ -10,9 +10,9 @@ use nix::sys::socket::SockaddrStorage;
 use nix::unistd::Group;
 use serde::Serialize;
 
-use super::{probe, program};
+use super::{notify, probe, program};
 use crate::config::{self, Here, Problem};
-use crate::model::{Config, InterfaceName, NodeName, TrackConfig};
+use crate::model::{Config, InstanceConfig, InterfaceName, NodeName, TrackConfig};
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -85,15 +85,22 @@ fn unknown_group(file: &str, text: &str, config: &Config) -> Option<Problem> {
     Some(Problem { file: file.to_owned(), line, column, key: key.to_owned(), what, hint })
 }
 
-/// The checks that could never pass, and why.
+/// The checks that could never pass and the webhooks that could never be told, and why.
 fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
-    let problem = |track: &TrackConfig| {
-        let what = probe::usable(&track.probe).err()?;
-        let path = ["tracks", track.name.as_str(), track.probe.kind()];
-        let (line, column) = config::locate(text, &path);
-        Some(Problem { file: file.to_owned(), line, column, key: path.join("."), what, hint: None })
+    let problem = |path: &[&str], what: String| {
+        let (line, column) = config::locate(text, path);
+        Problem { file: file.to_owned(), line, column, key: path.join("."), what, hint: None }
     };
-    config.tracks.iter().filter_map(problem).collect()
+    let check = |track: &TrackConfig| {
+        let what = probe::usable(&track.probe).err()?;
+        Some(problem(&["tracks", track.name.as_str(), track.probe.kind()], what))
+    };
+    let webhook = |instance: &InstanceConfig| {
+        let what = notify::usable(instance.notify.webhook.as_ref()?).err()?;
+        Some(problem(&["instances", instance.name.as_str(), "notify", "webhook"], what))
+    };
+    let checks = config.tracks.iter().filter_map(check);
+    checks.chain(config.instances.iter().filter_map(webhook)).collect()
 }
 
 /// Every address of this machine and the interface that has it.
@@ -187,6 +194,30 @@ mod tests {
             let start = format!("{}:{}:", path.display(), number + 4);
             let named = line.starts_with(&start) && line.contains(&format!(" tracks.{track}."));
             assert!(named && line.contains(why) && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    /// Rule: a webhook that could never be told is refused, with its line and what is wrong with it.
+    #[test]
+    fn webhooks_that_could_never_be_told_are_refused() {
+        for (url, why) in [
+            ("http://hooks:99999/vipd", "the url cannot be used: invalid port number"),
+            ("http://[::1/?token=hunter2", "the url cannot be used: invalid IPv6 address"),
+            ("https://a..b/?token=hunter2", "is no name that a certificate could have"),
+        ] {
+            let path = std::env::temp_dir().join(format!("vipd-hook-{}.yaml", std::process::id()));
+            let text = format!(
+                "nodes: {{ db1: 10.0.0.11, db2: 10.0.0.12 }}\ninstances:\n  db:\n    \
+                 interface: eth0\n    virtual_router_id: 51\n    addresses: [10.0.0.100/24]\n    \
+                 notify:\n      webhook: '{url}'\n"
+            );
+            std::fs::write(&path, text).unwrap();
+            let result = file(&path, Some("db1".try_into().unwrap()));
+            std::fs::remove_file(&path).unwrap();
+            let said = result.unwrap_err().to_string();
+            let start = format!("{}:8:16: instances.db.notify.webhook: ", path.display());
+            assert!(said.starts_with(&start) && said.contains(why), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
         }
     }
 

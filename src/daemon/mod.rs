@@ -6,7 +6,9 @@
 //!          │                   ├───── sockets ── socket (VRRP, frames), arp
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
-//!          ├── probe ── exec (the checks' looks: a runtime of their own)
+//!          ├── errands (the second runtime: what may block or hang)
+//!          │      ├──── probe (one look at what a check is about) ── outside
+//!          │      └──── notify (one hook) ── outside
 //!          └── report, record (threads that may block), systemd
 //! ```
 
@@ -20,6 +22,7 @@ mod clock;
 mod condition;
 mod control;
 mod demo;
+mod errands;
 mod exit;
 mod filter;
 mod held;

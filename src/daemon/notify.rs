@@ -31,11 +31,16 @@ pub(crate) async fn carry_out(call: &HookCall, aside: &Aside, doing: &Doing) -> 
             doing.set(format!("opening {}", path.display()));
             result(write(path, event.line(), aside).await.map(|()| String::new()))
         }
-        HookTarget::Webhook(url) => {
-            doing.set("waiting for the server");
-            result(http::post(url, json(event)).await)
-        }
+        HookTarget::Webhook(url) => result(http::post(url, json(event), doing).await),
     }
+}
+
+/// What is wrong with a webhook that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(webhook: &str) -> Result<(), String> {
+    http::usable("POST", webhook, None)
 }
 
 fn result(outcome: Result<String, String>) -> ProbeResult {

@@ -13,7 +13,7 @@ use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
 use super::socket::schedule_round_robin;
 
@@ -84,6 +84,14 @@ impl fmt::Display for Refusal {
 /// That the kernel refuses: it takes `CAP_SYS_NICE` or `RLIMIT_RTPRIO`.
 pub(crate) fn schedule(thread: Thread) -> Result<(), Refusal> {
     schedule_round_robin(thread.priority()).map_err(Refusal::RealTime)
+}
+
+/// Once all threads are scheduled that should be: what is started from now on, checks' scripts among
+/// it, cannot be scheduled in real time on the strength of the unit's `LimitRTPRIO=`. A thread that is
+/// already keeps its priority (`sched(7)`).
+pub(crate) fn no_more() {
+    // Less is always allowed.
+    let _ = setrlimit(Resource::RLIMIT_RTPRIO, 0, 0);
 }
 
 /// Keeps this process in memory: the whole program at once, also what it has not needed so far,

@@ -10,12 +10,12 @@ use super::cli::RunOptions;
 use super::clock;
 use super::condition::Condition;
 use super::control::Control;
+use super::errands::Errands;
 use super::exit::Exit;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
-use super::probe::Probes;
 use super::realtime::{self, Thread};
 use super::record::Recorder;
 use super::release;
@@ -107,6 +107,7 @@ async fn serve(
     let sockets = tried("opening a packet socket", Sockets::new())?;
     let start = Netlink::start(config.interfaces()).await;
     let (netlink, state) = tried("reading the interfaces by netlink", start)?;
+    realtime::no_more();
     let recorder = match &options.record {
         Some(path) => {
             let recorder = Recorder::start(path, &Header::new(now, config.clone()));
@@ -126,8 +127,8 @@ async fn serve(
     });
     let group = config.control_group.clone();
     let control = control(directory.path(), standby, group, &mut teller);
-    let probes = tried("starting the checks", Probes::start(&config))?;
-    let hands = Hands::new(sockets, netlink, directory.held(), control, probes);
+    let errands = tried("starting the checks", Errands::start(&config))?;
+    let hands = Hands::new(sockets, netlink, directory.held(), control, errands);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let reload = Reload::new(options.config.clone(), now.wall);
     let shell = Shell { hands, teller, recorder, systemd, condition, reload };

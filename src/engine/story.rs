@@ -82,6 +82,13 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether a check has yet to pass for the first time: nothing is known to be wrong.
+    pub(super) fn is_untried(&self) -> bool {
+        matches!(self, Self::TrackFailing(_, TrackFailure::Untried))
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -292,11 +299,11 @@ impl Event {
     pub fn severity(&self) -> Severity {
         match &self.what {
             // At each start: the checks have yet to look.
-            What::Changed {
-                from: StateName::Stopped,
-                why: Why::Fault(Fault::TrackFailing(_, TrackFailure::Untried)),
-                ..
-            } => Severity::Info,
+            What::Changed { from: StateName::Stopped, why: Why::Fault(fault), .. }
+                if fault.is_untried() =>
+            {
+                Severity::Info
+            }
             What::Changed { to: StateName::Fault, .. }
             | What::Changed { why: Why::Overslept(..) | Why::Suspended(_), .. } => {
                 Severity::Warning

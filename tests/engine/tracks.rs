@@ -132,6 +132,39 @@ fn another_reason_that_stays_is_told() {
     assert_eq!(fails("a replica"), "");
 }
 
+/// Bug guarded: a start with many checks told of a fault with each first look: `still fault` and the
+/// next check that had not looked yet, as a warning.
+#[test]
+fn a_start_with_many_checks_is_calm() {
+    let names: Vec<String> = (0..20).map(|number| format!("check{number}")).collect();
+    let tracks: Vec<TrackConfig> = names.iter().map(|name| track(name)).collect();
+    let mut node = engine_of(with(&tracks, instance(100)));
+    let mut reports = Vec::new();
+    let mut answered = 0;
+    while answered < 2 * tracks.len() {
+        let mut actions = node.next();
+        let looks: Vec<_> = actions
+            .iter()
+            .filter_map(|action| match action {
+                Action::Probe { track, number } => Some((track.clone(), *number)),
+                _ => None,
+            })
+            .collect();
+        for (track, number) in looks {
+            // The first one is broken.
+            let passes = track.as_str() != "check0";
+            actions.extend(answer(&mut node, &track, number, passes));
+            answered += 1;
+        }
+        reports.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Report(event) if event.instance.is_some() => Some(event),
+            _ => None,
+        }));
+    }
+    let lines: Vec<String> = reports.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["still fault: check check0 fails: broken"]);
+}
+
 /// Rule: two looks of one check never run at once, and an answer that never comes is a failure.
 /// Its answer, when it comes after all, changes nothing.
 #[test]

@@ -7,8 +7,8 @@ use tokio_postgres::{Client as Session, Config, NoTls};
 
 use super::client::{Answer, TIMEOUT};
 use super::lab::{Lab, VIP};
+use super::life;
 use super::pair::Pair;
-use super::{departure, failure};
 
 /// What PostgreSQL needs on both machines. The name tells the client who has answered.
 const SERVER: &str = "set -e
@@ -57,15 +57,7 @@ pub(crate) fn everything_that_happens(lab: &Lab) {
     }
     let mut client = Client::new();
     pair.serve(move || client.ask());
-    failure::killed(&mut pair);
-    departure::stopped(&mut pair);
-    failure::cut_off(&mut pair);
-    failure::frozen(&mut pair);
-    failure::without_power(&mut pair);
-    departure::shut_down(&mut pair);
-    departure::upgraded(&mut pair);
-    departure::removed(&mut pair);
-    departure::purged(&pair);
+    life::passes(pair);
 }
 
 /// A program with one session, which it opens again when it is lost.

@@ -27,6 +27,7 @@ mod install;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod ledger;
+mod life;
 mod machine;
 mod mariadb;
 mod page;

@@ -25,7 +25,7 @@ pub(crate) fn follows_the_writable_one(lab: &Lab) {
         .does("mariadb --execute 'CREATE TABLE app.writes (number bigint PRIMARY KEY)'");
     let (ledger, mut writer) = (Ledger::default(), Writer::new());
     pair.serve(ledger.writes(move |number| writer.write(number)));
-    let mut primary = Primary {
+    let primary = Primary {
         pair,
         page,
         ledger,
@@ -37,12 +37,7 @@ pub(crate) fn follows_the_writable_one(lab: &Lab) {
         replica: "takes no writes: read_only is ON",
         dead: "check mariadb fails",
     };
-    primary.becomes_synchronous(0);
-    primary.pair.machines[0].reports(&["db: active (priority 200) with "]);
-    primary.pair.machines[1].reports(&["db: fault (", "takes no writes: read_only is ON"]);
-    primary.is_killed();
-    primary.is_switched_over();
-    primary.is_killed();
+    primary.moves_about();
 }
 
 /// A program with one session, which it opens again when it is lost.

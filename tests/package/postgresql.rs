@@ -26,7 +26,7 @@ pub(crate) fn follows_the_primary(lab: &Lab) {
     pair.machines[0].does(&format!("cd /\n{TABLE}"));
     let (ledger, mut writer) = (Ledger::default(), Writer::new());
     pair.serve(ledger.writes(move |number| writer.write(number)));
-    let mut primary = Primary {
+    let primary = Primary {
         pair,
         page,
         ledger,
@@ -38,12 +38,7 @@ pub(crate) fn follows_the_primary(lab: &Lab) {
         replica: "is a replica, no primary",
         dead: "check postgres fails: connection refused",
     };
-    primary.becomes_synchronous(0);
-    primary.pair.machines[0].reports(&["db: active (priority 200) with "]);
-    primary.pair.machines[1].reports(&["db: fault (", "postgres", "is a replica"]);
-    primary.is_killed();
-    primary.is_switched_over();
-    primary.is_killed();
+    primary.moves_about();
 }
 
 /// A program with one session, which it opens again when it is lost.

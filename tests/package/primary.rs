@@ -35,9 +35,19 @@ pub(crate) struct Primary<'a> {
 }
 
 impl Primary<'_> {
+    /// All that happens to it, beginning with the database of the first machine as the primary.
+    pub(crate) fn moves_about(mut self) {
+        self.becomes_synchronous(0);
+        self.pair.machines[0].reports(&["db: active (priority 200) with "]);
+        self.pair.machines[1].reports(&["db: fault (", self.replica]);
+        self.is_killed();
+        self.is_switched_over();
+        self.is_killed();
+    }
+
     /// Rule: when the primary is killed its machine lets go of the address and says why; the address
     /// is at the promoted one, which has all that was acknowledged.
-    pub(crate) fn is_killed(&mut self) {
+    fn is_killed(&mut self) {
         self.moves("primary killed", |pair, _, old, kill, dead| {
             pair.machines[old].does(kill);
             pair.machines[old].reports(&[": fault (", dead]);
@@ -46,7 +56,7 @@ impl Primary<'_> {
     }
 
     /// Rule: a switchover as the page has it loses nothing either.
-    pub(crate) fn is_switched_over(&mut self) {
+    fn is_switched_over(&mut self) {
         self.moves("switchover", |pair, page, old, _, _| {
             page.on_occasion("demote", &pair.machines[old]);
         });
@@ -86,7 +96,7 @@ impl Primary<'_> {
     }
 
     /// From now on this primary acknowledges what its replica has, too.
-    pub(crate) fn becomes_synchronous(&self, primary: usize) {
+    fn becomes_synchronous(&self, primary: usize) {
         let machine = &self.pair.machines[primary];
         let replicates = || machine.run(self.replicates).success;
         within(PATIENCE, "the replica has caught up", replicates);

@@ -1,14 +1,23 @@
 //! Checks and hooks under the unit as it is shipped: what it forbids must not be what they need.
 
 use std::fmt::Write as _;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::debian;
 use super::lab::{Lab, Segment};
 use super::machine::Machine;
 
 /// A script that says who it is and what it may do.
-const SELF: &str = "#!/bin/sh\n\
-    echo $(id -un) $(grep -c '^Cap[PEA].*0000000000000000$' /proc/self/status) $(grep NoNewPrivs /proc/self/status)\n";
+const SELF: &str = "#!/bin/sh\nsleep 0.2\n\
+    echo $(id -un) $(grep -c '^Cap[PEA].*0000000000000000$' /proc/self/status) $(grep NoNewPrivs /proc/self/status) \
+    $(grep -E 'Max (realtime priority|locked memory)' /proc/self/limits)\n";
+
+/// What a script may not do whoever runs it.
+const LIMITED: &str = "Max realtime priority 0 0";
+
+/// What is noticed at once takes far less than this, and a look has this interval.
+const RARE: Duration = Duration::from_secs(40);
 
 /// The checks: a name, what they are, and how each can be made to fail, with its words then.
 const CHECKS: [(&str, &str, &str, &str); 9] = [
@@ -78,7 +87,8 @@ pub(crate) fn checks_and_hooks(lab: &Lab) {
     machine.reports(&["web: active (priority 200) with 10.77.0.100/24"]);
     let journal = machine.journal();
     assert!(!journal.contains("systemd says nothing"), "{journal}");
-    assert!(journal.contains("check own passes: vipd 3 NoNewPrivs: 1"), "{journal}");
+    let own = "check own passes: vipd 3 NoNewPrivs: 1 Max locked memory 8388608 8388608 bytes";
+    assert!(journal.contains(&format!("{own} {LIMITED}")), "{journal}");
     let told = machine.does("cat /run/vipd/told");
     assert!(told.contains("vipd INSTANCE web MASTER 200"), "{told}");
     for (name, _, script, reason) in CHECKS.iter().filter(|(_, _, script, _)| !script.is_empty()) {
@@ -88,7 +98,33 @@ pub(crate) fn checks_and_hooks(lab: &Lab) {
         machine.run("mv /etc/hostname.away /etc/hostname");
         machine.reports(&["web: active (priority 200) with"]);
     }
+    stopped_unit(lab, &machine);
     another_user(&machine);
+}
+
+/// A unit that stops is noticed at once, however rarely its check looks.
+fn stopped_unit(lab: &Lab, machine: &Machine) {
+    let yaml = format!(
+        "nodes: {{ one: 10.77.0.11, two: 10.77.0.12 }}\n\
+         tracks: {{ unit: {{ systemd_unit: {{ unit: nginx.service }}, interval: {}s, fall: 1 }} }}\n\
+         instances: {{ web: {{ interface: eth0, virtual_router_id: 51, \
+         addresses: [10.77.0.100/24], track: [unit], if_all_fail: keep }} }}\n",
+        RARE.as_secs()
+    );
+    machine.write("/etc/vipd/vipd.yaml", &yaml);
+    machine.does("systemctl reload vipd");
+    machine.reports(&["web: active (priority 200) with"]);
+    // The look that follows the reload is over.
+    sleep(Duration::from_secs(2));
+    let stopped = Instant::now();
+    machine.does("systemctl stop nginx");
+    machine.reports(&["check unit (", "nginx.service is inactive"]);
+    let noticed = stopped.elapsed();
+    lab.note(format!(
+        "a stopped unit is in the status after {noticed:?}, with looks every {RARE:?}"
+    ));
+    assert!(noticed < RARE / 4, "{noticed:?}");
+    machine.does("systemctl start nginx");
 }
 
 /// The drop-in that docs/install.md shows for scripts of other users.
@@ -108,4 +144,5 @@ fn another_user(machine: &Machine) {
     machine.reports(&["web: active (priority 200) with 10.77.0.100/24"]);
     let journal = machine.journal();
     assert!(journal.contains("check own passes: nobody 3 NoNewPrivs: 1"), "{journal}");
+    assert!(journal.matches(LIMITED).count() > 1, "{journal}");
 }

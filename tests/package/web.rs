@@ -8,7 +8,7 @@ use super::lab::{Lab, VIP};
 use super::page::Page;
 use super::pair::Pair;
 use super::service::Service;
-use super::{departure, failure};
+use super::{departure, life};
 
 /// Rule: docs/recipes/nginx.md, done as written, gives a pair whose clients notice no planned move
 /// and a short gap at a failure; and both machines are clean afterwards.
@@ -26,17 +26,10 @@ pub(crate) fn everything_that_happens(lab: &Lab) {
     let nginx = Service { unit: "nginx", check: "nginx" };
     nginx.stopped(&mut pair);
     nginx.hung(&mut pair);
-    failure::killed(&mut pair);
-    departure::stopped(&mut pair);
-    failure::cut_off(&mut pair);
-    failure::frozen(&mut pair);
-    failure::without_power(&mut pair);
-    departure::shut_down(&mut pair);
     departure::reloaded_badly(&mut pair);
+    // The other machine is upgraded later: the address does not come back by itself.
     departure::upgraded(&mut pair);
-    departure::upgraded(&mut pair);
-    departure::removed(&mut pair);
-    departure::purged(&pair);
+    life::passes(pair);
 }
 
 /// `GET /` on a connection of its own: the page is the server's name.

@@ -4,7 +4,7 @@
 mod probe;
 pub(super) mod values;
 
-use super::keys::{FLAP, KINDS, TRACK};
+use super::keys::{FLAP, KINDS, TRACK, kinds};
 use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section, named};
 use super::source::Entry;
@@ -108,7 +108,7 @@ fn kind(
     section: &Section<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(&'static str, &'static super::keys::Keys)> {
-    let names = || KINDS.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", ");
+    let names = || kinds().collect::<Vec<_>>().join(", ");
     let mut there = KINDS.iter().filter(|(kind, _)| section.has(kind));
     let Some((kind, keys)) = there.next() else {
         let hint = format!("give one of {}", names());

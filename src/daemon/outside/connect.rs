@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 #[cfg(feature = "postgres")]
 use tokio::net::UnixStream;
 
-use super::{Aside, words};
+use super::{Aside, Doing, words};
 use crate::model::HostPort;
 
 /// A connection of any kind.
@@ -22,9 +22,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 ///
 /// # Errors
 /// Why the last of them did not, for people.
-pub(crate) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
+pub(crate) async fn tcp(to: &HostPort, doing: &Doing) -> Result<TcpStream, String> {
     let mut why = format!("{} has no address", to.host);
-    for address in addresses(to).await? {
+    for address in addresses(to, doing).await? {
+        doing.set(format!("connecting to {address}"));
         match TcpStream::connect(address).await {
             Ok(stream) => {
                 // Requests are whole when they are written.
@@ -42,7 +43,8 @@ pub(crate) async fn tcp(to: &HostPort) -> Result<TcpStream, String> {
 /// # Errors
 /// Why not, for people.
 #[cfg(feature = "postgres")]
-pub(crate) async fn unix(path: &Path) -> Result<UnixStream, String> {
+pub(crate) async fn unix(path: &Path, doing: &Doing) -> Result<UnixStream, String> {
+    doing.set(format!("connecting to {}", path.display()));
     UnixStream::connect(path).await.map_err(|error| refusal(&error, &path.display().to_string()))
 }
 
@@ -50,11 +52,12 @@ pub(crate) async fn unix(path: &Path) -> Result<UnixStream, String> {
 ///
 /// # Errors
 /// What the resolver says.
-pub(crate) async fn addresses(of: &HostPort) -> Result<Vec<SocketAddr>, String> {
+pub(crate) async fn addresses(of: &HostPort, doing: &Doing) -> Result<Vec<SocketAddr>, String> {
     let HostPort { host, port } = of;
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, *port)]);
     }
+    doing.set(format!("looking up {host}"));
     let asked = (host.clone(), *port);
     let look_up = move || Ok(asked.to_socket_addrs()?.collect());
     let found = Aside::shared(host).run(look_up).await;

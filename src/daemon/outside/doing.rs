@@ -1,10 +1,10 @@
 //! What is waited for, in a few words.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a look or a hook waits for: one that does not end in time says so.
-#[derive(Debug, Default)]
-pub(crate) struct Doing(Mutex<String>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doing(Arc<Mutex<String>>);
 
 impl Doing {
     /// From now on it waits for this.

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{Group, Pid, User, getegid, geteuid};
+use rustix::process::{Resource, Rlimit, prlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
@@ -26,6 +27,9 @@ const NOBODY: &str = "nobody";
 
 /// How much is kept of what a program prints, in bytes: its end. The rest is read and dropped.
 const KEPT: usize = 4096;
+
+/// So much memory in bytes may a program lock: the kernel's own limit since Linux 5.16.
+const LOCKED: u64 = 8 << 20;
 
 /// How much is read at once.
 const AT_ONCE: usize = 16 << 10;
@@ -162,6 +166,7 @@ impl Leash {
         let mut child = command?.spawn().map_err(|error| refused(&error, program))?;
         let leader = Pid::from_raw(child.id().cast_signed());
         forgive(child.id());
+        unlock(leader);
         let wanted = {
             let mut life = self.lock();
             let wanted = matches!(*life, Life::Unborn);
@@ -269,6 +274,16 @@ fn forgive(child: u32) {
     }
 }
 
+/// The daemon may lock as much memory as it wants (`LimitMEMLOCK=` in the unit), and this one no more
+/// than any other program (`prlimit(2)`). What it has locked by now stays, which is nothing.
+fn unlock(child: Pid) {
+    let Some(child) = rustix::process::Pid::from_raw(child.as_raw()) else { return };
+    let own = rustix::process::getrlimit(Resource::Memlock).maximum;
+    let most = Some(own.map_or(LOCKED, |own| own.min(LOCKED)));
+    // Another user's is not ours to change; it is no worse than without.
+    let _ = prlimit(Some(child), Resource::Memlock, Rlimit { current: most, maximum: most });
+}
+
 fn process_number() -> std::ffi::OsString {
     process::id().to_string().into()
 }
@@ -348,6 +363,22 @@ mod tests {
         assert_eq!(line, "LANG PATH PWD VIPD_TRACK / 0");
         let (_, line) = ran("test $$ = $(cut -d' ' -f5 /proc/$$/stat) && echo own");
         assert_eq!(line, "own");
+    }
+
+    /// Rule: a program does not inherit that the daemon may lock all memory.
+    #[test]
+    fn no_more_memory_than_usual_is_locked() {
+        // As under the unit, where that is allowed here.
+        let more = Some(2 * LOCKED);
+        let _ =
+            rustix::process::setrlimit(Resource::Memlock, Rlimit { current: more, maximum: more });
+        let most = rustix::process::getrlimit(Resource::Memlock).maximum;
+        let kilobytes = most.map_or(LOCKED, |own| own.min(LOCKED)) >> 10;
+        // It may look before it has been limited.
+        let waits = "for turn in $(seq 100); do sleep 0.05; ulimit -H -l | grep -qx LIMIT && exit; \
+                     done; ulimit -H -l; exit 1";
+        let (status, line) = ran(&waits.replace("LIMIT", &kilobytes.to_string()));
+        assert!(status.unwrap().success(), "{line} and not {kilobytes}");
     }
 
     /// Rule: of any amount of output 4 KiB are kept, and the program is not held up by it.

@@ -13,7 +13,7 @@ use url::{Host, Position, Url};
 
 use super::connect::{self, Stream};
 use super::tls::{self, Trust};
-use super::words;
+use super::{Doing, words};
 use crate::model::HostPort;
 
 /// What we call ourselves in the server's log.
@@ -23,15 +23,29 @@ const AGENT: &str = concat!("vipd/", env!("CARGO_PKG_VERSION"));
 pub(crate) type Message = Request<Full<Bytes>>;
 
 /// Posts JSON once; any status of success will do (RFC 9110 section 15.3).
-pub(crate) async fn post(url: &str, json: String) -> Result<String, String> {
+pub(crate) async fn post(url: &str, json: String, doing: &Doing) -> Result<String, String> {
     let url = parsed(url)?;
-    let stream = connection(&url, None, Trust::System).await?;
+    let stream = connection(&url, None, Trust::System, doing).await?;
     let message = message("POST", &url, None).header(CONTENT_TYPE, "application/json");
     let message = message.body(Full::from(json)).map_err(|error| unaskable(&url, &error))?;
     let status = |response: Response<Incoming>| async move { Ok(response.status()) };
-    let status = converse(&url, stream, message, status).await?;
+    let status = converse(&url, stream, message, doing, status).await?;
     let said = format!("HTTP {} from {}", status.as_u16(), shown(&url));
     if status.is_success() { Ok(said) } else { Err(said) }
+}
+
+/// What is wrong with a URL to ask this of that no server has to be asked about.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(crate) fn usable(method: &str, url: &str, host: Option<&str>) -> Result<(), String> {
+    let url = parsed(url)?;
+    let name = name(&url, host)?;
+    if url.scheme() == "https" {
+        tls::server(&name)?;
+    }
+    let message = message(method, &url, host).body(());
+    message.map(|_| ()).map_err(|error| unaskable(&url, &error))
 }
 
 /// A connection to the server of a URL, with TLS where the URL says so.
@@ -39,13 +53,14 @@ pub(crate) async fn connection(
     url: &Url,
     host: Option<&str>,
     trust: Trust<'_>,
+    doing: &Doing,
 ) -> Result<Box<dyn Stream>, String> {
     let port = url.port_or_known_default().unwrap_or_default();
-    let stream = connect::tcp(&HostPort { host: name(url, None)?, port }).await?;
+    let stream = connect::tcp(&HostPort { host: name(url, None)?, port }, doing).await?;
     if url.scheme() != "https" {
         return Ok(Box::new(stream));
     }
-    let stream = tls::wrap(stream, &name(url, host)?, trust).await;
+    let stream = tls::wrap(stream, &name(url, host)?, trust, doing).await;
     Ok(Box::new(stream.map_err(|why| format!("{}: {why}", shown(url)))?))
 }
 
@@ -54,8 +69,10 @@ pub(crate) async fn converse<T, F: Future<Output = Result<T, hyper::Error>>>(
     url: &Url,
     stream: Box<dyn Stream>,
     message: Message,
+    doing: &Doing,
     read: impl FnOnce(Response<Incoming>) -> F,
 ) -> Result<T, String> {
+    doing.set(format!("waiting for the answer from {}", shown(url)));
     let failed = |error: hyper::Error| format!("{}: {}", shown(url), words_of(&error));
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let mut exchange = pin!(async move { read(sender.send_request(message).await?).await });

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::connect::Stream;
-use super::{Aside, read, words};
+use super::{Aside, Doing, read, words};
 
 /// More than any collection of certificates has; the system's own is a fifth of it.
 const LONGEST: u64 = 1 << 20;
@@ -54,8 +54,11 @@ pub(crate) async fn wrap<S: Stream>(
     stream: S,
     name: &str,
     trust: Trust<'_>,
+    doing: &Doing,
 ) -> Result<TlsStream<S>, String> {
+    doing.set("reading the certificates to trust");
     let connector = TlsConnector::from(Arc::new(config(trust).await?));
+    doing.set(format!("TLS handshake with {name}"));
     connector.connect(server(name)?, stream).await.map_err(|error| handshake(&error, name))
 }
 

@@ -13,24 +13,24 @@ pub(crate) struct Desk {
     /// Where its calls that may block are made.
     pub(super) aside: Aside,
     /// What the look that is under way waits for.
-    pub(super) doing: Doing,
+    pub(crate) doing: Doing,
     /// The process that a `process` check has found; zero: none.
     pub(super) process: AtomicU32,
 }
 
 /// The desks of all checks.
 #[derive(Debug, Default)]
-pub(super) struct Desks(Mutex<BTreeMap<TrackName, Arc<Desk>>>);
+pub(crate) struct Desks(Mutex<BTreeMap<TrackName, Arc<Desk>>>);
 
 impl Desks {
     /// The desk of a check; a new one where it has none yet.
-    pub(super) fn of(&self, track: &TrackName) -> Arc<Desk> {
+    pub(crate) fn of(&self, track: &TrackName) -> Arc<Desk> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(track.clone()).or_default())
     }
 
     /// Forgets the desks of the checks that do not exist any more.
-    pub(super) fn retain(&self, exists: impl Fn(&TrackName) -> bool) {
+    pub(crate) fn retain(&self, exists: impl Fn(&TrackName) -> bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|track, _| exists(track));
     }

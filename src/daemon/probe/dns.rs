@@ -12,7 +12,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType as Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::daemon::outside::{connect, words};
+use crate::daemon::outside::{Doing, connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{DnsProbe, RecordType};
 
@@ -24,8 +24,8 @@ const LONGEST: usize = 4096;
 const SHOWN: usize = 3;
 
 /// Asks once.
-pub(crate) async fn look(probe: &DnsProbe) -> ProbeResult {
-    words::answer(ask(probe).await)
+pub(crate) async fn look(probe: &DnsProbe, doing: &Doing) -> ProbeResult {
+    words::answer(ask(probe, doing).await)
 }
 
 /// What is wrong with a check that no server has to be asked about.
@@ -37,12 +37,14 @@ pub(crate) fn usable(probe: &DnsProbe) -> Result<(), String> {
     expected(probe).map(|_| ())
 }
 
-async fn ask(probe: &DnsProbe) -> Result<String, String> {
+async fn ask(probe: &DnsProbe, doing: &Doing) -> Result<String, String> {
     let began = Instant::now();
     let question = question(probe)?;
     let expected = expected(probe)?;
+    doing.set(format!("waiting for the answer from {}", probe.server));
     let mut answer = over_udp(probe.server, &question).await?;
     if answer.metadata.truncation {
+        doing.set(format!("asking {} again over TCP", probe.server));
         answer = over_tcp(probe.server, &question).await?;
     }
     let record = judge(probe, &answer, expected.as_ref())?;

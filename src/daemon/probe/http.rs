@@ -12,9 +12,9 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::LOCATION;
 use url::Url;
 
-use crate::daemon::outside::http::{connection, converse, message, name, parsed, shown, unaskable};
-use crate::daemon::outside::tls::{self, Trust};
-use crate::daemon::outside::words;
+use crate::daemon::outside::http::{connection, converse, message, parsed, shown, unaskable};
+use crate::daemon::outside::tls::Trust;
+use crate::daemon::outside::{self, Doing, words};
 use crate::engine::ProbeResult;
 use crate::model::{HttpMethod, HttpProbe};
 
@@ -34,8 +34,8 @@ struct Reply {
 }
 
 /// Asks once.
-pub(crate) async fn look(probe: &HttpProbe) -> ProbeResult {
-    words::answer(ask(probe).await)
+pub(crate) async fn look(probe: &HttpProbe, doing: &Doing) -> ProbeResult {
+    words::answer(ask(probe, doing).await)
 }
 
 /// What is wrong with a check that no server has to be asked about.
@@ -43,23 +43,17 @@ pub(crate) async fn look(probe: &HttpProbe) -> ProbeResult {
 /// # Errors
 /// What is wrong, for people.
 pub(crate) fn usable(probe: &HttpProbe) -> Result<(), String> {
-    let url = parsed(&probe.url)?;
-    let name = name(&url, probe.host.as_deref())?;
-    if url.scheme() == "https" {
-        tls::server(&name)?;
-    }
-    let message = message(method(probe), &url, probe.host.as_deref()).body(());
-    message.map(|_| ()).map_err(|error| unaskable(&url, &error))
+    outside::http::usable(method(probe), &probe.url, probe.host.as_deref())
 }
 
-async fn ask(probe: &HttpProbe) -> Result<String, String> {
+async fn ask(probe: &HttpProbe, doing: &Doing) -> Result<String, String> {
     let began = Instant::now();
     let first = parsed(&probe.url)?;
     let mut url = first.clone();
     for _ in 0..=REDIRECTIONS {
         // Another server than the one that was asked for has its own name.
         let host = probe.host.as_deref().filter(|_| url.origin() == first.origin());
-        let reply = request(probe, &url, host).await?;
+        let reply = request(probe, &url, host, doing).await?;
         let Some(location) = reply.location.filter(|_| probe.follow_redirects) else {
             judge(probe, &url, reply.status, reply.has_text)?;
             let millis = began.elapsed().as_millis();
@@ -87,16 +81,21 @@ fn passes(probe: &HttpProbe, status: u16) -> bool {
 }
 
 /// Connects, asks one server once, and disconnects.
-async fn request(probe: &HttpProbe, url: &Url, host: Option<&str>) -> Result<Reply, String> {
+async fn request(
+    probe: &HttpProbe,
+    url: &Url,
+    host: Option<&str>,
+    doing: &Doing,
+) -> Result<Reply, String> {
     let trust = match &probe.ca {
         _ if !probe.verify => Trust::Anyone,
         Some(path) => Trust::File(path),
         None => Trust::System,
     };
-    let stream = connection(url, host, trust).await?;
+    let stream = connection(url, host, trust, doing).await?;
     let message = message(method(probe), url, host).body(Full::default());
     let message = message.map_err(|error| unaskable(url, &error))?;
-    converse(url, stream, message, |response| read(probe, response)).await
+    converse(url, stream, message, doing, |response| read(probe, response)).await
 }
 
 fn method(probe: &HttpProbe) -> &'static str {

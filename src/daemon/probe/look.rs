@@ -9,7 +9,7 @@ use crate::engine::ProbeResult;
 use crate::model::{Probe, TrackConfig};
 
 /// Looks once. The caller bounds how long that may take.
-pub(super) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
+pub(crate) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
     match &config.probe {
         Probe::Tcp(probe) => tcp::look(probe, desk).await,
         Probe::Process(probe) => process::look(probe, desk).await,
@@ -19,10 +19,10 @@ pub(super) async fn look(config: &TrackConfig, desk: &Desk) -> ProbeResult {
         Probe::Arp(probe) => arp::look(probe, desk).await,
         Probe::File(probe) => file::look(probe, desk).await,
         Probe::Script(probe) => script::look(probe, &config.name, desk).await,
-        Probe::Http(probe) => http::look(probe).await,
-        Probe::Dns(probe) => dns::look(probe).await,
-        Probe::Redis(probe) => redis::look(probe).await,
-        Probe::Postgres(probe) => postgres::look(probe).await,
-        Probe::Mysql(probe) => mysql::look(probe).await,
+        Probe::Http(probe) => http::look(probe, &desk.doing).await,
+        Probe::Dns(probe) => dns::look(probe, &desk.doing).await,
+        Probe::Redis(probe) => redis::look(probe, &desk.doing).await,
+        Probe::Postgres(probe) => postgres::look(probe, &desk.doing).await,
+        Probe::Mysql(probe) => mysql::look(probe, &desk.doing).await,
     }
 }

@@ -1,23 +1,13 @@
-//! The checks' looks, and the hooks: on a runtime of their own, so that nothing that is looked at or
-//! started, and nothing that looks, delays an advertisement.
+//! The checks: what a look at each kind of subject says, and what stirs one before its time.
 //!
-//! ```text
-//! Probes (the protocol loop's end) ── orders ──> hub ── look ── one file for each kind
-//!                                  <── news ───────┼─── watch (what stirs a check)
-//!                                                  └─── hooks (see `notify`)
-//! ```
-//!
-//! When to look is the engine's to say, and what follows from an answer. Here a look has a number,
-//! an end, and an answer.
+//! One file for each kind, with one async function that looks once; `desk.rs` has what a check keeps
+//! from one look to the next. A look may wait for ever: who asks for it bounds it (see `errands`).
 
 mod arp;
-mod bounded;
 mod desk;
 mod dns;
 mod file;
-mod hooks;
 mod http;
-mod hub;
 mod interface;
 mod look;
 #[cfg_attr(not(feature = "mysql"), path = "mysql_absent.rs")]
@@ -35,178 +25,17 @@ mod script;
 mod servers;
 mod systemd_unit;
 mod tcp;
-#[cfg(test)]
-mod tests;
-mod watch;
+pub(crate) mod watch;
 
-use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use caps::CapSet;
-use nix::sys::prctl;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch as latest};
+pub(crate) use desk::{Desk, Desks};
+pub(crate) use look::look;
 
-use hub::Order;
-
-use super::netlink::News;
-use crate::engine::HookCall;
-use crate::model::{Config, InstanceName, Probe, TrackConfig, TrackName};
-
-/// How many orders, and how many answers, may wait: far more than there are checks and instances.
-const BACKLOG: usize = 1024;
-
-/// How long the end of the program waits for the programs of the checks to be killed.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// How long the thread waits for what it cannot interrupt.
-const LAST_CALLS: Duration = Duration::from_millis(300);
+use crate::model::{Probe, TrackConfig};
 
 /// All checks as the configuration has them.
-type Subjects = Arc<[Arc<TrackConfig>]>;
-
-/// The protocol loop's end of the checks' thread.
-#[derive(Debug)]
-pub(crate) struct Probes {
-    configs: BTreeMap<TrackName, Arc<TrackConfig>>,
-    subjects: latest::Sender<Subjects>,
-    orders: mpsc::Sender<Order>,
-    news: mpsc::Receiver<News>,
-    /// Disconnected when the thread has ended.
-    done: std_mpsc::Receiver<()>,
-    /// The thread has ended by itself, which it never should, and people know.
-    gone: bool,
-}
-
-impl Probes {
-    /// Starts the thread. It looks at nothing before it is asked to.
-    ///
-    /// # Errors
-    /// When the system has no thread left.
-    pub(crate) fn start(config: &Config) -> io::Result<Self> {
-        let (orders, incoming) = mpsc::channel(BACKLOG);
-        let (outgoing, news) = mpsc::channel(BACKLOG);
-        let (subjects, latest) = latest::channel(subjects(config));
-        let (ending, done) = std_mpsc::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .thread_name("check")
-            .build()?;
-        thread::Builder::new().name("checks".to_owned()).spawn(move || {
-            // Dropped when the work has ended, also by a panic: that is the sign.
-            let _ending: std_mpsc::Sender<()> = ending;
-            // Before the runtime starts threads of its own, which inherit it.
-            confine();
-            runtime.block_on(hub::serve(incoming, latest, outgoing));
-            // Not for ever: a file system that does not answer holds up who asks it.
-            runtime.shutdown_timeout(LAST_CALLS);
-        })?;
-        let mut probes =
-            Self { configs: BTreeMap::new(), subjects, orders, news, done, gone: false };
-        probes.reconfigure(config);
-        Ok(probes)
-    }
-
-    /// Another configuration: what is looked at from now on is what it says. A look that is under
-    /// way goes on unless it is cancelled.
-    pub(crate) fn reconfigure(&mut self, config: &Config) {
-        let subjects = subjects(config);
-        let named = |track: &Arc<TrackConfig>| (track.name.clone(), Arc::clone(track));
-        self.configs = subjects.iter().map(named).collect();
-        self.subjects.send_replace(subjects);
-    }
-
-    /// Starts a look. Its answer is among the news.
-    ///
-    /// # Errors
-    /// Why it could not be started, for people: there will be no answer then.
-    pub(crate) fn look(&self, track: &TrackName, number: u64) -> Result<(), String> {
-        let Some(config) = self.configs.get(track) else {
-            return Err("there is no check of this name".to_owned());
-        };
-        // The time that it waits for its turn counts.
-        let until = Instant::now() + Duration::from_nanos(config.timeout.nanos());
-        self.order(Order::Look { config: Arc::clone(config), number, until })
-    }
-
-    /// Starts a hook. What comes of it is among the news.
-    ///
-    /// # Errors
-    /// Why it could not be started, for people: there will be no answer then.
-    pub(crate) fn hook(
-        &self,
-        instance: &InstanceName,
-        number: u64,
-        call: &HookCall,
-    ) -> Result<(), String> {
-        let until = Instant::now() + Duration::from_nanos(call.timeout.nanos());
-        let (instance, call) = (instance.clone(), Box::new(call.clone()));
-        self.order(Order::Hook { instance, number, call, until })
-    }
-
-    fn order(&self, order: Order) -> Result<(), String> {
-        self.orders.try_send(order).map_err(|error| match error {
-            TrySendError::Full(_) => "vipd cannot keep up with its checks and hooks".to_owned(),
-            TrySendError::Closed(_) => {
-                "vipd's checks have broken down; restart vipd to check again".to_owned()
-            }
-        })
-    }
-
-    /// Ends a hook. Where that cannot be told, its own end ends it.
-    pub(crate) fn cancel_hook(&self, instance: &InstanceName, number: u64) {
-        let _ = self.orders.try_send(Order::CancelHook { instance: instance.clone(), number });
-    }
-
-    /// Stops a look. Where that cannot be told, its own end stops it.
-    pub(crate) fn cancel(&self, track: &TrackName, number: u64) {
-        let _ = self.orders.try_send(Order::Cancel { track: track.clone(), number });
-    }
-
-    /// The next news that are there already.
-    pub(crate) fn try_next(&mut self) -> Option<News> {
-        self.news.try_recv().ok()
-    }
-
-    /// Waits for the next news: answers, what may have changed, what people should know.
-    pub(crate) async fn next(&mut self) -> News {
-        match self.news.recv().await {
-            Some(news) => news,
-            None if !std::mem::replace(&mut self.gone, true) => News::Trouble(
-                "the thread of the checks has ended: every check fails until vipd is restarted"
-                    .to_owned(),
-            ),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Stops every look and kills every program of theirs, and waits for that, but not for long.
-    /// Says whether all is done.
-    pub(crate) fn finish(self) -> bool {
-        let Self { subjects, orders, news, done, .. } = self;
-        drop((subjects, orders, news));
-        done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected)
-    }
-}
-
-fn subjects(config: &Config) -> Subjects {
-    config.tracks.iter().cloned().map(Arc::new).collect()
-}
-
-/// Has the calling thread's programs start without any capability, and without a way to gain one
-/// (`capabilities(7)`): the thread's own ones stay, which ICMP and ARP take. What the system refuses
-/// of it is not there to give: only root may change the bounding set, and only root's programs have
-/// what is in it.
-fn confine() {
-    for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable] {
-        let _ = caps::clear(None, set);
-    }
-    let _ = prctl::set_no_new_privs();
-}
+pub(crate) type Subjects = Arc<[Arc<TrackConfig>]>;
 
 /// What is wrong with a check that no server has to be asked about: texts that only the client of
 /// a kind can judge, and kinds that this program was built without.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::password;
-use crate::daemon::outside::{connect, tls, words};
+use crate::daemon::outside::{Doing, connect, tls, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, MysqlProbe, MysqlRole};
 use crate::time::Span;
@@ -31,8 +31,8 @@ const WAIT: usize = 60;
 type Columns = BTreeMap<String, String>;
 
 /// Asks once.
-pub(crate) async fn look(probe: &MysqlProbe) -> ProbeResult {
-    words::answer(ask(probe).await)
+pub(crate) async fn look(probe: &MysqlProbe, doing: &Doing) -> ProbeResult {
+    words::answer(ask(probe, doing).await)
 }
 
 /// What is wrong with a check that no server has to be asked about.
@@ -43,13 +43,16 @@ pub(crate) fn usable(probe: &MysqlProbe) -> Result<(), String> {
     parsed(probe).map(|_| ())
 }
 
-async fn ask(probe: &MysqlProbe) -> Result<String, String> {
-    let password = password::of(probe.password_file.as_deref()).await?;
-    let (options, server) = options(probe, password).await?;
+async fn ask(probe: &MysqlProbe, doing: &Doing) -> Result<String, String> {
+    let password = password::of(probe.password_file.as_deref(), doing).await?;
+    let (options, server) = options(probe, password, doing).await?;
     let (role, most) = (probe.role, probe.max_lag);
+    let doing = doing.clone();
     alone(async move {
+        doing.set(format!("connecting and logging in to {server}"));
         let failed = |error: Error| words_of(&error, &server);
         let mut connection = Conn::new(options).await.map_err(failed)?;
+        doing.set(format!("waiting for {server} to answer a query"));
         let found = match role {
             MysqlRole::Any => connection.ping().await.map(|()| Ok(String::new())),
             MysqlRole::Writable => writable(&mut connection).await,
@@ -88,7 +91,11 @@ fn parsed(probe: &MysqlProbe) -> Result<Opts, String> {
 }
 
 /// How to connect, and what the server is called.
-async fn options(probe: &MysqlProbe, password: Option<String>) -> Result<(Opts, String), String> {
+async fn options(
+    probe: &MysqlProbe,
+    password: Option<String>,
+    doing: &Doing,
+) -> Result<(Opts, String), String> {
     let options = parsed(probe)?;
     let builder = OptsBuilder::from_opts(options.clone())
         .pass(password)
@@ -101,7 +108,7 @@ async fn options(probe: &MysqlProbe, password: Option<String>) -> Result<(Opts, 
     }
     let host = options.ip_or_hostname().trim_start_matches('[').trim_end_matches(']').to_owned();
     let server = HostPort { host, port: options.tcp_port() };
-    let addresses = connect::addresses(&server).await?;
+    let addresses = connect::addresses(&server, doing).await?;
     let addresses: Vec<_> = addresses.iter().map(std::net::SocketAddr::ip).collect();
     Ok((builder.resolved_ips(Some(addresses)).into(), server.to_string()))
 }

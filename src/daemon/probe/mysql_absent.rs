@@ -2,12 +2,12 @@
 
 use std::future::{Ready, ready};
 
-use super::words;
+use crate::daemon::outside::{Doing, words};
 use crate::engine::ProbeResult;
 use crate::model::MysqlProbe;
 
 /// Says that it cannot look.
-pub(crate) fn look(probe: &MysqlProbe) -> Ready<ProbeResult> {
+pub(crate) fn look(probe: &MysqlProbe, _: &Doing) -> Ready<ProbeResult> {
     ready(words::answer(usable(probe).map(|()| String::new())))
 }
 

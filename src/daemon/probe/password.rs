@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::daemon::outside::read;
+use crate::daemon::outside::{Doing, read};
 
 /// The longest password.
 const LONGEST: u64 = 4096;
@@ -11,8 +11,9 @@ const LONGEST: u64 = 4096;
 ///
 /// # Errors
 /// What is wrong with the file, for people; nothing of what stands in it.
-pub(super) async fn of(file: Option<&Path>) -> Result<Option<String>, String> {
+pub(super) async fn of(file: Option<&Path>, doing: &Doing) -> Result<Option<String>, String> {
     let Some(path) = file else { return Ok(None) };
+    doing.set(format!("reading {}", path.display()));
     let bytes = read::beginning(path, LONGEST + 1).await?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -44,7 +45,7 @@ mod tests {
     async fn first_line(content: &[u8]) -> Result<Option<String>, String> {
         let file = super::super::servers::scratch::Scratch::new();
         let path = file.file("password", content);
-        of(Some(&path)).await
+        of(Some(&path), &Doing::default()).await
     }
 
     /// Rule: the first line is the password, blanks included; how the line ends is not.
@@ -53,7 +54,7 @@ mod tests {
         for content in [&b" s3 cret\nnot this"[..], b" s3 cret\r\n", b" s3 cret"] {
             assert_eq!(first_line(content).await, Ok(Some(" s3 cret".to_owned())));
         }
-        assert_eq!(of(None).await, Ok(None));
+        assert_eq!(of(None, &Doing::default()).await, Ok(None));
     }
 
     /// Rule: a file that holds no password is named, and what stands in it is not told.
@@ -71,7 +72,8 @@ mod tests {
             assert!(error.contains("/password ") && error.contains(what), "{error}");
             assert!(error.len() < 200, "{error}");
         }
-        let missing = of(Some(Path::new("/nonexistent/password"))).await.unwrap_err();
+        let missing =
+            of(Some(Path::new("/nonexistent/password")), &Doing::default()).await.unwrap_err();
         assert_eq!(missing, "/nonexistent/password: no such file or directory");
     }
 

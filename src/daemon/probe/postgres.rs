@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage, SimpleQue
 
 use super::password;
 use super::postgres_stream::{self, Framed};
-use crate::daemon::outside::{connect, words};
+use crate::daemon::outside::{Doing, connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, PostgresProbe, PostgresRole};
 use crate::time::Span;
@@ -51,8 +51,8 @@ const LAG: &str = "SET LOCAL statement_timeout = '10s'; \
     FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS received) AS receiver";
 
 /// Asks once.
-pub(crate) async fn look(probe: &PostgresProbe) -> ProbeResult {
-    words::answer(ask(probe).await)
+pub(crate) async fn look(probe: &PostgresProbe, doing: &Doing) -> ProbeResult {
+    words::answer(ask(probe, doing).await)
 }
 
 /// What is wrong with a check that no server has to be asked about.
@@ -63,19 +63,21 @@ pub(crate) fn usable(probe: &PostgresProbe) -> Result<(), String> {
     Server::of(&config(probe)?).map(|_| ())
 }
 
-async fn ask(probe: &PostgresProbe) -> Result<String, String> {
+async fn ask(probe: &PostgresProbe, doing: &Doing) -> Result<String, String> {
     let mut config = config(probe)?;
-    let password = password::of(probe.password_file.as_deref()).await?;
+    let password = password::of(probe.password_file.as_deref(), doing).await?;
     if let Some(password) = &password {
         config.password(password);
     }
     let server = Server::of(&config)?;
     let name = server.to_string();
-    let stream = server.connect(&config).await?;
+    let stream = server.connect(&config, doing).await?;
+    doing.set(format!("logging in to {name}"));
     // What remains is inside TLS, or has none.
     config.ssl_mode(SslMode::Disable);
     let failed = |error: Error| format!("{name}: {}", words_of(&error));
     let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
+    doing.set(format!("waiting for {name} to answer a query"));
     let mut connection = pin!(connection);
     let found = tokio::select! {
         biased;
@@ -146,12 +148,18 @@ impl Server {
     }
 
     /// A connection to it, with TLS as `sslmode` says; never over a Unix socket, as with libpq.
-    async fn connect(&self, config: &Config) -> Result<Framed<Box<dyn connect::Stream>>, String> {
+    async fn connect(
+        &self,
+        config: &Config,
+        doing: &Doing,
+    ) -> Result<Framed<Box<dyn connect::Stream>>, String> {
         Ok(Framed::new(match self {
-            Self::Unix(path) => Box::new(connect::unix(path).await?),
+            Self::Unix(path) => Box::new(connect::unix(path, doing).await?),
             Self::Tcp { name, address } => {
-                let stream = connect::tcp(address).await?;
-                let stream = postgres_stream::negotiate(stream, name, config.get_ssl_mode()).await;
+                let stream = connect::tcp(address, doing).await?;
+                let mode = config.get_ssl_mode();
+                doing.set(format!("asking {self} for TLS"));
+                let stream = postgres_stream::negotiate(stream, name, mode, doing).await;
                 stream.map_err(|why| format!("{self}: {why}"))?
             }
         }))

@@ -2,12 +2,12 @@
 
 use std::future::{Ready, ready};
 
-use super::words;
+use crate::daemon::outside::{Doing, words};
 use crate::engine::ProbeResult;
 use crate::model::PostgresProbe;
 
 /// Says that it cannot look.
-pub(crate) fn look(probe: &PostgresProbe) -> Ready<ProbeResult> {
+pub(crate) fn look(probe: &PostgresProbe, _: &Doing) -> Ready<ProbeResult> {
     ready(words::answer(usable(probe).map(|()| String::new())))
 }
 

@@ -14,7 +14,7 @@ use tokio_postgres::config::SslMode;
 
 use crate::daemon::outside::connect::Stream;
 use crate::daemon::outside::tls::{self, Trust};
-use crate::daemon::outside::words;
+use crate::daemon::outside::{Doing, words};
 
 /// `SSLRequest` (PostgreSQL 15, section 55.7): its length, and a number that is no version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -31,6 +31,7 @@ pub(super) async fn negotiate(
     mut stream: TcpStream,
     name: &str,
     mode: SslMode,
+    doing: &Doing,
 ) -> Result<Box<dyn Stream>, String> {
     if mode == SslMode::Disable {
         return Ok(Box::new(stream));
@@ -40,7 +41,7 @@ pub(super) async fn negotiate(
         stream.read_u8().await
     };
     match answer.await {
-        Ok(b'S') => Ok(Box::new(tls::wrap(stream, name, Trust::Anyone).await?)),
+        Ok(b'S') => Ok(Box::new(tls::wrap(stream, name, Trust::Anyone, doing).await?)),
         Ok(b'N') if mode == SslMode::Require => {
             Err("it speaks no TLS (sslmode=require)".to_owned())
         }

@@ -6,7 +6,7 @@
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::password;
-use crate::daemon::outside::{connect, words};
+use crate::daemon::outside::{Doing, connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{RedisProbe, RedisRole};
 
@@ -14,20 +14,25 @@ use crate::model::{RedisProbe, RedisRole};
 const LONGEST: u64 = 64 * 1024;
 
 /// Asks once.
-pub(crate) async fn look(probe: &RedisProbe) -> ProbeResult {
-    words::answer(ask(probe).await)
+pub(crate) async fn look(probe: &RedisProbe, doing: &Doing) -> ProbeResult {
+    words::answer(ask(probe, doing).await)
 }
 
-async fn ask(probe: &RedisProbe) -> Result<String, String> {
-    let password = password::of(probe.password_file.as_deref()).await?;
-    let found = exchange(probe, password.as_deref()).await;
+async fn ask(probe: &RedisProbe, doing: &Doing) -> Result<String, String> {
+    let password = password::of(probe.password_file.as_deref(), doing).await?;
+    let found = exchange(probe, password.as_deref(), doing).await;
     // A server whose AUTH was renamed quotes what it got, and so do servers that are no Redis.
     found.map_err(|why| password::hidden(&why, password.as_deref()))
 }
 
-async fn exchange(probe: &RedisProbe, password: Option<&str>) -> Result<String, String> {
+async fn exchange(
+    probe: &RedisProbe,
+    password: Option<&str>,
+    doing: &Doing,
+) -> Result<String, String> {
     let server = probe.address.to_string();
-    let mut stream = connect::tcp(&probe.address).await?;
+    let mut stream = connect::tcp(&probe.address, doing).await?;
+    doing.set(format!("waiting for the answer from {server}"));
     let mut commands = password.map(|word| command(&["AUTH", word])).unwrap_or_default();
     // A server that still loads its data refuses PING, but not INFO.
     commands.push_str(&command(&["PING"]));

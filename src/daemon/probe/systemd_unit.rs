@@ -3,6 +3,8 @@
 //! `systemctl` asks, which is on every machine that has units: a library for D-Bus would bring
 //! some forty crates into the daemon for one property.
 
+use std::path::{Path, PathBuf};
+
 use nix::unistd::{User, geteuid};
 
 use super::desk::Desk;
@@ -12,6 +14,16 @@ use crate::model::SystemdUnitProbe;
 
 /// Where systemd's package has it.
 const SYSTEMCTL: &str = "/usr/bin/systemctl";
+
+/// Where systemd keeps for its journal what it runs.
+const RUNNING: &str = "/run/systemd/units";
+
+/// A file that comes when systemd starts a program of this unit, and goes at the very moment when
+/// the unit is inactive or has failed (`unit_notify` in systemd's `core/unit.c`, since 235), so that
+/// watching it tells of both. Units without programs have none: the looks notice.
+pub(super) fn mark(unit: &str) -> PathBuf {
+    Path::new(RUNNING).join(format!("invocation:{unit}"))
+}
 
 /// Looks once.
 pub(crate) async fn look(probe: &SystemdUnitProbe, desk: &Desk) -> ProbeResult {

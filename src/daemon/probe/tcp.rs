@@ -1,14 +1,10 @@
 //! `tcp`: a port takes a connection, and says what it should.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-
-use nix::errno::Errno;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::desk::Desk;
-use crate::daemon::outside::Aside;
+use crate::daemon::outside::{connect, words};
 use crate::engine::ProbeResult;
 use crate::model::{HostPort, TcpProbe};
 
@@ -21,15 +17,14 @@ const SHOWN: usize = 60;
 /// Looks once.
 pub(crate) async fn look(probe: &TcpProbe, desk: &Desk) -> ProbeResult {
     let TcpProbe { address, send, expect } = probe;
-    desk.doing.set(format!("connecting to {address}"));
-    let mut stream = match connect(address, &desk.aside).await {
+    let mut stream = match connect::tcp(address, &desk.doing).await {
         Ok(stream) => stream,
-        Err(error) => return ProbeResult::Failed(format!("{address}: {}", words(&error))),
+        Err(why) => return ProbeResult::Failed(why),
     };
     if let Some(text) = send
         && let Err(error) = stream.write_all(text.as_bytes()).await
     {
-        return ProbeResult::Failed(format!("{address} does not read: {}", words(&error)));
+        return ProbeResult::Failed(format!("{address} does not read: {}", words::system(&error)));
     }
     match expect {
         Some(expected) => {
@@ -38,27 +33,6 @@ pub(crate) async fn look(probe: &TcpProbe, desk: &Desk) -> ProbeResult {
         }
         None => ProbeResult::Passed(format!("{address} takes connections")),
     }
-}
-
-/// Connects to the first of the host's addresses that answers.
-async fn connect(to: &HostPort, aside: &Aside) -> io::Result<TcpStream> {
-    let mut last = None;
-    for address in resolve(to, aside).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| io::Error::other("the name has no address")))
-}
-
-/// The addresses of a host. A resolver may take its time, and is asked aside.
-async fn resolve(to: &HostPort, aside: &Aside) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = to.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, to.port)]);
-    }
-    let (host, port) = (to.host.clone(), to.port);
-    aside.run(move || Ok((host.as_str(), port).to_socket_addrs()?.collect())).await
 }
 
 async fn answered(stream: &mut TcpStream, expected: &str, address: &HostPort) -> ProbeResult {
@@ -78,7 +52,7 @@ async fn answered(stream: &mut TcpStream, expected: &str, address: &HostPort) ->
             Err(error) => {
                 return ProbeResult::Failed(format!(
                     "{address} does not say '{expected}': {}",
-                    words(&error)
+                    words::system(&error)
                 ));
             }
         }
@@ -97,14 +71,6 @@ fn start(answer: &[u8]) -> String {
     }
     let text = String::from_utf8_lossy(answer.get(..SHOWN * 4).unwrap_or(answer)).into_owned();
     format!("'{}'", text.trim().chars().take(SHOWN).collect::<String>())
-}
-
-/// What the system says, without its number.
-fn words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(errno) => Errno::from_raw(errno).desc().to_lowercase(),
-        None => error.to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -197,6 +163,6 @@ mod tests {
         let address = HostPort { host: "127.0.0.1".to_owned(), port: 1 };
         let probe = TcpProbe { address, send: None, expect: None };
         let result = runtime.block_on(look(&probe, &Desk::default()));
-        assert_eq!(text(result), "- 127.0.0.1:1: connection refused");
+        assert_eq!(text(result), "- connection refused by 127.0.0.1:1");
     }
 }

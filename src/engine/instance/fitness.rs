@@ -41,6 +41,12 @@ impl Instance {
         match (&self.condition, fault) {
             (Condition::Running, None) | (Condition::Stopped, _) => {}
             (Condition::Fault(old), Some(new)) if *old == new => {}
+            // Which of many checks is still waited for is in the status: one line each would be a
+            // page at every start.
+            (Condition::Fault(old), Some(new)) if old.is_untried() && new.is_untried() => {
+                self.why = Why::Fault(new.clone());
+                self.condition = Condition::Fault(new);
+            }
             (Condition::Fault(_), Some(new)) => {
                 self.condition = Condition::Fault(new.clone());
                 self.why = Why::Fault(new.clone());

@@ -6,6 +6,8 @@
 mod flap;
 mod one;
 
+use std::collections::BTreeSet;
+
 use super::event::{Action, ProbeResult};
 use super::status::TrackStatus;
 use super::words::TrackFailure;
@@ -110,6 +112,7 @@ impl Tracks {
     /// What these checks say together.
     pub(super) fn health(&self, names: &[TrackName]) -> Health {
         let mut health = Health::default();
+        let names: BTreeSet<&TrackName> = names.iter().collect();
         for track in self.all.iter().filter(|track| names.contains(track.name())) {
             let Some(failure) = track.failure() else { continue };
             let name = track.name().clone();

@@ -11,20 +11,20 @@ use super::scratch::Scratch;
 use super::server::{free, host_port};
 use super::*;
 use crate::model::{
-    DnsProbe, HttpMethod, HttpProbe, MysqlProbe, MysqlRole, PostgresProbe, PostgresRole,
+    DnsProbe, HostPort, HttpMethod, HttpProbe, MysqlProbe, MysqlRole, PostgresProbe, PostgresRole,
     RecordType, RedisProbe, RedisRole, StatusRange,
 };
 
 /// What no text may show.
-const PASSWORD: &str = "hunter2hunter2";
+pub(super) const PASSWORD: &str = "hunter2hunter2";
 
 /// A probe of each kind that speaks over TCP, with a password where it takes one.
-fn probes(server: SocketAddr, password: &Path) -> Vec<Probe> {
+pub(super) fn probes(server: SocketAddr, password: &Path) -> Vec<Probe> {
     let password_file = Some(password.to_path_buf());
     let mut probes = vec![
         http(format!("http://{server}/health")),
         http(format!("https://{server}/health")),
-        redis(server, password_file.clone()),
+        redis(host_port(server), password_file.clone()),
     ];
     if cfg!(feature = "postgres") {
         probes.push(postgres(server, "disable", password_file.clone()));
@@ -38,7 +38,7 @@ fn probes(server: SocketAddr, password: &Path) -> Vec<Probe> {
     probes
 }
 
-fn http(url: String) -> Probe {
+pub(super) fn http(url: String) -> Probe {
     Probe::Http(HttpProbe {
         url,
         method: HttpMethod::Get,
@@ -51,8 +51,8 @@ fn http(url: String) -> Probe {
     })
 }
 
-fn redis(server: SocketAddr, password_file: Option<PathBuf>) -> Probe {
-    Probe::Redis(RedisProbe { address: host_port(server), password_file, role: RedisRole::Any })
+pub(super) fn redis(address: HostPort, password_file: Option<PathBuf>) -> Probe {
+    Probe::Redis(RedisProbe { address, password_file, role: RedisRole::Any })
 }
 
 fn postgres(server: SocketAddr, sslmode: &str, password_file: Option<PathBuf>) -> Probe {
@@ -93,7 +93,7 @@ async fn a_silent_server_is_left_at_the_timeout() {
 }
 
 /// Serves each client with the same, for as long as the test runs.
-async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+pub(super) async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -193,7 +193,7 @@ async fn a_text_is_found_across_packets() {
     passes(&http(format!("http://{}/health", address.await))).await;
 }
 
-fn dns(server: SocketAddr) -> Probe {
+pub(super) fn dns(server: SocketAddr) -> Probe {
     Probe::Dns(DnsProbe {
         server,
         name: "www.example.test".to_owned(),

@@ -14,11 +14,13 @@ mod postgres;
 mod redis;
 pub(super) mod scratch;
 mod server;
+mod silent;
 
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
+use crate::daemon::outside::Doing;
 use crate::engine::ProbeResult;
 use crate::model::Probe;
 
@@ -30,12 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One look, as the runtime takes it.
 async fn look(probe: &Probe) -> ProbeResult {
+    look_and_tell(probe, &Doing::default()).await
+}
+
+/// One look, and what it waits for meanwhile.
+async fn look_and_tell(probe: &Probe, doing: &Doing) -> ProbeResult {
     match probe {
-        Probe::Http(probe) => super::http::look(probe).await,
-        Probe::Postgres(probe) => super::postgres::look(probe).await,
-        Probe::Mysql(probe) => super::mysql::look(probe).await,
-        Probe::Redis(probe) => super::redis::look(probe).await,
-        Probe::Dns(probe) => super::dns::look(probe).await,
+        Probe::Http(probe) => super::http::look(probe, doing).await,
+        Probe::Postgres(probe) => super::postgres::look(probe, doing).await,
+        Probe::Mysql(probe) => super::mysql::look(probe, doing).await,
+        Probe::Redis(probe) => super::redis::look(probe, doing).await,
+        Probe::Dns(probe) => super::dns::look(probe, doing).await,
         other => panic!("{} speaks to no server", other.kind()),
     }
 }

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch as latest};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::Subjects;
 use super::desk::Desks;
+use super::{Subjects, systemd_unit};
 use crate::daemon::netlink::News;
 use crate::engine::Input;
 use crate::model::{Probe, TrackName};
@@ -24,7 +24,7 @@ use crate::model::{Probe, TrackName};
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Starts the watchers, which end when this is dropped.
-pub(super) fn start(
+pub(crate) fn start(
     subjects: &latest::Receiver<Subjects>,
     desks: &Arc<Desks>,
     news: &mpsc::Sender<News>,
@@ -104,6 +104,7 @@ async fn follow<T: Clone, F: Future<Output = io::Error>>(
 fn file(probe: &Probe) -> Option<std::path::PathBuf> {
     match probe {
         Probe::File(file) => Some(file.path.clone()),
+        Probe::SystemdUnit(probe) => Some(systemd_unit::mark(&probe.unit)),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The checks as the protocol loop sees them.
+//! The errands as the protocol loop sees them.
 
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
@@ -36,14 +36,14 @@ fn present(path: &str) -> Probe {
     Probe::File(FileProbe { path: path.into(), condition: FileCondition::Present })
 }
 
-fn probes(tracks: Vec<TrackConfig>) -> Probes {
-    Probes::start(&Config { tracks, ..Config::default() }).unwrap()
+fn errands(tracks: Vec<TrackConfig>) -> Errands {
+    Errands::start(&Config { tracks, ..Config::default() }).unwrap()
 }
 
 /// The next answer: of which check, with which number, and what it says.
-async fn answer(probes: &mut Probes) -> (String, u64, ProbeResult) {
+async fn answer(errands: &mut Errands) -> (String, u64, ProbeResult) {
     loop {
-        match timeout(BOUND, probes.next()).await.unwrap() {
+        match timeout(BOUND, errands.next()).await.unwrap() {
             News::Input(Input::Probed { track, number, result }) => {
                 return (track.to_string(), number, result);
             }
@@ -68,34 +68,34 @@ fn failed(text: &str) -> ProbeResult {
 fn a_hanging_look_fails_by_itself() {
     let hangs = track("hangs", script("echo waiting for db1; sleep 1000"), Span::from_millis(900));
     let quick = track("quick", present("/"), Span::from_millis(900));
-    let mut probes = probes(vec![hangs, quick]);
+    let mut errands = errands(vec![hangs, quick]);
     in_a_runtime(async {
-        probes.look(&"hangs".try_into().unwrap(), 1).unwrap();
-        probes.look(&"quick".try_into().unwrap(), 2).unwrap();
+        errands.look(&"hangs".try_into().unwrap(), 1).unwrap();
+        errands.look(&"quick".try_into().unwrap(), 2).unwrap();
         let passed = ProbeResult::Passed("/ is there".to_owned());
-        assert_eq!(answer(&mut probes).await, ("quick".to_owned(), 2, passed));
+        assert_eq!(answer(&mut errands).await, ("quick".to_owned(), 2, passed));
         let why = "no answer within 900 ms (it still runs, its last line was: waiting for db1)";
-        assert_eq!(answer(&mut probes).await, ("hangs".to_owned(), 1, failed(why)));
+        assert_eq!(answer(&mut errands).await, ("hangs".to_owned(), 1, failed(why)));
     });
-    assert!(probes.finish());
+    assert!(errands.finish());
 }
 
 /// Rule: a cancelled look has no answer; the check's next one has.
 #[test]
 fn a_cancelled_look_is_silent() {
     let hangs = track("hangs", script("sleep 1000"), Span::from_millis(500));
-    let mut probes = probes(vec![hangs]);
+    let mut errands = errands(vec![hangs]);
     let name = TrackName::try_from("hangs").unwrap();
     in_a_runtime(async {
-        probes.look(&name, 1).unwrap();
+        errands.look(&name, 1).unwrap();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        probes.cancel(&name, 1);
+        errands.cancel(&name, 1);
         // One that is not under way.
-        probes.cancel(&name, 7);
-        probes.look(&name, 2).unwrap();
-        assert_eq!(answer(&mut probes).await.1, 2);
+        errands.cancel(&name, 7);
+        errands.look(&name, 2).unwrap();
+        assert_eq!(answer(&mut errands).await.1, 2);
     });
-    assert!(probes.finish());
+    assert!(errands.finish());
 }
 
 /// Rule: what is looked at is what the configuration of that time says, whatever it said when an
@@ -103,22 +103,22 @@ fn a_cancelled_look_is_silent() {
 #[test]
 fn a_reload_while_a_look_hangs() {
     let with = |probe| track("web", probe, Span::from_secs(10));
-    let mut probes = probes(vec![with(script("sleep 1000"))]);
+    let mut errands = errands(vec![with(script("sleep 1000"))]);
     let name = TrackName::try_from("web").unwrap();
     in_a_runtime(async {
-        probes.look(&name, 1).unwrap();
+        errands.look(&name, 1).unwrap();
         let tracks = vec![with(present("/"))];
-        probes.reconfigure(&Config { tracks, ..Config::default() });
-        probes.cancel(&name, 1);
-        probes.look(&name, 2).unwrap();
+        errands.reconfigure(&Config { tracks, ..Config::default() });
+        errands.cancel(&name, 1);
+        errands.look(&name, 2).unwrap();
         let start = Instant::now();
-        let (_, number, result) = answer(&mut probes).await;
+        let (_, number, result) = answer(&mut errands).await;
         assert_eq!((number, result), (2, ProbeResult::Passed("/ is there".to_owned())));
         assert!(start.elapsed() < Duration::from_secs(5), "it waited for the hanging one");
-        probes.reconfigure(&Config::default());
-        assert!(probes.look(&name, 3).is_err());
+        errands.reconfigure(&Config::default());
+        assert!(errands.look(&name, 3).is_err());
     });
-    assert!(probes.finish());
+    assert!(errands.finish());
 }
 
 /// Rule: whatever stands still over there, the protocol loop never waits: orders that do not fit
@@ -133,28 +133,32 @@ fn a_stuck_thread_holds_up_nobody() {
     };
     let subjects = latest::channel(subjects(&config)).0;
     let (_ending, done) = std_mpsc::channel();
-    let mut probes = Probes { configs: BTreeMap::new(), subjects, orders, news, done, gone: false };
-    probes.reconfigure(&config);
+    let mut errands =
+        Errands { configs: BTreeMap::new(), subjects, orders, news, done, gone: false };
+    errands.reconfigure(&config);
     let name = TrackName::try_from("web").unwrap();
     let start = Instant::now();
-    assert!((1..=2).all(|number| probes.look(&name, number).is_ok()));
-    assert_eq!(probes.look(&name, 3).unwrap_err(), "vipd cannot keep up with its checks and hooks");
-    probes.cancel(&name, 1);
+    assert!((1..=2).all(|number| errands.look(&name, number).is_ok()));
+    assert_eq!(
+        errands.look(&name, 3).unwrap_err(),
+        "vipd cannot keep up with its checks and hooks"
+    );
+    errands.cancel(&name, 1);
     assert!(start.elapsed() < Duration::from_secs(1));
-    assert!(!probes.finish(), "it said that all is done");
+    assert!(!errands.finish(), "it said that all is done");
 }
 
 /// Rule: a thread that has ended is told once, and every look fails with what to do.
 #[test]
 fn a_broken_thread_is_told_once() {
-    let mut probes = probes(vec![track("web", present("/"), Span::from_secs(1))]);
+    let mut errands = errands(vec![track("web", present("/"), Span::from_secs(1))]);
     let (orders, _) = mpsc::channel(1);
     let (_, news) = mpsc::channel(1);
-    (probes.orders, probes.news) = (orders, news);
+    (errands.orders, errands.news) = (orders, news);
     let name = TrackName::try_from("web").unwrap();
-    assert!(probes.look(&name, 1).unwrap_err().contains("restart vipd"));
+    assert!(errands.look(&name, 1).unwrap_err().contains("restart vipd"));
     in_a_runtime(async {
-        assert!(matches!(probes.next().await, News::Trouble(text) if text.contains("has ended")));
-        assert!(timeout(Duration::from_millis(20), probes.next()).await.is_err());
+        assert!(matches!(errands.next().await, News::Trouble(text) if text.contains("has ended")));
+        assert!(timeout(Duration::from_millis(20), errands.next()).await.is_err());
     });
 }

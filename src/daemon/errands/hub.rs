@@ -1,19 +1,16 @@
-//! The thread's work: orders in, one task for each look, answers out.
+//! The thread's work: orders in, one task for each errand, answers out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch as latest};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use super::bounded::bounded;
-use super::desk::{Desk, Desks};
 use super::hooks::Hooks;
-use super::look::look;
-use super::{Subjects, watch};
+use super::looks::Looks;
 use crate::daemon::netlink::News;
-use crate::engine::{HookCall, Input};
+use crate::daemon::probe::{Desks, Subjects, watch};
+use crate::engine::HookCall;
 use crate::model::{InstanceName, TrackConfig, TrackName};
 
 /// What the protocol loop wants.
@@ -29,14 +26,7 @@ pub(super) enum Order {
     CancelHook { instance: InstanceName, number: u64 },
 }
 
-/// The looks that are under way.
-#[derive(Debug, Default)]
-struct Looks {
-    tasks: JoinSet<()>,
-    last: BTreeMap<TrackName, (u64, AbortHandle)>,
-}
-
-/// Looks, until the protocol loop is gone. Whatever is under way then stops, with all that it has
+/// Runs errands until the protocol loop is gone. Whatever is under way then stops, with all that it has
 /// started.
 pub(super) async fn serve(
     mut orders: mpsc::Receiver<Order>,
@@ -46,6 +36,7 @@ pub(super) async fn serve(
     let desks = Arc::new(Desks::default());
     // They end when this is dropped.
     let _watchers = watch::start(&subjects, &desks, &news);
+    let mut tasks = JoinSet::new();
     let mut looks = Looks::default();
     let mut hooks = Hooks::default();
     loop {
@@ -53,51 +44,23 @@ pub(super) async fn serve(
             order = orders.recv() => match order {
                 Some(Order::Look { config, number, until }) => {
                     let desk = desks.of(&config.name);
-                    looks.start(config, number, until, desk, news.clone());
+                    looks.start(&mut tasks, config, number, until, desk, news.clone());
                 }
                 Some(Order::Cancel { track, number }) => looks.cancel(&track, number),
                 Some(Order::Hook { instance, number, call, until }) => {
-                    hooks.start(&mut looks.tasks, instance, number, call, until, news.clone());
+                    hooks.start(&mut tasks, instance, number, call, until, news.clone());
                 }
                 Some(Order::CancelHook { instance, number }) => hooks.cancel(&instance, number),
                 None => break,
             },
-            Some(_) = looks.tasks.join_next() => {}
+            Some(_) = tasks.join_next() => {}
             Ok(()) = subjects.changed() => {
                 let now = Arc::clone(&subjects.borrow_and_update());
                 let exists = |name: &TrackName| now.iter().any(|track| track.name == *name);
                 desks.retain(exists);
-                looks.last.retain(|name, (_, task)| exists(name) || !task.is_finished());
+                looks.retain(exists);
             }
         }
     }
-    looks.tasks.shutdown().await;
-}
-
-impl Looks {
-    fn start(
-        &mut self,
-        config: Arc<TrackConfig>,
-        number: u64,
-        until: Instant,
-        desk: Arc<Desk>,
-        news: mpsc::Sender<News>,
-    ) {
-        let track = config.name.clone();
-        let task = self.tasks.spawn(async move {
-            let result = bounded(look(&config, &desk), config.timeout, until, &desk.doing).await;
-            let answer = Input::Probed { track: config.name.clone(), number, result };
-            // The protocol loop may have ended meanwhile.
-            let _ = news.send(News::Input(answer)).await;
-        });
-        self.last.insert(track, (number, task));
-    }
-
-    fn cancel(&mut self, track: &TrackName, number: u64) {
-        if let Some((last, task)) = self.last.get(track)
-            && *last == number
-        {
-            task.abort();
-        }
-    }
+    tasks.shutdown().await;
 }

@@ -1,0 +1,54 @@
+//! The looks that are under way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::bounded::bounded;
+use crate::daemon::netlink::News;
+use crate::daemon::probe::{Desk, look};
+use crate::engine::Input;
+use crate::model::{TrackConfig, TrackName};
+
+/// The looks that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    last: BTreeMap<TrackName, (u64, AbortHandle)>,
+}
+
+impl Looks {
+    pub(super) fn start(
+        &mut self,
+        all: &mut JoinSet<()>,
+        config: Arc<TrackConfig>,
+        number: u64,
+        until: Instant,
+        desk: Arc<Desk>,
+        news: mpsc::Sender<News>,
+    ) {
+        let track = config.name.clone();
+        let task = all.spawn(async move {
+            let result = bounded(look(&config, &desk), config.timeout, until, &desk.doing).await;
+            let answer = Input::Probed { track: config.name.clone(), number, result };
+            // The protocol loop may have ended meanwhile.
+            let _ = news.send(News::Input(answer)).await;
+        });
+        self.last.insert(track, (number, task));
+    }
+
+    pub(super) fn cancel(&mut self, track: &TrackName, number: u64) {
+        if let Some((last, task)) = self.last.get(track)
+            && *last == number
+        {
+            task.abort();
+        }
+    }
+
+    /// Forgets the checks that do not exist any more, once their looks have ended.
+    pub(super) fn retain(&mut self, exists: impl Fn(&TrackName) -> bool) {
+        self.last.retain(|name, (_, task)| exists(name) || !task.is_finished());
+    }
+}
