@@ -242,6 +242,7 @@ fn every_listed_key_is_read() {
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    notify:\n      {key}: [[[]]]\n"),
+            format!("sync_groups:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
         ];

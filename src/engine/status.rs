@@ -10,7 +10,8 @@ use super::conflict::Conflict;
 use super::hook::call::HookName;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::model::{
-    InstanceName, InterfaceName, NodeName, Phase, Priority, TrackName, VirtualAddress, Vrid,
+    GroupName, InstanceName, InterfaceName, NodeName, Phase, Priority, TrackName, VirtualAddress,
+    Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -21,6 +22,9 @@ pub struct Status {
     pub node: Option<NodeName>,
     /// The instances in the order of the configuration.
     pub instances: Vec<InstanceStatus>,
+    /// The sync groups in the order of the configuration.
+    #[serde(default)]
+    pub groups: Vec<GroupStatus>,
     /// The checks in the order of the configuration.
     #[serde(default)]
     pub tracks: Vec<TrackStatus>,
@@ -71,6 +75,25 @@ pub struct InstanceStatus {
     pub waits_for: Option<Phase>,
     /// What was counted since the daemon started.
     pub counters: Counters,
+}
+
+/// What there is to know about one sync group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: GroupName,
+    /// Its instances.
+    pub members: Vec<InstanceName>,
+    /// What it is as a whole: active when all of its members are.
+    pub state: StateName,
+    /// Since when.
+    pub since: Wall,
+    /// What its hooks did last.
+    pub hooks: Vec<HookStatus>,
+    /// Hooks of its own that failed since the daemon started.
+    pub hooks_failed: u64,
+    /// Those that were left out because a newer change came before they had started.
+    pub hooks_superseded: u64,
 }
 
 /// What there is to know about one hook.
@@ -173,6 +196,8 @@ impl fmt::Display for Status {
         } else {
             lines.extend(self.instances.iter().map(ToString::to_string));
         }
+        lines
+            .extend(self.groups.iter().filter(|group| group.has_failed()).map(ToString::to_string));
         lines.extend(self.failing_tracks());
         f.write_str(&lines.join("; "))
     }
@@ -216,12 +241,39 @@ impl InstanceStatus {
             || self.failed_hooks().next().is_some()
     }
 
-    /// The hooks whose last end was a bad one, with what went wrong and when.
-    fn failed_hooks(&self) -> impl Iterator<Item = (HookName, &str, Wall)> {
-        self.hooks.iter().filter_map(|hook| match &hook.last {
-            Some((false, text, at)) => Some((hook.name, text.as_str(), *at)),
+    /// The hooks whose last end was a bad one.
+    fn failed_hooks(&self) -> impl Iterator<Item = FailedHook<'_>> {
+        self.hooks.iter().filter_map(HookStatus::failure)
+    }
+}
+
+impl GroupStatus {
+    /// Whether the last end of one of its hooks was a bad one.
+    fn has_failed(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.failure().is_some())
+    }
+}
+
+impl HookStatus {
+    /// What went wrong when it ended last.
+    fn failure(&self) -> Option<FailedHook<'_>> {
+        match &self.last {
+            Some((false, text, at)) => Some(FailedHook { name: self.name, text, at: *at }),
             _ => None,
-        })
+        }
+    }
+}
+
+/// `hook script failed at 14:03:07 UTC: exit code 1`
+struct FailedHook<'a> {
+    name: HookName,
+    text: &'a str,
+    at: Wall,
+}
+
+impl fmt::Display for FailedHook<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hook {} failed at {}: {}", self.name, TimeOfDay(self.at), self.text)
     }
 }
 
@@ -255,10 +307,25 @@ impl fmt::Display for InstanceStatus {
         if let Some(phase) = self.waits_for {
             write!(f, "; waiting for {phase} to end")?;
         }
-        for (hook, text, at) in self.failed_hooks() {
-            write!(f, "; hook {hook} failed at {}: {text}", TimeOfDay(at))?;
+        for failed in self.failed_hooks() {
+            write!(f, "; {failed}")?;
         }
         self.conflicts.iter().try_for_each(|conflict| write!(f, "; conflict: {conflict}"))
+    }
+}
+
+/// `sync group gateway: hook script failed at 14:03:07 UTC: exit code 1`
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sync group {}: ", self.name)?;
+        let mut failed = self.hooks.iter().filter_map(HookStatus::failure).peekable();
+        if failed.peek().is_none() {
+            return write!(f, "{} since {}", self.state, TimeOfDay(self.since));
+        }
+        for (place, hook) in failed.enumerate() {
+            write!(f, "{}{hook}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
     }
 }
 

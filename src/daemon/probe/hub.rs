@@ -13,8 +13,8 @@ use super::hooks::Hooks;
 use super::look::look;
 use super::{Subjects, watch};
 use crate::daemon::netlink::News;
-use crate::engine::{HookCall, Input};
-use crate::model::{InstanceName, TrackConfig, TrackName};
+use crate::engine::{HookCall, HookOwner, Input};
+use crate::model::{TrackConfig, TrackName};
 
 /// What the protocol loop wants.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(super) enum Order {
     /// Stop that look, if it is still under way.
     Cancel { track: TrackName, number: u64 },
     /// Carry out a hook.
-    Hook { instance: InstanceName, number: u64, call: Box<HookCall>, until: Instant },
+    Hook { owner: HookOwner, number: u64, call: Box<HookCall>, until: Instant },
     /// End it, if it is still under way.
-    CancelHook { instance: InstanceName, number: u64 },
+    CancelHook { owner: HookOwner, number: u64 },
 }
 
 /// The looks that are under way.
@@ -56,10 +56,10 @@ pub(super) async fn serve(
                     looks.start(config, number, until, desk, news.clone());
                 }
                 Some(Order::Cancel { track, number }) => looks.cancel(&track, number),
-                Some(Order::Hook { instance, number, call, until }) => {
-                    hooks.start(&mut looks.tasks, instance, number, call, until, news.clone());
+                Some(Order::Hook { owner, number, call, until }) => {
+                    hooks.start(&mut looks.tasks, owner, number, call, until, news.clone());
                 }
-                Some(Order::CancelHook { instance, number }) => hooks.cancel(&instance, number),
+                Some(Order::CancelHook { owner, number }) => hooks.cancel(&owner, number),
                 None => break,
             },
             Some(_) = looks.tasks.join_next() => {}

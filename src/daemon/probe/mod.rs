@@ -54,8 +54,8 @@ use tokio::sync::{mpsc, watch as latest};
 use hub::Order;
 
 use super::netlink::News;
-use crate::engine::HookCall;
-use crate::model::{Config, InstanceName, Probe, TrackConfig, TrackName};
+use crate::engine::{HookCall, HookOwner};
+use crate::model::{Config, Probe, TrackConfig, TrackName};
 
 /// How many orders, and how many answers, may wait: far more than there are checks and instances.
 const BACKLOG: usize = 1024;
@@ -139,13 +139,13 @@ impl Probes {
     /// Why it could not be started, for people: there will be no answer then.
     pub(crate) fn hook(
         &self,
-        instance: &InstanceName,
+        owner: &HookOwner,
         number: u64,
         call: &HookCall,
     ) -> Result<(), String> {
         let until = Instant::now() + Duration::from_nanos(call.timeout.nanos());
-        let (instance, call) = (instance.clone(), Box::new(call.clone()));
-        self.order(Order::Hook { instance, number, call, until })
+        let (owner, call) = (owner.clone(), Box::new(call.clone()));
+        self.order(Order::Hook { owner, number, call, until })
     }
 
     fn order(&self, order: Order) -> Result<(), String> {
@@ -158,8 +158,8 @@ impl Probes {
     }
 
     /// Ends a hook. Where that cannot be told, its own end ends it.
-    pub(crate) fn cancel_hook(&self, instance: &InstanceName, number: u64) {
-        let _ = self.orders.try_send(Order::CancelHook { instance: instance.clone(), number });
+    pub(crate) fn cancel_hook(&self, owner: &HookOwner, number: u64) {
+        let _ = self.orders.try_send(Order::CancelHook { owner: owner.clone(), number });
     }
 
     /// Stops a look. Where that cannot be told, its own end stops it.

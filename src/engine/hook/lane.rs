@@ -84,17 +84,17 @@ impl Lane {
         Some((running.job, running.number))
     }
 
-    /// Tries it again, unless that was done often enough or something newer waits. Returns after
-    /// what pause.
-    pub(super) fn again(&mut self, now: Mono, mut job: Job) -> Option<Span> {
+    /// Tries it again after a pause, unless that was done often enough or something newer waits.
+    /// Returns whether it does.
+    pub(super) fn again(&mut self, now: Mono, mut job: Job) -> bool {
         if job.attempts >= job.retries || job.is_waited_for() || !self.waiting.is_empty() {
-            return None;
+            return false;
         }
         let pause = PAUSE.times(1 << job.attempts.min(10)).min(LONGEST_PAUSE);
         job.attempts += 1;
         job.at = now + pause;
         self.waiting.push_front(job);
-        Some(pause)
+        true
     }
 
     /// Nothing is tried again any more: the end is near.
