@@ -185,6 +185,24 @@ fn a_claim_that_was_overtaken_comes_to_nothing() {
     assert_eq!(kinds(&end(&mut node, number, None)), [""; 0]);
 }
 
+/// Bug guarded: the end of the program for a claim that was overtaken let the next claim have the
+/// addresses, before the program had run for that one.
+#[test]
+fn each_claim_waits_for_its_own_hook() {
+    let mut node = node(&[Phase::BeforeClaim]);
+    let (first, _) = one(&node.next());
+    for _ in 0..2 {
+        node.hear(from_peer(200));
+        while node.state() != StateName::Active {
+            node.next();
+        }
+    }
+    let actions = end(&mut node, first, None);
+    let (second, _) = one(&actions);
+    assert_eq!(kinds(&actions), ["hook"]);
+    assert!(kinds(&end(&mut node, second, None)).contains(&"add"), "the one between is left out");
+}
+
 /// Bug guarded: a hook of which nothing is heard any more must not keep the addresses away for ever.
 #[test]
 fn a_hook_that_never_ends_is_not_waited_for() {

@@ -62,6 +62,14 @@ impl Lane {
         u64::try_from(left_out).unwrap_or_default()
     }
 
+    /// Another one of this name is to come: those that have not started yet are left out. Returns how
+    /// many that were.
+    pub(super) fn leave_out(&mut self, name: HookName) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|job| job.name != name);
+        u64::try_from(before - self.waiting.len()).unwrap_or_default()
+    }
+
     /// The next one, if none is under way and its time has come.
     pub(super) fn start(&mut self, now: Mono, number: u64) -> Option<HookCall> {
         if self.running.is_some() || self.waiting.front()?.at > now {

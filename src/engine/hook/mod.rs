@@ -91,6 +91,9 @@ impl Hooks {
         let retries = if again { notify.retries } else { 0 };
         let call = HookCall { target, event, timeout: notify.timeout };
         let job = Job { name, call, retries, attempts: 0, at: now.mono };
+        if job.is_waited_for() {
+            self.superseded += self.gates.leave_out(name);
+        }
         self.lane_of(name).push(job);
         self.start(now.mono, out);
     }

@@ -232,7 +232,8 @@ impl Instance {
             self.report(What::HookFailed(name, reason, again), out);
         }
         match name {
-            HookName::Program(Phase::BeforeClaim) => {
+            // The end of one for an earlier claim is not the end of the one for this.
+            HookName::Program(Phase::BeforeClaim) if !self.hooks.is_at_gate() => {
                 if let Some(claim) = &mut self.claim {
                     claim.for_own = false;
                 }
