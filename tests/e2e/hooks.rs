@@ -197,7 +197,8 @@ pub(crate) fn refused(lab: &Lab) {
     assert!(chmod.expect("chmod runs").success());
     let notify =
         format!("{{ script: /nonexistent/hook, on_fault: {}, user: root }}", open.display());
-    let yaml = group.config().set("notify", notify).yaml();
+    let config = group.config().set("notify", notify).instance("lan", 52, OTHER_VIP);
+    let yaml = config.sync_group("{ script: /nonexistent/of-group, user: root }").yaml();
     let file = lab.directory().join("bad.yaml");
     fs::write(&file, yaml).expect("a configuration");
     let mut check = Command::new(env!("CARGO_BIN_EXE_vipd"));
@@ -205,8 +206,11 @@ pub(crate) fn refused(lab: &Lab) {
     let output = node.inside(|| check.output()).expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    let expected =
-        ["instances.web.notify.script: /nonexistent/hook: No such file", "everybody may write to "];
+    let expected = [
+        "instances.web.notify.script: /nonexistent/hook: No such file",
+        "everybody may write to ",
+        "sync_groups.gateway.notify.script: /nonexistent/of-group: No such file",
+    ];
     assert!(expected.iter().all(|text| said.contains(text)), "{said}");
-    assert!(said.contains("2 mistakes"), "{said}");
+    assert!(said.contains("3 mistakes"), "{said}");
 }
