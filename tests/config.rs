@@ -227,6 +227,7 @@ fn every_listed_key_is_read() {
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    notify:\n      {key}: [[[]]]\n"),
+            format!("sync_groups:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
         ];
@@ -390,10 +391,25 @@ proptest! {
     }
 }
 
+/// A file as an editor sees it: every key is text.
 fn json(yaml: &str) -> serde_json::Value {
+    fn value(yaml: &serde_yaml::Value) -> serde_json::Value {
+        match yaml {
+            serde_yaml::Value::Mapping(map) => {
+                let entry = |(key, entry)| (name(key), value(entry));
+                serde_json::Value::Object(map.iter().map(entry).collect())
+            }
+            serde_yaml::Value::Sequence(list) => list.iter().map(value).collect(),
+            other => serde_json::to_value(other).unwrap(),
+        }
+    }
+    fn name(key: &serde_yaml::Value) -> String {
+        serde_yaml::to_string(key).unwrap().trim().to_owned()
+    }
+    let yaml = yaml.trim_start_matches('\u{feff}');
     let mut values: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
     values.apply_merge().unwrap();
-    serde_json::to_value(values).unwrap()
+    value(&values)
 }
 
 /// What an editor that knows the schema would underline.

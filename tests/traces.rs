@@ -21,10 +21,13 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use node::{PEER, VIRTUAL, advertisement, eth0, from_peer, instance, link, now, packet};
-use vipd::engine::{Action, Engine, Input, Link, Packet, ProbeResult, SystemError};
+use vipd::engine::{
+    Action, Engine, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult, SystemError,
+};
 use vipd::model::{
-    Config, InstanceConfig, InstanceName, InterfaceProbe, Node as ConfiguredNode, NodeName, Probe,
-    TrackConfig, TrackName,
+    Config, GroupName, InstanceConfig, InstanceName, InterfaceName, InterfaceProbe,
+    Node as ConfiguredNode, NodeName, Notify, Phase, Probe, SyncGroup, TrackConfig, TrackName,
+    VirtualAddress,
 };
 use vipd::time::Span;
 use vipd::trace::{Header, Reader, Step, Writer, replay};
@@ -192,15 +195,62 @@ fn checks(node: &mut Scripted) {
     node.pass(1_000);
 }
 
+/// A sync group with hooks comes by reload, waits for one, is told of a fault, and goes.
+fn group(node: &mut Scripted) {
+    let eth1 = InterfaceName::try_from("eth1").unwrap();
+    let lan = InstanceConfig {
+        name: InstanceName::try_from("lan").unwrap(),
+        interface: eth1.clone(),
+        addresses: vec![VirtualAddress {
+            address: [10, 0, 1, 100].into(),
+            ..node::virtual_address()
+        }],
+        ..instance(100)
+    };
+    let lan_link = |carrier| {
+        let own = LinkAddress { address: [10, 0, 1, 10].into(), prefix: 24, secondary: false };
+        let link = Some(Link { index: 3, carrier, addresses: vec![own], ..link() });
+        Input::Link { interface: eth1.clone(), link }
+    };
+    let program = |phase: Phase| (phase, vec![format!("/hooks/{phase}")]);
+    let notify = Notify {
+        programs: [Phase::Script, Phase::BeforeClaim].map(program).into(),
+        timeout: Notify::TIMEOUT,
+        retries: 1,
+        ..Notify::default()
+    };
+    let members = vec![instance(100).name, lan.name.clone()];
+    let gateway = SyncGroup { name: GroupName::try_from("gateway").unwrap(), members, notify };
+    let instances = vec![instance(100), lan];
+    let grouped = Config { instances, sync_groups: vec![gateway.clone()], ..config() };
+    node.link(Some(link()));
+    node.tell(Input::Reload { config: Box::new(grouped) });
+    node.tell(lan_link(true));
+    let owner = HookOwner::Group(gateway.name);
+    let end = |node: &mut Scripted, number, result| {
+        node.tell(Input::Hooked { owner: owner.clone(), number, result });
+    };
+    end(node, 1, ProbeResult::Passed("told".to_owned()));
+    node.pass(5_000);
+    end(node, 2, ProbeResult::Passed(String::new()));
+    end(node, 3, ProbeResult::Failed("exit code 1".to_owned()));
+    node.pass(1_500);
+    end(node, 4, ProbeResult::Passed(String::new()));
+    node.tell(lan_link(false));
+    node.tell(Input::Reload { config: Box::new(config()) });
+    node.pass(500);
+}
+
 /// A script, and the name of the file that it makes.
 type Script = (&'static str, fn(&mut Scripted));
 
-const SCRIPTS: [Script; 5] = [
+const SCRIPTS: [Script; 6] = [
     ("silence", silence),
     ("moves", moves),
     ("trouble", trouble),
     ("refusals", refusals),
     ("checks", checks),
+    ("group", group),
 ];
 
 fn file(name: &str) -> PathBuf {

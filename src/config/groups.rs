@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::instance::Draft;
-use super::keys::nearest;
+use super::keys::{GROUP, nearest};
+use super::notify;
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
-use super::section::{Given, Section, named};
-use super::source::Entry;
-use crate::model::{GroupName, InstanceConfig, InstanceName, Phase, SyncGroup};
+use super::section::{self, Given, Section, named};
+use super::source::{Content, Entry};
+use crate::model::{GroupName, InstanceConfig, InstanceName, Notify, Phase, SyncGroup};
 
 const EXAMPLE: &str = "a list of instances like [wan, lan]";
 
@@ -37,11 +38,7 @@ fn group<'d>(
     let name_spot = within.key(&entry.key, entry.place);
     let name =
         GroupName::try_from(entry.key.as_str()).map_err(|bad| problems.add(&name_spot, bad.into()));
-    let spot = within.key(&entry.key, entry.node.place);
-    let Given::Right(list) = super::section::several::<InstanceName>(&entry.node, &spot, problems)
-    else {
-        return None;
-    };
+    let (list, notify) = parts(entry, within, problems)?;
     let mut members: Vec<(Spot, &'d Draft<'_>)> = Vec::new();
     for Marked { value: member, spot } in &list.value {
         if let Some(first) = taken.get(member) {
@@ -57,11 +54,32 @@ fn group<'d>(
     }
     if list.value.len() < 2 {
         let wrong = Wrong::expected("two instances or more", &list.value.len().to_string());
-        problems.add(&spot, wrong.hint("an instance alone needs no group"));
+        problems.add(&list.spot, wrong.hint("an instance alone needs no group"));
     }
     alike(&members, problems);
     let members = list.value.into_iter().map(|member| member.value).collect();
-    Some(SyncGroup { name: name.ok()?, members })
+    Some(SyncGroup { name: name.ok()?, members, notify: notify? })
+}
+
+type Parts = (Marked<Vec<Marked<InstanceName>>>, Option<Notify>);
+
+/// The members and the hooks of a group: a list of the members, or a mapping with both.
+fn parts(entry: &Entry, within: &Spot, problems: &mut Problems<'_>) -> Option<Parts> {
+    let spot = within.key(&entry.key, entry.node.place);
+    let (list, notify) = if let Content::Mapping(_) = entry.node.content {
+        let section = Section::open(&entry.node, spot, &GROUP, problems)?;
+        let list = section.several::<InstanceName>("members", problems);
+        if let Given::Absent = list {
+            section.missing("members", &format!("it takes {EXAMPLE}"), problems);
+        }
+        (list, notify::read_of_group(&section, problems))
+    } else {
+        (section::several(&entry.node, &spot, problems), Some(Notify::default()))
+    };
+    match list {
+        Given::Right(list) => Some((list, notify)),
+        Given::Absent | Given::Wrong => None,
+    }
 }
 
 fn unknown(name: &InstanceName, drafts: &[Draft<'_>]) -> Wrong {

@@ -92,7 +92,15 @@ pub(super) static FLAP: Keys = Keys {
     reserved: &[],
 };
 
-/// The hooks of an instance.
+/// A sync group that is written as a mapping.
+pub(super) static GROUP: Keys = Keys {
+    place: "in a sync group",
+    example: "a mapping like '{ members: [wan, lan] }'",
+    known: &["members", "notify"],
+    reserved: &[],
+};
+
+/// The hooks of an instance or of a sync group.
 pub(super) static NOTIFY: Keys = Keys {
     place: "in 'notify'",
     example: "a mapping like '{ script: /etc/vipd/on-change }'",
@@ -215,7 +223,7 @@ pub(super) static KINDS: [(&str, Keys); 13] = [
 
 /// Every kind of mapping, in the order of the reference documentation.
 fn all() -> impl Iterator<Item = &'static Keys> {
-    [&TOP, &INSTANCE, &ADDRESS, &NOTIFY, &TRACK, &FLAP]
+    [&TOP, &INSTANCE, &ADDRESS, &NOTIFY, &TRACK, &FLAP, &GROUP]
         .into_iter()
         .chain(KINDS.iter().map(|(_, keys)| keys))
 }

@@ -1,4 +1,4 @@
-//! The hooks of an instance.
+//! The hooks of an instance or of a sync group.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,39 @@ pub(super) fn read(instance: &Section<'_>, problems: &mut Problems<'_>) -> Optio
     let Some((node, spot)) = instance.node("notify") else {
         return (!instance.has("notify")).then(Notify::default);
     };
+    hooks(&Section::open(node, spot, &NOTIFY, problems)?, problems)
+}
+
+/// Reads the key `notify` of a sync group; `None` where something in it is wrong.
+pub(super) fn read_of_group(group: &Section<'_>, problems: &mut Problems<'_>) -> Option<Notify> {
+    let Some((node, spot)) = group.node("notify") else {
+        return (!group.has("notify")).then(Notify::default);
+    };
     let section = Section::open(node, spot, &NOTIFY, problems)?;
-    let programs = programs(&section, problems);
+    let mut right = true;
+    for phase in Phase::ALL.into_iter().filter(|phase| !phase.suits_groups()) {
+        if let Some(spot) = section.spot_of(phase.key()) {
+            let hint = match phase {
+                Phase::BeforeRelease => "use 'after_release': the members leave together",
+                Phase::OnConflictWon => "put it at a member: a conflict is on its segment",
+                _ => "put it at a member: it is about that one's addresses",
+            };
+            problems.add(&spot, Wrong::new("is not for a sync group").hint(hint));
+            right = false;
+        }
+    }
+    hooks(&section, problems).filter(|_| right)
+}
+
+fn hooks(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<Notify> {
+    let programs = programs(section, problems);
     let fifo = section.take::<AbsolutePath>("fifo", problems).map(|path| Some(path.0)).or(None);
     let webhook = section.take::<Url>("webhook", problems).map(|url| Some(url.0)).or(None);
     let user = section.take::<Text>("user", problems).map(|text| Some(text.0)).or(None);
     let group = section.take::<Text>("group", problems).map(|text| Some(text.0)).or(None);
-    let timeout = timeout(&section, problems);
+    let timeout = timeout(section, problems);
     let retries = section.take::<Retries>("retries", problems).or(Retries(Notify::RETRIES));
-    let verify_interval = verify_interval(&section, problems);
+    let verify_interval = verify_interval(section, problems);
     let notify = Notify {
         programs: programs?,
         user: user?,

@@ -17,7 +17,7 @@ use super::systemd::Systemd;
 use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input, Plan, Status};
-use crate::model::Config;
+use crate::model::{Config, TrackName};
 use crate::time::{Now, Wall};
 use crate::trace::Step;
 
@@ -272,7 +272,7 @@ impl Agent {
             Request::Reload(api::Reload { dry_run }) => {
                 return self.reload.ask(Wanted::by_client(dry_run, reply));
             }
-            Request::Probe(_) => {}
+            Request::Probe(api::Probe { track }) => self.look_once(&track, reply),
             Request::Handover(api::Handover { instance, to }) => {
                 let request = self.hands.control.admit(reply);
                 self.hand_in(clock::now(), Input::Handover { request, instance, to });
@@ -287,6 +287,20 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Has a check look once; the client waits for it, the protocol loop does not.
+    fn look_once(&self, track: &TrackName, reply: oneshot::Sender<Response>) {
+        let (done, probed) = oneshot::channel();
+        if let Err(why) = self.hands.errands.look_once(track, done) {
+            // A client that has gone is no error.
+            drop(reply.send(Response::Error(why)));
+            return;
+        }
+        tokio::spawn(async move {
+            let broken = |_| Response::Error("the look was broken off".to_owned());
+            drop(reply.send(probed.await.map_or_else(broken, Response::Probe)));
+        });
     }
 
     /// All that there is to know about this daemon now.

@@ -271,16 +271,16 @@ impl Hands {
                 self.errands.cancel(track, *number);
                 Ok(())
             }
-            Action::Hook { instance, number, call } => {
-                if let Err(why) = self.errands.hook(instance, *number, call) {
-                    let (instance, number) = (instance.clone(), *number);
+            Action::Hook { owner, number, call } => {
+                if let Err(why) = self.errands.hook(owner, *number, call) {
+                    let (owner, number) = (owner.clone(), *number);
                     let result = ProbeResult::Failed(why);
-                    self.failures.push_back(Input::Hooked { instance, number, result });
+                    self.failures.push_back(Input::Hooked { owner, number, result });
                 }
                 Ok(())
             }
-            Action::CancelHook { instance, number } => {
-                self.errands.cancel_hook(instance, *number);
+            Action::CancelHook { owner, number } => {
+                self.errands.cancel_hook(owner, *number);
                 Ok(())
             }
             // On this thread: a file in memory, and what stands after it may have to wait for it.

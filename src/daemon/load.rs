@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::{notify, probe, program};
 use crate::config::{self, Here, Problem};
-use crate::model::{Config, InstanceConfig, InterfaceName, NodeName, TrackConfig};
+use crate::model::{
+    Config, InstanceConfig, InterfaceName, NodeName, Notify, SyncGroup, TrackConfig,
+};
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -95,12 +97,15 @@ fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
         let what = probe::usable(&track.probe).err()?;
         Some(problem(&["tracks", track.name.as_str(), track.probe.kind()], what))
     };
-    let webhook = |instance: &InstanceConfig| {
-        let what = notify::usable(instance.notify.webhook.as_ref()?).err()?;
-        Some(problem(&["instances", instance.name.as_str(), "notify", "webhook"], what))
+    let webhook = |place: &str, name: &str, notify: &Notify| {
+        let what = notify::usable(notify.webhook.as_ref()?).err()?;
+        Some(problem(&[place, name, "notify", "webhook"], what))
     };
     let checks = config.tracks.iter().filter_map(check);
-    checks.chain(config.instances.iter().filter_map(webhook)).collect()
+    let of_instance = |one: &InstanceConfig| webhook("instances", one.name.as_str(), &one.notify);
+    let of_group = |one: &SyncGroup| webhook("sync_groups", one.name.as_str(), &one.notify);
+    let webhooks = config.instances.iter().filter_map(of_instance);
+    checks.chain(webhooks).chain(config.sync_groups.iter().filter_map(of_group)).collect()
 }
 
 /// Every address of this machine and the interface that has it.

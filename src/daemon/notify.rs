@@ -52,15 +52,30 @@ fn result(outcome: Result<String, String>) -> ProbeResult {
 
 /// The same as the arguments, for who would rather read it there.
 fn environment(event: &HookEvent) -> Vec<(&'static str, String)> {
-    vec![
-        ("VIPD_PHASE", event.phase.to_string()),
-        ("VIPD_INSTANCE", event.instance.to_string()),
-        ("VIPD_STATE", event.state.to_string()),
-        ("VIPD_PRIORITY", event.priority.to_string()),
-        ("VIPD_INTERFACE", event.interface.to_string()),
-        ("VIPD_ADDRESSES", event.addresses.join(" ")),
-        ("VIPD_WHY", event.why.clone()),
-    ]
+    let mut variables =
+        vec![("VIPD_PHASE", event.phase().to_string()), ("VIPD_STATE", event.state().to_string())];
+    variables.extend(match event {
+        HookEvent::Instance(event) => [
+            ("VIPD_INSTANCE", event.instance.to_string()),
+            ("VIPD_INTERFACE", event.interface.to_string()),
+            ("VIPD_PRIORITY", event.priority.to_string()),
+            ("VIPD_ADDRESSES", event.addresses.join(" ")),
+            ("VIPD_WHY", event.why.clone()),
+        ],
+        HookEvent::Group(event) => {
+            let names: Vec<&str> = event.members.iter().map(|m| m.instance.as_str()).collect();
+            let addresses: Vec<&str> =
+                event.members.iter().flat_map(|m| &m.addresses).map(String::as_str).collect();
+            [
+                ("VIPD_GROUP", event.group.to_string()),
+                ("VIPD_MEMBERS", names.join(" ")),
+                ("VIPD_PRIORITY", event.priority.to_string()),
+                ("VIPD_ADDRESSES", addresses.join(" ")),
+                ("VIPD_WHY", event.why.clone()),
+            ]
+        }
+    });
+    variables
 }
 
 fn json(event: &HookEvent) -> String {
@@ -103,11 +118,12 @@ mod tests {
 
     use super::*;
     use crate::engine::story::StateName;
+    use crate::engine::{GroupEvent, GroupMember, InstanceEvent};
     use crate::model::Phase;
     use crate::time::Span;
 
     fn event() -> HookEvent {
-        HookEvent {
+        HookEvent::Instance(InstanceEvent {
             phase: Phase::Script,
             instance: "web".try_into().unwrap(),
             node: Some("web1".try_into().unwrap()),
@@ -119,19 +135,40 @@ mod tests {
             why: "nobody heard for 3.2 s".to_owned(),
             active: None,
             time_ms: 1_800_000_000_000,
-        }
+        })
     }
 
-    fn carried_out(target: HookTarget) -> ProbeResult {
-        let call = HookCall { target, event: event(), timeout: Span::from_secs(10) };
+    fn of_group() -> HookEvent {
+        let member = |name: &str, interface: &str, number: u8| GroupMember {
+            instance: name.try_into().unwrap(),
+            interface: interface.try_into().unwrap(),
+            virtual_router_id: number.try_into().unwrap(),
+            state: StateName::Active,
+            addresses: vec![format!("10.0.{number}.100/24")],
+            active: None,
+        };
+        HookEvent::Group(GroupEvent {
+            phase: Phase::AfterClaim,
+            group: "gateway".try_into().unwrap(),
+            node: Some("gw1".try_into().unwrap()),
+            state: StateName::Active,
+            priority: 200,
+            members: vec![member("wan", "eth0", 1), member("lan", "eth1", 2)],
+            why: "nobody heard for 3.2 s".to_owned(),
+            time_ms: 1_800_000_000_000,
+        })
+    }
+
+    fn carried_out(target: HookTarget, event: HookEvent) -> ProbeResult {
+        let call = HookCall { target, event, timeout: Span::from_secs(10) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(carry_out(&call, &Aside::default(), &Doing::default()))
     }
 
-    fn script(text: &str) -> ProbeResult {
+    fn script(text: &str, event: HookEvent) -> ProbeResult {
         let command = ["/bin/sh", "-c", text, "sh", "mine"].map(str::to_owned).to_vec();
         let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
-        carried_out(HookTarget::Program { command, user: Some(user), group: None })
+        carried_out(HookTarget::Program { command, user: Some(user), group: None }, event)
     }
 
     /// Rule: a program for keepalived finds its words behind its own arguments, the environment has
@@ -139,6 +176,7 @@ mod tests {
     #[test]
     fn a_program_is_told_in_three_ways() {
         let passed = |text: &str| ProbeResult::Passed(text.to_owned());
+        let script = |text| self::script(text, event());
         assert_eq!(script("echo $*"), passed("mine INSTANCE web MASTER 200"));
         let expected = "script web active 200 eth0 10.0.0.100/24 nobody heard for 3.2 s";
         let variables = "echo $VIPD_PHASE $VIPD_INSTANCE $VIPD_STATE $VIPD_PRIORITY \
@@ -149,12 +187,37 @@ mod tests {
         assert_eq!(script("exit 3"), ProbeResult::Failed("exit code 3".to_owned()));
     }
 
+    /// Rule: the hook of a sync group gets keepalived's words for one, whose priority is 0, and what
+    /// all of its members are.
+    #[test]
+    fn a_group_is_told_as_one() {
+        let passed = |text: &str| ProbeResult::Passed(text.to_owned());
+        let script = |text| self::script(text, of_group());
+        assert_eq!(script("echo $*"), passed("mine GROUP gateway MASTER 0"));
+        let expected = "after_claim gateway wan lan active 200 10.0.1.100/24 10.0.2.100/24 \
+                        nobody heard for 3.2 s";
+        let variables = "echo $VIPD_PHASE $VIPD_GROUP $VIPD_MEMBERS $VIPD_STATE $VIPD_PRIORITY \
+                         $VIPD_ADDRESSES $VIPD_WHY$VIPD_INSTANCE";
+        assert_eq!(script(variables), passed(expected));
+        assert_eq!(of_group().line(), "GROUP \"gateway\" MASTER 0\n");
+        let json = concat!(
+            r#"{"phase":"after_claim","group":"gateway","node":"gw1","state":"active","priority":200,"#,
+            r#""members":[{"instance":"wan","interface":"eth0","virtual_router_id":1,"#,
+            r#""state":"active","addresses":["10.0.1.100/24"],"active":null},"#,
+            r#"{"instance":"lan","interface":"eth1","virtual_router_id":2,"#,
+            r#""state":"active","addresses":["10.0.2.100/24"],"active":null}],"#,
+            r#""why":"nobody heard for 3.2 s","time_ms":1800000000000}"#
+        );
+        assert_eq!(super::json(&of_group()), json);
+        assert_eq!(serde_json::from_str::<HookEvent>(json).unwrap(), of_group());
+    }
+
     /// Rule: the reader of a pipe gets a whole line; no reader, no pipe and no pipe at all are named.
     #[test]
     fn a_pipe_gets_a_line() {
         let path = std::env::temp_dir().join(format!("vipd-fifo-{}", std::process::id()));
         let failed = |reason: String| ProbeResult::Failed(reason);
-        let tell = || carried_out(HookTarget::Fifo(path.clone()));
+        let tell = || carried_out(HookTarget::Fifo(path.clone()), event());
         let shown = path.display();
         assert_eq!(tell(), failed(format!("there is no pipe {shown}: mkfifo {shown}")));
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();

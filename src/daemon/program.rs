@@ -12,7 +12,7 @@ use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 use super::outside::exec;
 use super::permission;
 use crate::config::{self, Problem};
-use crate::model::{Config, InstanceConfig, Notify, Probe, ScriptProbe, TrackConfig};
+use crate::model::{Config, Notify, Probe, ScriptProbe, TrackConfig};
 
 /// A program that the configuration names.
 struct Named<'a> {
@@ -42,9 +42,12 @@ pub(crate) fn problems(file: &str, text: &str, config: &Config) -> Vec<Problem> 
         let (file, hint) = (file.to_owned(), Some(hint.to_owned()));
         Some(Problem { file, line, column, key: path.join("."), what, hint })
     };
-    let all = config.tracks.iter().filter_map(of_track);
-    let mut problems: Vec<Problem> =
-        all.chain(config.instances.iter().flat_map(of_instance)).filter_map(problem).collect();
+    let instances =
+        config.instances.iter().flat_map(|i| hooks("instances", i.name.as_str(), &i.notify));
+    let groups =
+        config.sync_groups.iter().flat_map(|g| hooks("sync_groups", g.name.as_str(), &g.notify));
+    let all = config.tracks.iter().filter_map(of_track).chain(instances).chain(groups);
+    let mut problems: Vec<Problem> = all.filter_map(problem).collect();
     problems.sort_by_key(|problem| (problem.line, problem.column));
     // What two programs have in common is wrong once.
     problems.dedup();
@@ -62,10 +65,15 @@ fn of_track(track: &TrackConfig) -> Option<Named<'_>> {
     })
 }
 
-fn of_instance(instance: &InstanceConfig) -> impl Iterator<Item = Named<'_>> {
-    let Notify { programs, user, group, .. } = &instance.notify;
-    programs.iter().map(|(phase, command)| Named {
-        place: vec!["instances", instance.name.as_str(), "notify"],
+/// The programs of an instance or of a sync group.
+fn hooks<'a>(
+    kind: &'static str,
+    name: &'a str,
+    notify: &'a Notify,
+) -> impl Iterator<Item = Named<'a>> {
+    let Notify { programs, user, group, .. } = notify;
+    programs.iter().map(move |(phase, command)| Named {
+        place: vec![kind, name, "notify"],
         key: phase.key(),
         command,
         user: user.as_deref(),

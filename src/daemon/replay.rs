@@ -80,11 +80,11 @@ fn input(input: &Input) -> String {
             format!("probe {track} ({number}) failed: {reason}")
         }
         Input::Stirred { track } => format!("what {track} looks at may have changed"),
-        Input::Hooked { instance, number, result: ProbeResult::Passed(text) } => {
-            format!("hook {number} of {instance} ended: {text}")
+        Input::Hooked { owner, number, result: ProbeResult::Passed(text) } => {
+            format!("hook {number} of {owner} ended: {text}")
         }
-        Input::Hooked { instance, number, result: ProbeResult::Failed(reason) } => {
-            format!("hook {number} of {instance} failed: {reason}")
+        Input::Hooked { owner, number, result: ProbeResult::Failed(reason) } => {
+            format!("hook {number} of {owner} failed: {reason}")
         }
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
@@ -121,15 +121,12 @@ fn action(action: &Action) -> String {
         }
         Action::Probe { track, number } => format!("probe {track} ({number})"),
         Action::CancelProbe { track, number } => format!("cancel probe {track} ({number})"),
-        Action::Hook { instance, number, call } => {
-            format!("hook {number} of {instance}: {}", call.event.phase)
+        Action::Hook { owner, number, call } => {
+            format!("hook {number} of {owner}: {}", call.event.phase())
         }
-        Action::CancelHook { instance, number } => format!("cancel hook {number} of {instance}"),
+        Action::CancelHook { owner, number } => format!("cancel hook {number} of {owner}"),
         Action::Answer { answer, .. } => format!("answer '{answer}'"),
-        Action::Report(event) => match &event.instance {
-            Some(instance) => format!("report '{instance}: {event}'"),
-            None => format!("report '{event}'"),
-        },
+        Action::Report(event) => format!("report '{}'", event.line()),
         Action::Exit => "exit".to_owned(),
     }
 }

@@ -104,8 +104,7 @@ fn tell_all(lines: Receiver<Told>) {
             Told::Event(event) => {
                 let instance = event.instance.as_ref().map(InstanceName::as_str);
                 // In the text too: journalctl does not show fields.
-                let name = instance.map(|name| format!("{name}: ")).unwrap_or_default();
-                write(event.severity(), instance, &format!("{name}{event}"));
+                write(event.severity(), instance, &event.line());
             }
             Told::Notice(severity, text) => write(severity, None, &text),
             Told::Dropped(count) => {

@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
-pub use super::hook::call::{HookCall, HookEvent, HookName, HookTarget};
+pub use super::hook::call::{
+    GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner, HookTarget, InstanceEvent,
+};
 use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
@@ -107,7 +109,8 @@ pub enum Input {
     /// What came of [`Action::Hook`]: exactly one answer for each that was not cancelled.
     Hooked {
         /// As in the action.
-        instance: InstanceName,
+        #[serde(flatten)]
+        owner: HookOwner,
         /// As in the action.
         number: u64,
         /// How it ended: what the program said last, or what went wrong.
@@ -298,8 +301,9 @@ pub enum Action {
     /// up what stands behind it; the next one of the same kind comes when this one has ended.
     Hook {
         /// Whose it is.
-        instance: InstanceName,
-        /// Which one this is; never used twice for one instance.
+        #[serde(flatten)]
+        owner: HookOwner,
+        /// Which one this is; never used twice for one owner.
         number: u64,
         /// What to do.
         call: Box<HookCall>,
@@ -308,7 +312,8 @@ pub enum Action {
     /// waited for. That there is none is success.
     CancelHook {
         /// Whose it is.
-        instance: InstanceName,
+        #[serde(flatten)]
+        owner: HookOwner,
         /// Which one.
         number: u64,
     },

@@ -29,8 +29,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Answer, Farewell, HeldAddress, HeldRouter, HookCall, HookEvent, HookName, HookTarget,
-    Input, Link, LinkAddress, Packet, ProbeResult, SystemError,
+    Action, Answer, Farewell, GroupEvent, GroupMember, HeldAddress, HeldRouter, HookCall,
+    HookEvent, HookName, HookOwner, HookTarget, Input, InstanceEvent, Link, LinkAddress, Packet,
+    ProbeResult, SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use peers::{Advertised, PeerStatus};
@@ -40,6 +41,7 @@ pub use status::Status;
 pub use story::Event;
 use story::What;
 
+use group::Group;
 use instance::Instance;
 use links::Links;
 use listen::Listening;
@@ -58,6 +60,7 @@ pub struct Engine {
     tracks: Tracks,
     listening: Listening,
     instances: Vec<Instance>,
+    groups: Vec<Group>,
     stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
     /// What was written down last.
     written: Vec<HeldRouter>,
@@ -92,10 +95,12 @@ impl Engine {
     /// An engine that knows nothing of the system yet. `now` is when the daemon started.
     pub fn new(config: Config, now: Now) -> Self {
         let instances = config.instances.iter().map(|i| Instance::new(i.clone(), now)).collect();
+        let groups = config.sync_groups.iter().map(|g| Group::new(g.clone(), now)).collect();
         Self {
             tracks: Tracks::new(&config.tracks, now),
             config,
             instances,
+            groups,
             links: Links::default(),
             listening: Listening::default(),
             stray_discards: BTreeMap::new(),
@@ -141,10 +146,13 @@ impl Engine {
                 }
             }
             Input::Stirred { track } => self.tracks.stirred(&track),
-            Input::Hooked { instance, number, result } => {
+            Input::Hooked { owner, number, result } => {
                 self.each(now, &mut out, |one, context, out| {
-                    one.hooked(context, &instance, number, &result, out);
+                    one.hooked(context, &owner, number, &result, out);
                 });
+                for group in &mut self.groups {
+                    group.hooked(now, &owner, number, &result, &mut out);
+                }
             }
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Reload { config } => self.reload(now, *config, &mut out),
@@ -161,15 +169,19 @@ impl Engine {
                 if self.tracks.fire(now, &mut out) {
                     self.each(now, &mut out, Instance::reconsider);
                 }
+                self.groups.iter_mut().for_each(|group| group.fire(now, &mut out));
             }
             Input::Stop => {
-                self.stopping = true;
+                if std::mem::replace(&mut self.stopping, true) {
+                    self.groups.iter_mut().for_each(|group| group.give_up(&mut out));
+                }
                 self.tracks.stop(&mut out);
                 self.each(now, &mut out, Instance::stop);
             }
         }
         self.align(now, &active_before, &mut out);
         self.settle_standby(now, &mut out);
+        self.follow_groups(now, &mut out);
         self.settle(now, &mut out);
         out
     }
@@ -177,8 +189,9 @@ impl Engine {
     /// The next point in time at which [`Input::Deadline`] is due; `None` while nothing is.
     pub fn next_deadline(&self) -> Option<Deadline> {
         let instances = self.instances.iter().filter_map(Instance::deadline);
+        let groups = self.groups.iter().filter_map(Group::deadline);
         let others = self.listening.deadline().into_iter().chain(self.tracks.deadline());
-        let next = instances.chain(others).min_by_key(|(at, _)| *at);
+        let next = instances.chain(groups).chain(others).min_by_key(|(at, _)| *at);
         next.map(|(at, why)| Deadline { at, why })
     }
 
@@ -192,6 +205,7 @@ impl Engine {
         Status {
             node: self.config.this_node.clone(),
             instances: self.instances.iter().map(|i| i.status(&self.config, now)).collect(),
+            groups: self.groups.iter().map(Group::status).collect(),
             tracks: self.tracks.status(now),
             standby: self.standby.clone(),
             stray_discards: self.stray_discards.clone(),
@@ -309,6 +323,7 @@ impl Engine {
     fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
         self.keep_what_moved(out);
         self.instances.retain(|instance| !instance.is_gone());
+        self.groups.retain(|group| !group.is_gone());
         let context =
             Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
         if out.iter().any(changes_what_is_held) {
@@ -317,7 +332,9 @@ impl Engine {
             write_down(&mut self.written, held, out);
             self.watch(out);
         }
-        if self.stopping && !self.ended && self.instances.iter().all(Instance::is_over) {
+        let is_over =
+            self.instances.iter().all(Instance::is_over) && self.groups.iter().all(Group::is_over);
+        if self.stopping && !self.ended && is_over {
             self.ended = true;
             out.push(Action::Exit);
         }
@@ -344,7 +361,7 @@ impl Engine {
         if let Action::Listen { interface, family, .. } = action {
             self.listening.failed(now.mono, interface, *family);
         }
-        let mut report = |what| out.push(Action::Report(Event { instance: None, what }));
+        let mut report = |what| out.push(Action::Report(Event::of_node(what)));
         match action {
             Action::WriteDown { .. } => report(What::WriteDownFailed(error.clone())),
             Action::Watch { interface, .. } => {

@@ -49,6 +49,7 @@ impl Engine {
             }
             self.instances.push(old);
         }
+        self.reload_groups(now, out);
         self.apply_standby(now, out);
         self.update_listening(now, out);
         self.each(now, out, Instance::reconsider);

@@ -276,7 +276,7 @@ impl Engine {
             if instance.set_standby(&context, covered, out) {
                 let what = What::Standby(covered);
                 let instance = Some(instance.config().name.clone());
-                out.push(Action::Report(Event { instance, what }));
+                out.push(Action::Report(Event { instance, group: None, what }));
             }
         }
     }

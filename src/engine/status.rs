@@ -13,8 +13,8 @@ use super::standby::Standby;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::histogram::Histogram;
 use crate::model::{
-    InstanceName, InterfaceName, Interval, NodeName, Phase, Preempt, Priority, TrackName, Version,
-    VirtualAddress, Vrid,
+    GroupName, InstanceName, InterfaceName, Interval, NodeName, Phase, Preempt, Priority,
+    TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -25,6 +25,9 @@ pub struct Status {
     pub node: Option<NodeName>,
     /// The instances in the order of the configuration.
     pub instances: Vec<InstanceStatus>,
+    /// The sync groups in the order of the configuration.
+    #[serde(default)]
+    pub groups: Vec<GroupStatus>,
     /// The checks in the order of the configuration.
     #[serde(default)]
     pub tracks: Vec<TrackStatus>,
@@ -120,6 +123,25 @@ pub struct Transition {
     pub cause: String,
     /// The reason, for people.
     pub reason: String,
+}
+
+/// What there is to know about one sync group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Its name.
+    pub name: GroupName,
+    /// Its instances.
+    pub members: Vec<InstanceName>,
+    /// What it is as a whole: active when all of its members are.
+    pub state: StateName,
+    /// Since when.
+    pub since: Wall,
+    /// What its hooks did last.
+    pub hooks: Vec<HookStatus>,
+    /// Hooks of its own that failed since the daemon started.
+    pub hooks_failed: u64,
+    /// Those that were left out because a newer change came before they had started.
+    pub hooks_superseded: u64,
 }
 
 /// What there is to know about one hook.
@@ -261,6 +283,8 @@ impl fmt::Display for Status {
         } else {
             lines.extend(self.instances.iter().map(ToString::to_string));
         }
+        lines
+            .extend(self.groups.iter().filter(|group| group.has_failed()).map(ToString::to_string));
         lines.extend(self.failing_tracks());
         f.write_str(&lines.join("; "))
     }
@@ -310,12 +334,39 @@ impl InstanceStatus {
             || self.failed_hooks().next().is_some()
     }
 
-    /// The hooks whose last end was a bad one, with what went wrong and when.
-    fn failed_hooks(&self) -> impl Iterator<Item = (HookName, &str, Wall)> {
-        self.hooks.iter().filter_map(|hook| match &hook.last {
-            Some((false, text, at)) => Some((hook.name, text.as_str(), *at)),
+    /// The hooks whose last end was a bad one.
+    fn failed_hooks(&self) -> impl Iterator<Item = FailedHook<'_>> {
+        self.hooks.iter().filter_map(HookStatus::failure)
+    }
+}
+
+impl GroupStatus {
+    /// Whether the last end of one of its hooks was a bad one.
+    fn has_failed(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.failure().is_some())
+    }
+}
+
+impl HookStatus {
+    /// What went wrong when it ended last.
+    fn failure(&self) -> Option<FailedHook<'_>> {
+        match &self.last {
+            Some((false, text, at)) => Some(FailedHook { name: self.name, text, at: *at }),
             _ => None,
-        })
+        }
+    }
+}
+
+/// `hook script failed at 14:03:07 UTC: exit code 1`
+struct FailedHook<'a> {
+    name: HookName,
+    text: &'a str,
+    at: Wall,
+}
+
+impl fmt::Display for FailedHook<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hook {} failed at {}: {}", self.name, TimeOfDay(self.at), self.text)
     }
 }
 
@@ -349,11 +400,26 @@ impl fmt::Display for InstanceStatus {
         if let Some(phase) = self.waits_for {
             write!(f, "; waiting for {phase} to end")?;
         }
-        for (hook, text, at) in self.failed_hooks() {
-            write!(f, "; hook {hook} failed at {}: {text}", TimeOfDay(at))?;
+        for failed in self.failed_hooks() {
+            write!(f, "; {failed}")?;
         }
         let mut conflicts = self.conflicts.iter();
         conflicts.try_for_each(|conflict| write!(f, "; conflict: {}", conflict.text))
+    }
+}
+
+/// `sync group gateway: hook script failed at 14:03:07 UTC: exit code 1`
+impl fmt::Display for GroupStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sync group {}: ", self.name)?;
+        let mut failed = self.hooks.iter().filter_map(HookStatus::failure).peekable();
+        if failed.peek().is_none() {
+            return write!(f, "{} since {}", self.state, TimeOfDay(self.since));
+        }
+        for (place, hook) in failed.enumerate() {
+            write!(f, "{}{hook}", if place > 0 { ", " } else { "" })?;
+        }
+        Ok(())
     }
 }
 

@@ -17,8 +17,11 @@ use crate::time::Span;
 /// Something worth telling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Which instance it is about; `None`: the node as a whole.
+    /// Which instance it is about; `None`: the node or a sync group as a whole.
     pub instance: Option<InstanceName>,
+    /// Which sync group it is about as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupName>,
     /// What happened.
     pub what: What,
 }
@@ -295,6 +298,30 @@ pub enum What {
 }
 
 impl Event {
+    /// Something about an instance.
+    pub fn of_instance(name: InstanceName, what: What) -> Self {
+        Self { instance: Some(name), group: None, what }
+    }
+
+    /// Something about a sync group as a whole.
+    pub fn of_group(name: GroupName, what: What) -> Self {
+        Self { instance: None, group: Some(name), what }
+    }
+
+    /// Something about the node as a whole.
+    pub fn of_node(what: What) -> Self {
+        Self { instance: None, group: None, what }
+    }
+
+    /// What it is about and what happened, for a line among those about others.
+    pub fn line(&self) -> String {
+        match (&self.instance, &self.group) {
+            (Some(name), _) => format!("{name}: {self}"),
+            (None, Some(name)) => format!("sync group {name}: {self}"),
+            (None, None) => self.to_string(),
+        }
+    }
+
     /// How loudly to tell it.
     pub fn severity(&self) -> Severity {
         match &self.what {
@@ -342,7 +369,7 @@ impl Event {
     }
 }
 
-/// The line, without the instance's name.
+/// What happened, without what it is about.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.what {

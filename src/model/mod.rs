@@ -422,6 +422,10 @@ pub struct SyncGroup {
     /// At least two instances of this configuration, each in one group at most. They have the same
     /// priority, interval, preemption, checks and `if_all_fail`, and none owns its addresses.
     pub members: Vec<InstanceName>,
+    /// Who is told of its changes, and what is started: no program for a phase that does not suit
+    /// groups ([`Phase::suits_groups`]).
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// A whole valid configuration, as this node sees it.

@@ -1,4 +1,4 @@
-//! Hooks: what is told, and what is started, when an instance changes.
+//! Hooks: what is told, and what is started, when an instance or a sync group changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
 
-/// The hooks of an instance.
+/// The hooks of an instance or of a sync group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
     /// The programs, each by an absolute path with its arguments: no shell reads them.
@@ -52,7 +52,7 @@ impl Notify {
 pub enum Phase {
     /// At each change of state, with what keepalived's `notify` gets: `script` in the file.
     Script,
-    /// The instance has won the election; its addresses wait until the program has ended.
+    /// It has won the election; its addresses wait until the program has ended.
     BeforeClaim,
     /// It has the addresses.
     AfterClaim,
@@ -93,6 +93,11 @@ impl Phase {
             Self::OnConflictWon => "on_conflict_won",
             Self::Verify => "verify",
         }
+    }
+
+    /// Whether it can be about a sync group as a whole; the others are about one instance.
+    pub const fn suits_groups(self) -> bool {
+        !matches!(self, Self::BeforeRelease | Self::OnConflictWon | Self::Verify)
     }
 
     /// Whether something waits for it to end.

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use crate::lab::{Agent, BOUND, Group, Lab, VIP, within};
 use crate::tracks::{executable, running};
 
+/// The address of the second instance of a sync group.
+const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 101);
+
 /// A file that hooks write their lines into.
 fn diary(lab: &Lab, name: &str) -> PathBuf {
     lab.directory().join(format!("{name}.told"))
@@ -66,6 +69,56 @@ pub(crate) fn in_order(lab: &Lab) {
         .filter_map(|post| post.split_once("\"state\":\"")?.1.split('"').next())
         .collect();
     assert_eq!(states, ["backup", "active", "fault", "backup", "active", "stopped"], "{posts:?}");
+}
+
+/// Rule: a sync group is told its own states once, in keepalived's words with keepalived's priority 0, to
+/// the program and the pipe; all addresses wait for its hook, and are there when it is told so.
+pub(crate) fn of_a_group(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let node = &group.nodes[0];
+    let told = diary(lab, "script");
+    let script = executable(lab, "on-change", &format!("echo $* >> {}", told.display()));
+    let count = diary(lab, "count");
+    let both = format!("ip -o addr show dev eth0 | grep -c -e {VIP} -e {OTHER_VIP}");
+    let look = executable(lab, "look", &format!("echo $1 $({both}) >> {}", count.display()));
+    let json = diary(lab, "json");
+    let keep = executable(lab, "keep", &format!("cat > {}", json.display()));
+    let pipe = lab.directory().join("events");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let piped = diary(lab, "pipe");
+    let reader = format!("while :; do cat {} >> {}; done", pipe.display(), piped.display());
+    let _reader = node.start(Command::new("sh").args(["-c", &reader]), "reader");
+    let notify = format!(
+        "{{ script: [{}, mine], before_claim: [{look}, before], after_claim: [{look}, after], \
+         on_fault: {}, fifo: {}, user: root }}",
+        script.display(),
+        keep.display(),
+        pipe.display(),
+        look = look.display(),
+    );
+    let config = group.config().instance("lan", 52, OTHER_VIP).sync_group(&notify);
+    let agent = Agent::start(node, &config);
+    group.taken_over_by(node);
+    let expected = |state: &str| format!("mine GROUP gateway {state} 0");
+    within(BOUND, "MASTER is told", || lines(&told).last() == Some(&expected("MASTER")));
+    assert_eq!(lines(&count), ["before 0", "after 2"], "{}", agent.log());
+    group.segment.cable(node, "down");
+    within(BOUND, "FAULT is told", || lines(&told).last() == Some(&expected("FAULT")));
+    group.segment.cable(node, "up");
+    within(BOUND, "MASTER is told again", || lines(&told).last() == Some(&expected("MASTER")));
+    assert_eq!(agent.stop().code(), Some(0));
+    let states = ["BACKUP", "MASTER", "FAULT", "BACKUP", "MASTER", "STOP"];
+    assert_eq!(lines(&told), states.map(expected), "the program");
+    let expected: Vec<String> =
+        states.iter().map(|state| format!("GROUP \"gateway\" {state} 0")).collect();
+    within(BOUND, "the pipe has everything", || lines(&piped) == expected);
+    let json = lines(&json).join("");
+    let parts = [
+        r#"{"phase":"on_fault","group":"gateway","node":"node11","state":"fault","priority":200,"#,
+        r#""members":[{"instance":"web","interface":"eth0","virtual_router_id":51,"state":"fault","#,
+        r#"{"instance":"lan","interface":"eth0","virtual_router_id":52,"state":"fault","#,
+    ];
+    assert!(parts.iter().all(|part| json.contains(part)), "{json}");
 }
 
 /// A server that takes posts, one for each connection.
@@ -144,7 +197,8 @@ pub(crate) fn refused(lab: &Lab) {
     assert!(chmod.expect("chmod runs").success());
     let notify =
         format!("{{ script: /nonexistent/hook, on_fault: {}, user: root }}", open.display());
-    let yaml = group.config().set("notify", notify).yaml();
+    let config = group.config().set("notify", notify).instance("lan", 52, OTHER_VIP);
+    let yaml = config.sync_group("{ script: /nonexistent/of-group, user: root }").yaml();
     let file = lab.directory().join("bad.yaml");
     fs::write(&file, yaml).expect("a configuration");
     let mut check = Command::new(env!("CARGO_BIN_EXE_vipd"));
@@ -152,8 +206,11 @@ pub(crate) fn refused(lab: &Lab) {
     let output = node.inside(|| check.output()).expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(78), "{said}");
-    let expected =
-        ["instances.web.notify.script: /nonexistent/hook: No such file", "everybody may write to "];
+    let expected = [
+        "instances.web.notify.script: /nonexistent/hook: No such file",
+        "everybody may write to ",
+        "sync_groups.gateway.notify.script: /nonexistent/of-group: No such file",
+    ];
     assert!(expected.iter().all(|text| said.contains(text)), "{said}");
-    assert!(said.contains("2 mistakes"), "{said}");
+    assert!(said.contains("3 mistakes"), "{said}");
 }

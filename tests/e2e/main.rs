@@ -116,6 +116,7 @@ fn main() -> std::process::ExitCode {
         reload::in_place,
         reload::again_and_again,
         hooks::in_order,
+        hooks::of_a_group,
         hooks::before_claim,
         hooks::before_release,
         hooks::refused,

@@ -2,7 +2,7 @@
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Answer, Engine, HandoverAnswer, Input, Link, LinkAddress, Packet};
-use vipd::model::{Config, InstanceConfig, SyncGroup, VirtualAddress};
+use vipd::model::{Config, InstanceConfig, Notify, SyncGroup, VirtualAddress};
 
 use crate::node::{
     Node, advertisement, eth0, from_peer, instance, kinds, link, now, packet, told, virtual_address,
@@ -24,16 +24,20 @@ fn lan() -> InstanceConfig {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let members = vec!["web".try_into().unwrap(), "lan".try_into().unwrap()];
     Config {
         instances: vec![instance(100), lan()],
-        sync_groups: vec![SyncGroup { name: "gateway".try_into().unwrap(), members }],
+        sync_groups: vec![SyncGroup {
+            name: "gateway".try_into().unwrap(),
+            members,
+            notify: Notify::default(),
+        }],
         ..Config::default()
     }
 }
 
-fn lan_link(carrier: bool) -> Input {
+pub(crate) fn lan_link(carrier: bool) -> Input {
     let own = LinkAddress { address: [10, 0, 1, 10].into(), prefix: 24, secondary: false };
     let link = Link { index: 3, carrier, addresses: vec![own], ..link() };
     Input::Link { interface: eth1(), link: Some(link) }
@@ -54,12 +58,12 @@ fn active_group() -> Node {
     node
 }
 
-fn states(node: &Node) -> [StateName; 2] {
+pub(crate) fn states(node: &Node) -> [StateName; 2] {
     let status = node.status();
     [status.instances[0].state, status.instances[1].state]
 }
 
-fn hear_on_lan(node: &mut Node, priority: u8) -> Vec<Action> {
+pub(crate) fn hear_on_lan(node: &mut Node, priority: u8) -> Vec<Action> {
     let on_lan = Advertisement {
         virtual_router_id: 52.try_into().unwrap(),
         addresses: vec![[10, 0, 1, 100].into()],

@@ -1,13 +1,13 @@
 //! Hooks: who is told what, in which order, and what waits for them.
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, HookCall, HookTarget, Input, Link, ProbeResult};
+use vipd::engine::{Action, HookCall, HookOwner, HookTarget, Input, Link, ProbeResult};
 use vipd::model::{InstanceConfig, Notify, Phase, Preempt};
 use vipd::time::Span;
 
 use crate::node::{Node, eth0, from_peer, instance, kinds, link, told};
 
-fn notify(phases: &[Phase]) -> Notify {
+pub(crate) fn notify(phases: &[Phase]) -> Notify {
     let program = |phase: &Phase| (*phase, vec![format!("/hooks/{phase}")]);
     Notify {
         programs: phases.iter().map(program).collect(),
@@ -24,7 +24,7 @@ fn node(phases: &[Phase]) -> Node {
 }
 
 /// The hooks that were started: their numbers and calls.
-fn started(actions: &[Action]) -> Vec<(u64, &HookCall)> {
+pub(crate) fn started(actions: &[Action]) -> Vec<(u64, &HookCall)> {
     let hooks = actions.iter().filter_map(|action| match action {
         Action::Hook { number, call, .. } => Some((*number, call.as_ref())),
         _ => None,
@@ -34,7 +34,7 @@ fn started(actions: &[Action]) -> Vec<(u64, &HookCall)> {
 
 /// The one that was started: its number, its program and keepalived's words.
 #[track_caller]
-fn one(actions: &[Action]) -> (u64, String) {
+pub(crate) fn one(actions: &[Action]) -> (u64, String) {
     let [(number, call)] = started(actions)[..] else { panic!("not one hook: {actions:?}") };
     let HookTarget::Program { command, .. } = &call.target else { panic!("{call:?}") };
     (number, format!("{} {}", command[0], call.event.arguments().join(" ")))
@@ -44,8 +44,8 @@ fn end(node: &mut Node, number: u64, failure: Option<&str>) -> Vec<Action> {
     let text = failure.unwrap_or("done").to_owned();
     let result =
         if failure.is_some() { ProbeResult::Failed(text) } else { ProbeResult::Passed(text) };
-    let instance = "web".try_into().unwrap();
-    node.tell(Input::Hooked { instance, number, result })
+    let owner = HookOwner::Instance("web".try_into().unwrap());
+    node.tell(Input::Hooked { owner, number, result })
 }
 
 fn carrier(node: &mut Node, carrier: bool) -> Vec<Action> {
@@ -70,10 +70,8 @@ fn next_hook(node: &mut Node) -> Vec<Action> {
 #[test]
 fn programs_run_in_the_order_of_the_changes() {
     let mut node = node(&[Phase::Script, Phase::AfterClaim]);
-    let instance = "web".try_into().unwrap();
     // What the start has begun: the first hook has the number 1.
-    let result = ProbeResult::Passed(String::new());
-    assert_eq!(node.tell(Input::Hooked { instance, number: 1, result }), []);
+    assert_eq!(end(&mut node, 1, None), []);
     let actions = node.next();
     let place = |what| kinds(&actions).iter().position(|kind| *kind == what);
     assert!(place("add") < place("hook"), "after the addresses: {actions:?}");
@@ -185,6 +183,24 @@ fn a_claim_that_was_overtaken_comes_to_nothing() {
     node.hear(from_peer(200));
     assert_eq!(node.state(), StateName::Backup);
     assert_eq!(kinds(&end(&mut node, number, None)), [""; 0]);
+}
+
+/// Bug guarded: the end of the program for a claim that was overtaken let the next claim have the
+/// addresses, before the program had run for that one.
+#[test]
+fn each_claim_waits_for_its_own_hook() {
+    let mut node = node(&[Phase::BeforeClaim]);
+    let (first, _) = one(&node.next());
+    for _ in 0..2 {
+        node.hear(from_peer(200));
+        while node.state() != StateName::Active {
+            node.next();
+        }
+    }
+    let actions = end(&mut node, first, None);
+    let (second, _) = one(&actions);
+    assert_eq!(kinds(&actions), ["hook"]);
+    assert!(kinds(&end(&mut node, second, None)).contains(&"add"), "the one between is left out");
 }
 
 /// Bug guarded: a hook of which nothing is heard any more must not keep the addresses away for ever.

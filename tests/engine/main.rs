@@ -10,6 +10,7 @@
 )]
 
 mod departure;
+mod group_hooks;
 mod groups;
 mod guard;
 mod hooks;

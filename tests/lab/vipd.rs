@@ -31,6 +31,7 @@ pub(crate) struct Config {
     nodes: String,
     checks: Vec<(String, String)>,
     instances: Vec<(&'static str, Vec<(&'static str, String)>)>,
+    sync_group: Option<String>,
 }
 
 impl Config {
@@ -42,7 +43,8 @@ impl Config {
             list
         });
         let nodes = if list.is_empty() { list } else { format!("nodes:\n{list}") };
-        Self { nodes, checks: Vec::new(), instances: Vec::new() }.instance("web", VRID, VIP)
+        let (checks, instances, sync_group) = (Vec::new(), Vec::new(), None);
+        Self { nodes, checks, instances, sync_group }.instance("web", VRID, VIP)
     }
 
     /// Adds another instance; [`Config::set`] is about it from now on.
@@ -78,6 +80,14 @@ impl Config {
         self.set("track", names)
     }
 
+    /// All instances are in one sync group, `gateway`, with these hooks.
+    pub(crate) fn sync_group(mut self, notify: &str) -> Self {
+        let members: Vec<&str> = self.instances.iter().map(|(name, _)| *name).collect();
+        let members = members.join(", ");
+        self.sync_group = Some(format!("{{ members: [{members}], notify: {notify} }}"));
+        self
+    }
+
     /// The file's text.
     pub(crate) fn yaml(&self) -> String {
         let mut text = self.nodes.clone();
@@ -93,6 +103,9 @@ impl Config {
             for (key, value) in keys {
                 let _ = writeln!(text, "    {key}: {value}");
             }
+        }
+        if let Some(group) = &self.sync_group {
+            let _ = writeln!(text, "sync_groups:\n  gateway: {group}");
         }
         text
     }

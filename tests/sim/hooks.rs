@@ -1,7 +1,7 @@
 //! The hooks of a simulated group: programs that take their time, fail, or never end.
 
 use fastrand::Rng;
-use vipd::engine::{Action, HookTarget, Input, ProbeResult};
+use vipd::engine::{Action, HookOwner, HookTarget, Input, ProbeResult};
 use vipd::model::{Notify, Phase};
 use vipd::time::Span;
 
@@ -10,10 +10,10 @@ use crate::schedule::Group;
 use crate::world::{Happening, World};
 
 /// A program that has not ended by then is ended by the shell.
-const TIMEOUT: Span = Span::from_secs(1);
+pub(crate) const TIMEOUT: Span = Span::from_secs(1);
 
 /// How much longer the engine waits, where the shell is in trouble.
-const GRACE: Span = Span::from_secs(1);
+pub(crate) const GRACE: Span = Span::from_secs(1);
 
 /// The hooks of a group: often none.
 pub(crate) fn draw(rng: &mut Rng) -> Notify {
@@ -52,10 +52,11 @@ impl World {
     pub(crate) fn hook(&mut self, node: usize, action: &Action) {
         let Action::Hook { number, call, .. } = action else { return };
         assert!(matches!(call.target, HookTarget::Program { .. }));
-        let gate = call.event.phase.is_waited_for();
+        let gate = call.event.phase().is_waited_for();
         let others = &mut self.nodes[node].hooks;
         if others.iter().any(|(_, other)| *other == gate) {
-            self.violation = Some(format!("node{node} starts {} beside another", call.event.phase));
+            self.violation =
+                Some(format!("node{node} starts {} beside another", call.event.phase()));
         }
         self.nodes[node].hooks.push((*number, gate));
         let never = self.rng.u8(..12) == 0;
@@ -78,7 +79,8 @@ impl World {
         } else {
             ProbeResult::Passed(String::new())
         };
-        self.input(node, Input::Hooked { instance: instance_name(), number, result });
+        let owner = HookOwner::Instance(instance_name());
+        self.input(node, Input::Hooked { owner, number, result });
     }
 
     pub(crate) fn cancel_hook(&mut self, node: usize, number: u64) {

@@ -23,6 +23,7 @@ mod health;
 mod hooks;
 mod schedule;
 mod sync;
+mod sync_hooks;
 mod world;
 
 use std::env;

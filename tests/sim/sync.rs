@@ -7,16 +7,19 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, Event, Input, Link, LinkAddress, Packet, ProbeResult};
+use vipd::engine::{
+    Action, Engine, Event, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult,
+};
 use vipd::model::{
     Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Node as Listed,
-    Preempt, SyncGroup, Version, VirtualAddress,
+    Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
 };
 use vipd::time::{Mono, Now, Span, Wall};
 
 use crate::group;
 use crate::health;
 use crate::schedule::Group;
+use crate::sync_hooks::{Hooks, Under};
 use crate::world::ipv4;
 
 /// The instances and their segments.
@@ -45,6 +48,7 @@ pub(crate) enum Fault {
 pub(crate) struct Schedule {
     seed: u64,
     group: Group,
+    hooks: Hooks,
     pub(crate) faults: Vec<(Span, Fault)>,
 }
 
@@ -74,7 +78,8 @@ impl Schedule {
             };
             faults.push((at, fault));
         }
-        Self { seed, group, faults }
+        let hooks = Hooks::draw(&mut rng);
+        Self { seed, group, hooks, faults }
     }
 }
 
@@ -97,7 +102,7 @@ fn draw(rng: &mut Rng) -> Group {
         delay: DELAY,
         tracks,
         if_all_fail: rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty"),
-        notify: vipd::model::Notify::default(),
+        notify: Notify::default(),
     }
 }
 
@@ -110,7 +115,7 @@ fn address(segment: usize, last: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, byte(segment), byte(last)).into()
 }
 
-fn config(group: &Group, node: usize) -> Config {
+fn config(group: &Group, hooks: &Hooks, node: usize) -> Config {
     let one = group::config(group, node);
     let template = &one.instances[0];
     let instance = |segment: usize| InstanceConfig {
@@ -120,6 +125,7 @@ fn config(group: &Group, node: usize) -> Config {
             address: address(segment, 100),
             ..template.addresses[0].clone()
         }],
+        notify: if segment == 0 { Notify::default() } else { hooks.of_member.clone() },
         ..template.clone()
     };
     let nodes = one.nodes.iter().enumerate();
@@ -131,6 +137,7 @@ fn config(group: &Group, node: usize) -> Config {
         sync_groups: vec![SyncGroup {
             name: "gateway".try_into().expect("valid"),
             members: SEGMENTS.map(|name| name.try_into().expect("valid")).to_vec(),
+            notify: hooks.of_group.clone(),
         }],
         ..one
     }
@@ -142,6 +149,9 @@ struct Node {
     holds: [bool; 2],
     well: bool,
     handed_over: bool,
+    /// How often it was started.
+    life: u64,
+    hooks: Under,
     /// It sleeps until then, and since when.
     asleep: Option<(Mono, Mono)>,
 }
@@ -150,11 +160,14 @@ struct Node {
 enum Happening {
     Arrive(usize, usize, Vec<u8>),
     Look(usize),
+    /// A hook of this node in this life of its ends.
+    Ends(usize, u64, HookOwner, u64),
 }
 
 pub(crate) struct World {
     now: Mono,
     group: Group,
+    hooks: Hooks,
     nodes: Vec<Node>,
     partitions: [Option<u8>; 2],
     loss: u8,
@@ -176,11 +189,14 @@ impl World {
             holds: [false; 2],
             well: true,
             handed_over: false,
+            life: 0,
+            hooks: Under::default(),
             asleep: None,
         };
         let mut world = Self {
             now: Mono(1_000_000_000_000),
             group: schedule.group.clone(),
+            hooks: schedule.hooks.clone(),
             nodes: (0..nodes).map(node).collect(),
             partitions: [None; 2],
             loss: 0,
@@ -212,8 +228,11 @@ impl World {
     fn start(&mut self, node: usize) {
         if self.nodes[node].engine.is_none() {
             self.tell(&format!("node{node} starts"));
-            self.nodes[node].engine = Some(Engine::new(config(&self.group, node), self.at()));
+            self.nodes[node].engine =
+                Some(Engine::new(config(&self.group, &self.hooks, node), self.at()));
             self.nodes[node].handed_over = false;
+            self.nodes[node].life += 1;
+            self.nodes[node].hooks = Under::default();
             (0..2).for_each(|segment| self.report(node, segment));
         }
     }
@@ -278,6 +297,7 @@ impl World {
                     self.input(node, Input::Received { interface, arrived: at, packet });
                 }
                 Happening::Arrive(..) => {}
+                Happening::Ends(node, life, owner, number) => self.end(node, life, owner, number),
             }
             self.look_for_two_owners();
             if let Some(broken) = self.broken.take() {
@@ -286,6 +306,19 @@ impl World {
         }
         self.now = until;
         Ok(())
+    }
+
+    fn end(&mut self, node: usize, life: u64, owner: HookOwner, number: u64) {
+        let state = &mut self.nodes[node];
+        if state.life != life || state.engine.is_none() {
+            return;
+        }
+        if let Some((until, _)) = state.asleep {
+            return self.later(until, Happening::Ends(node, life, owner, number));
+        }
+        if let Some(result) = state.hooks.end(&mut self.rng, &owner, number) {
+            self.input(node, Input::Hooked { owner, number, result });
+        }
     }
 
     fn wake(&mut self, node: usize) {
@@ -342,6 +375,10 @@ impl World {
         let segment_of = |name: &InterfaceName| SEGMENTS.iter().position(|s| *s == name.as_str());
         match action {
             Action::AddAddress { interface, .. } => {
+                if self.nodes[node].hooks.is_at_gate() {
+                    self.broken =
+                        Some(format!("node{node} takes an address before its hooks have ended"));
+                }
                 self.nodes[node].holds[segment_of(&interface)?] = true;
             }
             Action::RemoveAddress { interface, .. } => {
@@ -369,10 +406,21 @@ impl World {
                 };
                 return Some(Input::Probed { track, number, result });
             }
-            Action::Report(event) => {
-                let instance = event.instance.as_ref().map_or("", |name| name.as_str());
-                self.tell(&format!("node{node} {instance} {event}"));
+            Action::Hook { owner, number, call } => {
+                let state = &mut self.nodes[node];
+                match state.hooks.begin(&mut self.rng, owner.clone(), number, &call) {
+                    Ok(Some(time)) => {
+                        let life = state.life;
+                        self.later(self.now + time, Happening::Ends(node, life, owner, number));
+                    }
+                    Ok(None) => {}
+                    Err(why) => self.broken = Some(format!("node{node}: {why}")),
+                }
             }
+            Action::CancelHook { owner, number } => {
+                self.nodes[node].hooks.end(&mut self.rng, &owner, number);
+            }
+            Action::Report(event) => self.tell(&format!("node{node} {}", event.line())),
             Action::Exit => self.nodes[node].engine = None,
             _ => {}
         }
@@ -438,7 +486,24 @@ impl World {
         self.start(random);
     }
 
+    /// Each group was told last what it is.
+    fn told(&self) -> Result<(), String> {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let Some(engine) = &node.engine else { continue };
+            let state = engine.status(self.at()).groups[0].state;
+            if self.hooks.of_group.has(Phase::Script) && node.hooks.told != Some(state) {
+                let told = node.hooks.told;
+                return Err(format!("the group of node{number} is {state}, and was told {told:?}"));
+            }
+            if (state == StateName::Active) != (node.holds == [true; 2]) {
+                return Err(format!("the group of node{number} is {state}"));
+            }
+        }
+        Ok(())
+    }
+
     fn settled(&self) -> Result<(), String> {
+        self.told()?;
         let standing = |node: usize| {
             let well = self.nodes[node].well;
             let truth = if well { health::Truth::Well } else { health::Truth::Broken };
@@ -496,7 +561,8 @@ pub(crate) fn run(schedule: &Schedule) -> Result<u64, (String, Vec<String>)> {
             + Span::from_millis(400)
             + preemption
             + schedule.group.hold_down
-            + schedule.group.verdict_bound();
+            + schedule.group.verdict_bound()
+            + schedule.hooks.bound();
         world.run(world.now + bound)?;
         world.settled()?;
         let told = world.story.len();

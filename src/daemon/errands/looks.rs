@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::bounded::bounded;
+use crate::api::Probed;
 use crate::daemon::netlink::News;
 use crate::daemon::probe::{Desk, look};
 use crate::engine::Input;
 use crate::model::{TrackConfig, TrackName};
+use crate::time::Span;
 
 /// The looks that are under way.
 #[derive(Debug, Default)]
@@ -51,4 +53,24 @@ impl Looks {
     pub(super) fn retain(&mut self, exists: impl Fn(&TrackName) -> bool) {
         self.last.retain(|name, (_, task)| exists(name) || !task.is_finished());
     }
+}
+
+/// Looks once, and tells who waits for it: unless that one has gone meanwhile.
+pub(super) fn once(
+    all: &mut JoinSet<()>,
+    config: Arc<TrackConfig>,
+    mut reply: oneshot::Sender<Probed>,
+) {
+    all.spawn(async move {
+        // A desk of its own: it must not be in the way of the check.
+        let (desk, began) = (Desk::default(), Instant::now());
+        let until = began + Duration::from_nanos(config.timeout.nanos());
+        let looking = bounded(look(&config, &desk), config.timeout, until, &desk.doing);
+        let result = tokio::select! {
+            result = looking => result,
+            () = reply.closed() => return,
+        };
+        let took = Span::from_nanos(began.elapsed().as_nanos().try_into().unwrap_or(u64::MAX));
+        let _ = reply.send(Probed { result, took });
+    });
 }

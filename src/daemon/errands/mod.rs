@@ -27,14 +27,15 @@ use std::time::{Duration, Instant};
 use caps::CapSet;
 use nix::sys::prctl;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch as latest};
+use tokio::sync::{mpsc, oneshot, watch as latest};
 
 use hub::Order;
 
 use super::netlink::News;
 use super::probe::Subjects;
-use crate::engine::HookCall;
-use crate::model::{Config, InstanceName, TrackConfig, TrackName};
+use crate::api::Probed;
+use crate::engine::{HookCall, HookOwner};
+use crate::model::{Config, TrackConfig, TrackName};
 
 /// How many orders, and how many answers, may wait: far more than there are checks and instances.
 const BACKLOG: usize = 1024;
@@ -115,13 +116,32 @@ impl Errands {
     /// Why it could not be started, for people: there will be no answer then.
     pub(crate) fn hook(
         &self,
-        instance: &InstanceName,
+        owner: &HookOwner,
         number: u64,
         call: &HookCall,
     ) -> Result<(), String> {
         let until = Instant::now() + Duration::from_nanos(call.timeout.nanos());
-        let (instance, call) = (instance.clone(), Box::new(call.clone()));
-        self.order(Order::Hook { instance, number, call, until })
+        let (owner, call) = (owner.clone(), Box::new(call.clone()));
+        self.order(Order::Hook { owner, number, call, until })
+    }
+
+    /// Starts a look that somebody wants to see, beside those of the check itself.
+    ///
+    /// # Errors
+    /// Why it could not be started, for people: there will be no answer then.
+    pub(crate) fn look_once(
+        &self,
+        track: &TrackName,
+        reply: oneshot::Sender<Probed>,
+    ) -> Result<(), String> {
+        let Some(config) = self.configs.get(track) else {
+            let known: Vec<&str> = self.configs.keys().map(TrackName::as_str).collect();
+            return Err(match known.as_slice() {
+                [] => format!("there is no check {track}; the configuration has none"),
+                known => format!("there is no check {track}; there are: {}", known.join(", ")),
+            });
+        };
+        self.order(Order::LookOnce { config: Arc::clone(config), reply })
     }
 
     fn order(&self, order: Order) -> Result<(), String> {
@@ -134,8 +154,8 @@ impl Errands {
     }
 
     /// Ends a hook. Where that cannot be told, its own end ends it.
-    pub(crate) fn cancel_hook(&self, instance: &InstanceName, number: u64) {
-        let _ = self.orders.try_send(Order::CancelHook { instance: instance.clone(), number });
+    pub(crate) fn cancel_hook(&self, owner: &HookOwner, number: u64) {
+        let _ = self.orders.try_send(Order::CancelHook { owner: owner.clone(), number });
     }
 
     /// Stops a look. Where that cannot be told, its own end stops it.

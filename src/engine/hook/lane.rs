@@ -62,6 +62,14 @@ impl Lane {
         u64::try_from(left_out).unwrap_or_default()
     }
 
+    /// Another one of this name is to come: those that have not started yet are left out. Returns how
+    /// many that were.
+    pub(super) fn leave_out(&mut self, name: HookName) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|job| job.name != name);
+        u64::try_from(before - self.waiting.len()).unwrap_or_default()
+    }
+
     /// The next one, if none is under way and its time has come.
     pub(super) fn start(&mut self, now: Mono, number: u64) -> Option<HookCall> {
         if self.running.is_some() || self.waiting.front()?.at > now {
@@ -84,17 +92,17 @@ impl Lane {
         Some((running.job, running.number))
     }
 
-    /// Tries it again, unless that was done often enough or something newer waits. Returns after
-    /// what pause.
-    pub(super) fn again(&mut self, now: Mono, mut job: Job) -> Option<Span> {
+    /// Tries it again after a pause, unless that was done often enough or something newer waits.
+    /// Returns whether it does.
+    pub(super) fn again(&mut self, now: Mono, mut job: Job) -> bool {
         if job.attempts >= job.retries || job.is_waited_for() || !self.waiting.is_empty() {
-            return None;
+            return false;
         }
         let pause = PAUSE.times(1 << job.attempts.min(10)).min(LONGEST_PAUSE);
         job.attempts += 1;
         job.at = now + pause;
         self.waiting.push_front(job);
-        Some(pause)
+        true
     }
 
     /// Nothing is tried again any more: the end is near.

@@ -1,4 +1,4 @@
-//! The hooks of one instance: who is told what, in which order, and what came of it.
+//! The hooks of one instance or sync group: who is told what, in which order, and what came of it.
 //!
 //! Programs run one after the other, and beside them, each in its own order, what goes into the
 //! named pipe and to the webhook. Where they are slower than the changes, what has not started yet
@@ -12,17 +12,17 @@ use std::collections::BTreeMap;
 
 use super::event::{Action, ProbeResult};
 use super::status::HookStatus;
-use super::words::shown;
-use crate::model::{InstanceName, Notify, Phase};
+use super::words::{StateName, shown};
+use crate::model::{Notify, Phase};
 use crate::time::{Mono, Now, Wall};
-use call::{HookCall, HookEvent, HookName, HookTarget};
+use call::{HookCall, HookEvent, HookName, HookOwner, HookTarget};
 use lane::{Job, Lane};
 
-/// The hooks of an instance.
+/// The hooks of an instance or of a sync group.
 #[derive(Debug)]
 pub(super) struct Hooks {
-    /// What the shell calls them by: the name of the instance when the daemon got it.
-    owner: InstanceName,
+    /// What the shell calls them by: an instance has the name from when the daemon got it.
+    owner: HookOwner,
     numbers: u64,
     /// What is waited for.
     gates: Lane,
@@ -55,7 +55,7 @@ pub(super) struct Ended {
 }
 
 impl Hooks {
-    pub(super) fn new(owner: InstanceName) -> Self {
+    pub(super) fn new(owner: HookOwner) -> Self {
         Self {
             owner,
             numbers: 0,
@@ -70,30 +70,32 @@ impl Hooks {
         }
     }
 
-    /// Runs the program for this, where there is one, after those before it. Returns whether there
-    /// is one.
+    /// Runs the program for this, where there is one, after those before it.
     pub(super) fn run(
         &mut self,
         now: Now,
         notify: &Notify,
         event: HookEvent,
         out: &mut Vec<Action>,
-    ) -> bool {
-        let Some(command) = notify.programs.get(&event.phase) else { return false };
+    ) {
+        let phase = event.phase();
+        let Some(command) = notify.programs.get(&phase) else { return };
         let target = HookTarget::Program {
             command: command.clone(),
             user: notify.user.clone(),
             group: notify.group.clone(),
         };
-        let name = HookName::Program(event.phase);
+        let name = HookName::Program(phase);
         // What is asked is asked again anyway.
-        let again = self.patient && event.phase != Phase::Verify;
+        let again = self.patient && phase != Phase::Verify;
         let retries = if again { notify.retries } else { 0 };
         let call = HookCall { target, event, timeout: notify.timeout };
         let job = Job { name, call, retries, attempts: 0, at: now.mono };
+        if job.is_waited_for() {
+            self.superseded += self.gates.leave_out(name);
+        }
         self.lane_of(name).push(job);
         self.start(now.mono, out);
-        true
     }
 
     /// The state is another one: whatever tells of an older one and has not started is left out.
@@ -103,14 +105,30 @@ impl Hooks {
         }
     }
 
-    /// Tells the state to everybody who wants to know each change.
-    pub(super) fn tell(
+    /// The state has changed, and this is what is told of it, in order. What tells of an older state
+    /// and has not started is left out.
+    pub(super) fn changed(
         &mut self,
         now: Now,
         notify: &Notify,
+        from: StateName,
         event: &HookEvent,
         out: &mut Vec<Action>,
     ) {
+        self.supersede();
+        if from == StateName::Active {
+            self.run(now, notify, event.in_phase(Phase::AfterRelease), out);
+        }
+        match event.state() {
+            StateName::Active => self.run(now, notify, event.in_phase(Phase::AfterClaim), out),
+            StateName::Fault => self.run(now, notify, event.in_phase(Phase::OnFault), out),
+            StateName::Backup | StateName::Standby | StateName::Stopped => {}
+        }
+        self.tell(now, notify, event, out);
+    }
+
+    /// Tells the state to everybody who wants to know each change.
+    fn tell(&mut self, now: Now, notify: &Notify, event: &HookEvent, out: &mut Vec<Action>) {
         let patient = self.patient;
         let call = |target| HookCall { target, event: event.clone(), timeout: notify.timeout };
         let job = |name, target| {
@@ -131,7 +149,7 @@ impl Hooks {
     pub(super) fn ended(
         &mut self,
         now: Now,
-        owner: &InstanceName,
+        owner: &HookOwner,
         number: u64,
         result: &ProbeResult,
         out: &mut Vec<Action>,
@@ -151,7 +169,7 @@ impl Hooks {
             self.lanes().into_iter().filter_map(|lane| lane.overdue(now.mono)).collect();
         let mut ended = Vec::new();
         for (job, number) in overdue {
-            out.push(Action::CancelHook { instance: self.owner.clone(), number });
+            out.push(Action::CancelHook { owner: self.owner.clone(), number });
             let reason = format!("it has not ended within {}", job.call.timeout);
             ended.push(self.learn(now, job, &ProbeResult::Failed(reason)));
         }
@@ -170,7 +188,7 @@ impl Hooks {
         if matches!(name, HookName::Program(Phase::Verify)) {
             self.verify_at = None;
         }
-        let again = !passed && self.lane_of(name).again(now.mono, job).is_some();
+        let again = !passed && self.lane_of(name).again(now.mono, job);
         Ended { name, failure, again }
     }
 
@@ -185,8 +203,8 @@ impl Hooks {
         }
         self.numbers = number;
         out.extend(calls.into_iter().map(|(number, call)| {
-            let (instance, call) = (self.owner.clone(), Box::new(call));
-            Action::Hook { instance, number, call }
+            let (owner, call) = (self.owner.clone(), Box::new(call));
+            Action::Hook { owner, number, call }
         }));
     }
 
@@ -215,13 +233,23 @@ impl Hooks {
         self.lanes().into_iter().for_each(Lane::hurry);
     }
 
+    /// The daemon goes on: what fails is tried again.
+    pub(super) fn take_time(&mut self) {
+        self.patient = true;
+    }
+
     /// Ends everything.
     pub(super) fn abandon(&mut self, out: &mut Vec<Action>) {
         let owner = self.owner.clone();
         for number in self.lanes().into_iter().filter_map(Lane::abandon) {
-            out.push(Action::CancelHook { instance: owner.clone(), number });
+            out.push(Action::CancelHook { owner: owner.clone(), number });
         }
         self.verify_at = None;
+    }
+
+    /// Whether something that is waited for is under way or waits.
+    pub(super) fn is_at_gate(&self) -> bool {
+        !self.gates.is_idle()
     }
 
     /// Whether nothing is under way or waits.

@@ -1,11 +1,13 @@
 //! Who is told of an instance's changes, and what it waits for before it takes its addresses or gives
 //! them away.
 
-use super::super::event::{Action, HookEvent, HookName, ProbeResult};
+use super::super::event::{
+    Action, GroupMember, HookEvent, HookName, HookOwner, InstanceEvent, ProbeResult,
+};
 use super::super::hook::Ended;
 use super::super::story::{Peer, StateName, What};
 use super::{Context, Instance};
-use crate::model::{InstanceName, Phase};
+use crate::model::Phase;
 use crate::vrrp::router::{Departure, State, Takeover};
 
 /// It has won the election, and its addresses wait for a hook.
@@ -14,12 +16,33 @@ pub(super) struct Claim {
     how: Takeover,
     /// Another router answers meanwhile, and goes on until it hears this one.
     silent: bool,
+    /// A hook of its own has not ended yet.
+    for_own: bool,
+    /// The sync group is not ready yet: its own hook, or another member's, has not ended.
+    for_group: bool,
 }
 
 impl Instance {
     /// Whether the addresses wait for a hook.
-    pub(super) fn waits_to_claim(&self) -> bool {
-        self.moves_addresses() && self.config.notify.has(Phase::BeforeClaim)
+    pub(super) fn waits_to_claim(&self, context: &Context<'_>) -> bool {
+        self.moves_addresses() && (self.has_gate() || self.has_gate_in_group(context))
+    }
+
+    fn has_gate(&self) -> bool {
+        self.config.notify.has(Phase::BeforeClaim)
+    }
+
+    /// Whether the group or one of its members waits for a hook, and so all of them do: they have
+    /// their addresses together.
+    fn has_gate_in_group(&self, context: &Context<'_>) -> bool {
+        let config = context.config;
+        let mut groups = config.sync_groups.iter();
+        let Some(group) = groups.find(|group| group.members.contains(&self.config.name)) else {
+            return false;
+        };
+        let mut members = config.instances.iter().filter(|one| group.members.contains(&one.name));
+        group.notify.has(Phase::BeforeClaim)
+            || members.any(|member| member.notify.has(Phase::BeforeClaim))
     }
 
     /// Starts what runs before the addresses are taken. Where nobody answers any more, or not for
@@ -32,11 +55,36 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let silent = matches!(how, Takeover::Preempt(_));
+        let (for_own, for_group) = (self.has_gate(), self.has_gate_in_group(context));
         self.hooks.supersede();
-        self.claim = Some(Claim { how, silent });
+        self.claim = Some(Claim { how, silent, for_own, for_group });
         self.advertise(context, self.router.priority().get(), out);
-        self.report(What::Claiming(Phase::BeforeClaim), out);
-        self.run_hook(context, Phase::BeforeClaim, out);
+        if for_own {
+            self.report(What::Claiming(Phase::BeforeClaim), out);
+            self.run_hook(context, Phase::BeforeClaim, out);
+        }
+    }
+
+    /// Whether its addresses wait for its sync group.
+    pub(in super::super) fn waits_for_group(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.for_group)
+    }
+
+    /// Whether its addresses wait for a hook of its own.
+    pub(in super::super) fn waits_for_own_hook(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.for_own)
+    }
+
+    /// Its sync group is ready.
+    pub(in super::super) fn claim_with_group(
+        &mut self,
+        context: &Context<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(claim) = &mut self.claim {
+            claim.for_group = false;
+        }
+        self.finish_to_claim(context, out);
     }
 
     /// Whether it must not be heard yet.
@@ -45,7 +93,7 @@ impl Instance {
     }
 
     /// Whether its addresses wait for a hook.
-    pub(super) fn is_claiming(&self) -> bool {
+    pub(in super::super) fn is_claiming(&self) -> bool {
         self.claim.is_some()
     }
 
@@ -90,23 +138,14 @@ impl Instance {
             return;
         }
         // It is told when it has the addresses.
-        if to == StateName::Active && self.waits_to_claim() {
+        if to == StateName::Active && self.waits_to_claim(context) {
             return;
         }
-        self.hooks.supersede();
         if self.is_ending() {
             self.hooks.hurry();
         }
-        if from == StateName::Active {
-            self.run_hook(context, Phase::AfterRelease, out);
-        }
-        match to {
-            StateName::Active => self.run_hook(context, Phase::AfterClaim, out),
-            StateName::Fault => self.run_hook(context, Phase::OnFault, out),
-            StateName::Backup | StateName::Standby | StateName::Stopped => {}
-        }
         let event = self.hook_event(context, Phase::Script);
-        self.hooks.tell(context.now, &self.config.notify, &event, out);
+        self.hooks.changed(context.now, &self.config.notify, from, &event, out);
     }
 
     fn run_hook(&mut self, context: &Context<'_>, phase: Phase, out: &mut Vec<Action>) {
@@ -123,7 +162,7 @@ impl Instance {
 
     fn hook_event(&self, context: &Context<'_>, phase: Phase) -> HookEvent {
         let active = self.active_router().map(|address| Peer::new(context.config, address));
-        HookEvent {
+        HookEvent::Instance(InstanceEvent {
             phase,
             instance: self.config.name.clone(),
             node: context.config.this_node.clone(),
@@ -135,6 +174,18 @@ impl Instance {
             why: self.why.to_string(),
             active,
             time_ms: context.now.wall.0 / 1_000_000,
+        })
+    }
+
+    /// What the hooks of its sync group are told of it.
+    pub(in super::super) fn as_group_member(&self, context: &Context<'_>) -> GroupMember {
+        GroupMember {
+            instance: self.config.name.clone(),
+            interface: self.config.interface.clone(),
+            virtual_router_id: self.config.virtual_router_id,
+            state: self.state_name(),
+            addresses: self.config.addresses.iter().map(ToString::to_string).collect(),
+            active: self.active_router().map(|address| Peer::new(context.config, address)),
         }
     }
 
@@ -142,12 +193,12 @@ impl Instance {
     pub(in super::super) fn hooked(
         &mut self,
         context: &Context<'_>,
-        instance: &InstanceName,
+        owner: &HookOwner,
         number: u64,
         result: &ProbeResult,
         out: &mut Vec<Action>,
     ) {
-        if let Some(ended) = self.hooks.ended(context.now, instance, number, result, out) {
+        if let Some(ended) = self.hooks.ended(context.now, owner, number, result, out) {
             self.go_on_after(context, ended, out);
         }
     }
@@ -181,7 +232,13 @@ impl Instance {
             self.report(What::HookFailed(name, reason, again), out);
         }
         match name {
-            HookName::Program(Phase::BeforeClaim) => self.finish_to_claim(context, out),
+            // The end of one for an earlier claim is not the end of the one for this.
+            HookName::Program(Phase::BeforeClaim) if !self.hooks.is_at_gate() => {
+                if let Some(claim) = &mut self.claim {
+                    claim.for_own = false;
+                }
+                self.finish_to_claim(context, out);
+            }
             HookName::Program(Phase::BeforeRelease) => self.depart_now(context, out),
             _ => {}
         }
@@ -189,12 +246,11 @@ impl Instance {
 
     /// However the hook ended: an address that nobody has serves nobody.
     fn finish_to_claim(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let Some(claim) = self.claim.take() else { return };
+        let is_ready = |claim: &mut Claim| !claim.for_own && !claim.for_group;
+        let Some(claim) = self.claim.take_if(is_ready) else { return };
         self.claim(context, claim.how, out);
-        self.hooks.supersede();
-        self.run_hook(context, Phase::AfterClaim, out);
         let event = self.hook_event(context, Phase::Script);
-        self.hooks.tell(context.now, &self.config.notify, &event, out);
+        self.hooks.changed(context.now, &self.config.notify, StateName::Backup, &event, out);
     }
 
     fn depart_now(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {

@@ -3,7 +3,7 @@
 use super::super::event::Action;
 use super::super::story::{Fault, StateName, Why};
 use super::{Condition, Context, Instance};
-use crate::model::InstanceName;
+use crate::model::{InstanceName, Priority};
 use crate::time::Mono;
 use crate::vrrp::router::{Departure, State};
 
@@ -21,6 +21,21 @@ impl Instance {
     /// Whether it holds its addresses.
     pub(in super::super) fn holds(&self) -> bool {
         self.router.holds()
+    }
+
+    /// What it is, to people.
+    pub(in super::super) fn state(&self) -> StateName {
+        self.state_name()
+    }
+
+    /// Why it is that.
+    pub(in super::super) fn why(&self) -> &Why {
+        &self.why
+    }
+
+    /// The priority that it advertises or would advertise.
+    pub(in super::super) fn priority(&self) -> Priority {
+        self.router.priority()
     }
 
     /// Whether something that is its own business keeps it from taking part.

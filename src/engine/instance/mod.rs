@@ -22,7 +22,7 @@ use std::net::IpAddr;
 use super::Context;
 use super::announce::{self, Announcer, announce};
 use super::conflict::{Conflict, Conflicts};
-use super::event::{Action, Farewell, HeldRouter, SystemError};
+use super::event::{Action, Farewell, HeldRouter, HookOwner, SystemError};
 use super::hook::Hooks;
 use super::lease::{Holding, Terms};
 use super::peers::Peers;
@@ -119,7 +119,7 @@ impl Instance {
             announcer: Announcer::default(),
             defended: None,
             handing_over: None,
-            hooks: Hooks::new(config.name.clone()),
+            hooks: Hooks::new(HookOwner::Instance(config.name.clone())),
             claim: None,
             departing: None,
             ending: None,
@@ -208,7 +208,7 @@ impl Instance {
         self.counters.became_active += 1;
         self.measure_takeover(context.now.mono, how);
         self.presence.became_active(context.now.mono);
-        let waits = self.waits_to_claim();
+        let waits = self.waits_to_claim(context);
         if !waits {
             self.claim(context, how, out);
         }
@@ -427,7 +427,7 @@ impl Instance {
     }
 
     fn report(&self, what: What, out: &mut Vec<Action>) {
-        out.push(Action::Report(Event { instance: Some(self.config.name.clone()), what }));
+        out.push(Action::Report(Event::of_instance(self.config.name.clone(), what)));
     }
 
     /// Its configuration.

@@ -190,7 +190,7 @@ impl Track {
             Some(failure) => What::TrackFails(name, failure.clone()),
             None => What::TrackPasses(name, self.last_text().to_owned()),
         };
-        out.push(Action::Report(Event { instance: None, what }));
+        out.push(Action::Report(Event::of_node(what)));
         true
     }
 
