@@ -17,7 +17,7 @@ use schemars::generate::SchemaSettings;
 
 use notify::{GroupNotify, Notify};
 use track::Track;
-use value::{Duration, OneOrMany, Word};
+use value::{Duration, Off, OneOrMany, Version, Word};
 
 /// The schema of a configuration file (JSON Schema, draft 7: what the language server of YAML knows).
 pub fn schema() -> serde_json::Value {
@@ -141,11 +141,6 @@ struct SyncGroupOptions {
     notify: Option<GroupNotify>,
 }
 
-/// A version of the protocol.
-#[derive(JsonSchema)]
-#[schemars(schema_with = "value::versions")]
-struct Version;
-
 /// Whether to take over from a live active router of lower priority.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
@@ -168,7 +163,7 @@ enum PreemptWord {
 #[schemars(untagged)]
 enum Lease {
     /// For ever (YAML reads the bare word off as false, or as text).
-    Off(#[schemars(schema_with = "value::off")] String),
+    Off(Off),
     /// So long: whole seconds.
     For(Duration),
 }

@@ -2,7 +2,7 @@
 
 use schemars::{JsonSchema, Schema};
 
-use super::value::{self, AbsolutePath, Duration, HostPort, OneOrMany, Word};
+use super::value::{AbsolutePath, Duration, HostPort, OneOrMany, Statuses, Word};
 
 /// A check: exactly one kind, and how often it looks.
 #[derive(JsonSchema)]
@@ -82,8 +82,7 @@ struct Http {
     /// Default: GET.
     method: Option<Method>,
     /// The status codes that pass, like 200, 200-299 or a list of such. Default: 200-299.
-    #[schemars(schema_with = "value::statuses")]
-    status: Option<String>,
+    status: Option<Statuses>,
     /// Text that must stand in the first 1 MiB of the body. Default: none.
     body: Option<String>,
     /// The Host header, and with https the server's name. Default: the URL's host.

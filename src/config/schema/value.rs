@@ -1,5 +1,7 @@
 //! Single values.
 
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 /// A duration: a number and its unit without a space, like 100ms, 1s, 1.5s, 2m, 1h; a day at most.
@@ -39,23 +41,55 @@ pub(super) struct AbsolutePath(#[schemars(regex(pattern = "^/"))] String);
 #[derive(JsonSchema)]
 pub(super) struct HostPort(#[schemars(regex(pattern = ":[0-9]+$"))] String);
 
-/// The versions of the protocol.
-pub(super) fn versions(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "enum": [2, 3] })
+/// A type whose schema no definition of a type would give.
+macro_rules! by_hand {
+    ($(#[$doc:meta])* $type:ident, $schema:tt) => {
+        $(#[$doc])*
+        pub(super) struct $type;
+
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
 }
 
-/// The word off, as YAML 1.2 and YAML 1.1 read it.
-pub(super) fn off(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "enum": ["off", false] })
-}
-
-/// Status codes of HTTP, like 200, 200-299 or a list of such.
-pub(super) fn statuses(_: &mut SchemaGenerator) -> Schema {
-    let one = serde_json::json!({
+by_hand!(
+    /// A version of the protocol.
+    Version,
+    { "enum": [2, 3] }
+);
+by_hand!(
+    /// The word off, as YAML 1.2 and YAML 1.1 read it.
+    Off,
+    { "enum": ["off", false] }
+);
+by_hand!(
+    /// Status codes of HTTP, like 200, 200-299 or a list of such.
+    Statuses,
+    {
         "anyOf": [
             { "type": "integer", "minimum": 100, "maximum": 599 },
             { "type": "string", "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$" },
-        ]
-    });
-    json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
-}
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "anyOf": [
+                        { "type": "integer", "minimum": 100, "maximum": 599 },
+                        { "type": "string", "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$" },
+                    ],
+                },
+            },
+        ],
+    }
+);
