@@ -331,9 +331,10 @@ pub enum Action {
     Exit,
 }
 
-/// How a request of the operator ended.
+/// How a request of the operator ended. Their forms differ, so that none needs another name around it:
+/// recordings of versions that knew only the first one can be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(untagged)]
 pub enum Answer {
     /// A handover.
     Handover(HandoverAnswer),
