@@ -39,6 +39,7 @@ mod release;
 mod reload;
 mod replay;
 mod scripts;
+mod sockets;
 mod starvation;
 mod supervision;
 mod tracks;
@@ -114,7 +115,10 @@ fn main() -> std::process::ExitCode {
         reload::from_nothing,
         reload::bad_file,
         reload::in_place,
+        sockets::abuse,
         reload::again_and_again,
+        reload::planned,
+        reload::moved_address,
         hooks::in_order,
         hooks::of_a_group,
         hooks::before_claim,

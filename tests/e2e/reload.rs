@@ -1,10 +1,12 @@
 //! Another configuration for an agent that runs: invariant 6, nothing half done.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Group, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, within};
 
 /// What no client may notice; the rest of it is for a busy machine.
 const GAPLESS: Duration = Duration::from_millis(100);
@@ -76,28 +78,115 @@ pub(crate) fn in_place(lab: &Lab) {
     assert!(group.client.longest_gap(start) < GAPLESS, "the client noticed");
 }
 
-/// Rule: two hundred reloads of the same file change no state, are not noticed by the client, and
-/// leave no descriptor open.
+/// How often the same file is read again.
+const AGAIN: u32 = 1_000;
+
+/// How often before the memory is looked at for the first time: caches fill up.
+const WARM: u32 = 100;
+
+/// By how much the memory may grow in all that, in KiB: a hundredth of a leak of a file each time.
+const GROWTH: u64 = 2_048;
+
+/// Rule: a thousand reloads of the same file change no state, are not noticed by the client, and
+/// leave no descriptor open and no memory in use.
 pub(crate) fn again_and_again(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &group.config()));
     group.taken_over_by(&group.nodes[0]);
     group.held_only_by(&group.nodes[0]);
-    let descriptors = || {
-        let files = fs::read_dir(lab.proc().join(agents[0].id().to_string()).join("fd"));
-        files.expect("the descriptors of the agent").count()
-    };
-    let (before, start) = (descriptors(), Instant::now());
-    for _ in 0..200 {
-        for (agent, node) in agents.iter().zip(&group.nodes) {
-            agent.reload(node, &group.config());
+    let process = lab.proc().join(agents[0].id().to_string());
+    let descriptors =
+        || fs::read_dir(process.join("fd")).expect("the descriptors of the agent").count();
+    let memory = || resident(&fs::read_to_string(process.join("status")).expect("its state"));
+    let (mut before, start) = ((descriptors(), memory()), Instant::now());
+    for number in 0..AGAIN {
+        for node in &group.nodes {
+            let answer = ask(node, "{\"reload\":{}}");
+            assert!(answer.contains("\"unchanged\""), "{answer}");
         }
-        sleep(Duration::from_millis(10));
+        if number == WARM {
+            before.1 = memory();
+        }
     }
-    within(BOUND, "the last ones are done", || descriptors() <= before);
+    within(BOUND, "the last descriptors are closed", || descriptors() <= before.0);
     let told = |agent: &Agent| agent.log().matches(" -> ").count();
     assert_eq!(agents.each_ref().map(told), [2, 1], "{}", agents[0].log());
     let gap = group.client.longest_gap(start);
-    lab.note(format!("longest gap of the client in 200 reloads: {gap:?}"));
+    let grown = memory().saturating_sub(before.1);
+    lab.note(format!(
+        "{AGAIN} reloads in {:?}: longest gap of the client {gap:?}, memory {} KiB and {grown} KiB \
+         more at the end",
+        start.elapsed(),
+        before.1,
+    ));
     assert!(gap < GAPLESS, "the client had no answer for {gap:?}");
+    assert!(grown < GROWTH, "{grown} KiB more");
+}
+
+/// The resident memory in KiB (`proc_pid_status(5)`).
+fn resident(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// What the daemon answers to a request.
+fn ask(host: &Host, request: &str) -> String {
+    let socket = host.runtime_directory().join("control.sock");
+    let mut stream = UnixStream::connect(socket).expect("a control socket");
+    stream.set_read_timeout(Some(BOUND)).expect("a bound");
+    writeln!(stream, "{request}").expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+/// Rule: a reload is planned, and a dry run only planned; what is refused is told to who asked, with
+/// every mistake, and changes nothing.
+pub(crate) fn planned(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    group.taken_over_by(node);
+    let second = [10, 77, 0, 101].into();
+    let more = group.config().set("addresses", format!("[{VIP}/24, {second}/24]"));
+    fs::write(node.directory().join("11.yaml"), more.yaml()).expect("a file");
+    let answer = ask(node, "{\"reload\":{\"dry_run\":true}}");
+    assert!(answer.contains("\"planned\"") && answer.contains("10.77.0.101"), "{answer}");
+    assert!(!node.holds(second));
+    let answer = ask(node, "{\"reload\":{}}");
+    assert!(answer.contains("\"done\"") && answer.contains("10.77.0.101"), "{answer}");
+    within(BOUND, "the address is there", || node.holds(second));
+
+    fs::write(node.directory().join("11.yaml"), "instances: 5\nprioriti: 7\n").expect("a file");
+    let answer = ask(node, "{\"reload\":{}}");
+    assert!(answer.contains("\"refused\"") && answer.contains("prioriti"), "{answer}");
+    assert!(answer.contains("expected a mapping of names to instances"), "{answer}");
+    agent.reports(&["not reloaded", "(and 1 more)"]);
+    assert!(node.holds(VIP) && node.holds(second));
+}
+
+/// Rule: an address that moves from one active instance to another in one reload is answered for all
+/// the time.
+pub(crate) fn moved_address(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let second = [10, 77, 0, 101].into();
+    let third = [10, 77, 0, 102];
+    let both = |first: String, other: String| {
+        let config = group.config().set("addresses", first);
+        config.instance("more", 77, third.into()).set("addresses", other)
+    };
+    let before = both(format!("[{VIP}/24, {second}/24]"), "[10.77.0.102/24]".to_owned());
+    let agent = Agent::start(node, &before);
+    agent.reports(&["web: active", "more: active"]);
+    group.taken_over_by(node);
+    let start = Instant::now();
+    agent.reload(node, &both(format!("[{second}/24]"), format!("[10.77.0.102/24, {VIP}/24]")));
+    within(BOUND, "it has moved", || agent.log().contains("more: another addresses from now on"));
+    sleep(Duration::from_secs(1));
+    let gap = group.client.longest_gap(start);
+    lab.note(format!("longest gap of the client: {gap:?}"));
+    assert!(gap < GAPLESS, "the client had no answer for {gap:?}");
+    assert!(node.holds(VIP) && node.holds(second));
+    agent.reports(&["web: active", "more: active"]);
 }

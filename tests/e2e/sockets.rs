@@ -1,0 +1,143 @@
+//! The status and control sockets: what their clients do costs the protocol loop nothing.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use vipd::api::{LoopStatus, Snapshot};
+
+use crate::lab::{Agent, BOUND, Group, Host, Lab, VRID, within};
+
+/// How many clients connect and never read.
+const IDLE: usize = 10_000;
+
+/// For how long the others go on.
+const ABUSED: Duration = Duration::from_secs(10);
+
+/// What the daemon says of itself.
+fn snapshot(host: &Host) -> Snapshot {
+    let mut stream = UnixStream::connect(path(host, "status.sock")).expect("a status socket");
+    stream.set_read_timeout(Some(BOUND)).expect("a bound");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("a snapshot");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn path(host: &Host, name: &str) -> PathBuf {
+    host.runtime_directory().join(name)
+}
+
+/// Rule: ten thousand clients that never read, others that read a byte at a time, or come and go as
+/// fast as they can, or send garbage to the control socket, delay no advertisement and no honest
+/// client for long.
+pub(crate) fn abuse(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config().set("advertisement_interval", "100ms"));
+    group.taken_over_by(node);
+    sleep(Duration::from_secs(2));
+    let calm = snapshot(node).protocol_loop;
+
+    let start = Instant::now();
+    let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let honest = thread::scope(|scope| {
+        scope.spawn(|| never_read(node, &over));
+        scope.spawn(|| read_slowly(node, &over));
+        scope.spawn(|| come_and_go(node, &over, &served));
+        scope.spawn(|| talk_nonsense(node, &over));
+        let mut honest = Vec::new();
+        while start.elapsed() < ABUSED {
+            let asked = Instant::now();
+            assert_eq!(snapshot(node).status.instances.len(), 1);
+            honest.push(asked.elapsed());
+            sleep(Duration::from_millis(100));
+        }
+        over.store(true, Ordering::Relaxed);
+        honest
+    });
+    let gaps = gaps(&group, start);
+    let abused = snapshot(node).protocol_loop;
+    lab.note(format!("lateness of the loop: calm {}; then {}", shown(&calm), shown(&abused)));
+    lab.note(format!(
+        "{} clients came and went; an honest one waited {:?} at the longest; longest gap between \
+         advertisements {:?}",
+        served.load(Ordering::Relaxed),
+        honest.iter().max().expect("some"),
+        gaps.iter().max().expect("some"),
+    ));
+    assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(300)), "{gaps:?}");
+    assert!(honest.iter().all(|wait| *wait < Duration::from_secs(5)), "{honest:?}");
+    assert_eq!(abused.held_up, 0, "{}", agent.status());
+    within(BOUND, "it serves on", || agent.status().contains("web: active"));
+}
+
+fn shown(status: &LoopStatus) -> String {
+    let lateness = &status.lateness;
+    let bound = |percent| lateness.below(percent).map_or("?".to_owned(), |span| span.to_string());
+    let (half, most, longest) = (bound(50), bound(99), lateness.longest());
+    format!("{} times, half below {half}, 99 % below {most}, longest {longest}", lateness.count())
+}
+
+fn gaps(group: &Group, start: Instant) -> Vec<Duration> {
+    let heard = group.tap.advertisements().into_iter();
+    let times: Vec<Instant> = heard
+        .filter(|seen| seen.at >= start && seen.virtual_router_id == VRID)
+        .map(|seen| seen.at)
+        .collect();
+    times.windows(2).map(|two| two[1] - two[0]).collect()
+}
+
+/// Connects as often as the system lets it, and keeps what is said unread.
+fn never_read(node: &Host, over: &AtomicBool) {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("more files");
+    let mut kept = Vec::new();
+    while kept.len() < IDLE && !over.load(Ordering::Relaxed) {
+        match UnixStream::connect(path(node, "status.sock")) {
+            Ok(stream) => kept.push(stream),
+            Err(error) => panic!("client {}: {error}", kept.len()),
+        }
+    }
+    assert_eq!(kept.len(), IDLE, "the daemon is too slow for them in {ABUSED:?}");
+    while !over.load(Ordering::Relaxed) {
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn read_slowly(node: &Host, over: &AtomicBool) {
+    let connect = |_| UnixStream::connect(path(node, "status.sock")).expect("a client more");
+    let mut slow: Vec<UnixStream> = (0..50).map(connect).collect();
+    while !over.load(Ordering::Relaxed) {
+        for stream in &mut slow {
+            let _ = stream.read(&mut [0]);
+        }
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn come_and_go(node: &Host, over: &AtomicBool, served: &AtomicUsize) {
+    while !over.load(Ordering::Relaxed) {
+        drop(UnixStream::connect(path(node, "status.sock")));
+        served.fetch_add(1, Ordering::Relaxed);
+        // Both cores would be busy with this alone.
+        sleep(Duration::from_micros(500));
+    }
+}
+
+fn talk_nonsense(node: &Host, over: &AtomicBool) {
+    let mut half = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let Ok(mut stream) = UnixStream::connect(path(node, "control.sock")) else { continue };
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n\xff\0\n");
+        if half.len() < 40 {
+            // A request that never ends.
+            let _ = stream.write_all(b"{\"handover\":");
+            half.push(stream);
+        }
+        sleep(Duration::from_millis(2));
+    }
+}
