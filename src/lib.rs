@@ -10,7 +10,7 @@
 //! the daemon applies the actions in order; what failed of them returns as Input
 //! ```
 //!
-//! The pure half: [`time`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`]. The
+//! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`]. The
 //! shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's tool), behind the
 //! feature `shell`. Imports run one way: `bin -> daemon | ctl`;
 //! `daemon -> engine, config, trace, api`; `ctl -> api`; `api, trace -> engine`;
