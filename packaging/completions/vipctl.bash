@@ -22,11 +22,17 @@ _vipctl() {
             vipctl,help)
                 cmd="vipctl__subcmd__help"
                 ;;
+            vipctl,serve)
+                cmd="vipctl__subcmd__serve"
+                ;;
             vipctl__subcmd__help,handover)
                 cmd="vipctl__subcmd__help__subcmd__handover"
                 ;;
             vipctl__subcmd__help,help)
                 cmd="vipctl__subcmd__help__subcmd__help"
+                ;;
+            vipctl__subcmd__help,serve)
+                cmd="vipctl__subcmd__help__subcmd__serve"
                 ;;
             *)
                 ;;
@@ -35,7 +41,7 @@ _vipctl() {
 
     case "${cmd}" in
         vipctl)
-            opts="-h -V --help --version handover help"
+            opts="-h -V --help --version handover serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -75,7 +81,7 @@ _vipctl() {
             return 0
             ;;
         vipctl__subcmd__help)
-            opts="handover help"
+            opts="handover serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -109,6 +115,42 @@ _vipctl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__serve)
+            opts="-h --listen --runtime-directory --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --runtime-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

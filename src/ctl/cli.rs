@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::exit;
+use super::serve::ServeOptions;
 use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY};
 use crate::model::{InstanceName, NodeName};
 
@@ -25,6 +26,13 @@ pub(super) enum Command {
     /// priority takes the addresses; this node keeps them until that one has them, and for good
     /// where no node takes them.
     Handover(HandoverOptions),
+    /// Serve metrics, health and a status page over HTTP, until it is killed
+    ///
+    /// Reads the status socket of vipd and needs no privilege. Nothing can be changed over HTTP.
+    /// /metrics is for Prometheus, /healthz says whether vipd answers, /ready/INSTANCE whether this
+    /// node is the active one, /status is the snapshot as JSON, /events tells changes as server-sent
+    /// events, and / is a page for people.
+    Serve(ServeOptions),
 }
 
 #[derive(Debug, Args)]
@@ -84,7 +92,9 @@ mod tests {
 
     fn handover(arguments: &[&str]) -> Result<HandoverOptions, clap::Error> {
         let all = ["vipctl", "handover"].iter().chain(arguments);
-        let Command::Handover(options) = Cli::try_parse_from(all)?.command;
+        let Command::Handover(options) = Cli::try_parse_from(all)?.command else {
+            panic!("another command");
+        };
         Ok(options)
     }
 
@@ -119,13 +129,13 @@ mod tests {
     #[test]
     fn exit_codes_are_documented() {
         let page = include_str!("../../docs/vipctl.md");
-        for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+        for code in [0, 1, 2, 64, 69, 71, 75, 76, 77] {
             assert!(page.contains(&format!("\n| {code} | ")), "{code} is not in the page");
         }
         for arguments in [["vipctl", "--help", ""], ["vipctl", "handover", "--help"]] {
             let help = Cli::try_parse_from(arguments).unwrap_err().to_string();
             let codes = help.split_once("Exit codes:").expect("their heading").1;
-            for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+            for code in [0, 1, 2, 64, 69, 71, 75, 76, 77] {
                 let listed = codes.contains(&format!("\n{code:>4}  "));
                 assert!(listed, "{code} is not in:\n{help}");
             }

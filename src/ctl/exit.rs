@@ -10,6 +10,7 @@ Exit codes:
    2  handover: done, but another node than the wanted one has taken the addresses
   64  the command line is wrong
   69  no vipd answers there, or it did not deal with the request
+  71  serve: the system does not let it listen there
   75  no answer came in time: what has become of the request is not known
   76  the answer is not understood: vipctl and vipd are of different versions
   77  no permission to use the control socket";
@@ -28,6 +29,8 @@ pub(super) enum Exit {
     Usage = 64,
     /// `EX_UNAVAILABLE`: no daemon, or not one that dealt with the request.
     Unavailable = 69,
+    /// `EX_OSERR`: the system refuses what is needed.
+    System = 71,
     /// `EX_TEMPFAIL`: no answer in time.
     Late = 75,
     /// `EX_PROTOCOL`: the answer is not understood.

@@ -3,6 +3,7 @@
 mod cli;
 mod exit;
 mod handover;
+mod serve;
 mod snapshot;
 mod socket;
 
@@ -50,6 +51,7 @@ impl Told {
 pub fn main() -> ExitCode {
     let told = match Cli::try_parse() {
         Ok(Cli { command: Command::Handover(options) }) => handover::main(options),
+        Ok(Cli { command: Command::Serve(options) }) => serve::main(&options),
         Err(answer) => {
             // Help and version are answers too. Nobody is left to hear of a closed output.
             let _ = answer.print();

@@ -44,6 +44,23 @@ pub enum Conflict {
     ForeignClaim(IpAddr, Mac),
 }
 
+impl Conflict {
+    /// Every kind, in the order of the variants.
+    pub const KINDS: &'static [&'static str] =
+        &["address_drift", "interval_drift", "refused", "two_active", "foreign_claim"];
+
+    /// Its kind, for metrics: the same in every release, and how the variant serializes.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::AddressDrift { .. } => "address_drift",
+            Self::IntervalDrift(..) => "interval_drift",
+            Self::Refused(..) => "refused",
+            Self::TwoActive(..) => "two_active",
+            Self::ForeignClaim(..) => "foreign_claim",
+        }
+    }
+}
+
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -204,6 +204,7 @@ impl Engine {
     pub fn status(&self, now: Now) -> Status {
         Status {
             node: self.config.this_node.clone(),
+            nodes: self.config.nodes.clone(),
             instances: self.instances.iter().map(|i| i.status(&self.config, now)).collect(),
             groups: self.groups.iter().map(Group::status).collect(),
             tracks: self.tracks.status(now),

@@ -13,7 +13,7 @@ use super::standby::Standby;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::histogram::Histogram;
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Interval, NodeName, Phase, Preempt, Priority,
+    GroupName, InstanceName, InterfaceName, Interval, Node, NodeName, Phase, Preempt, Priority,
     TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
@@ -23,6 +23,9 @@ use crate::time::{Span, Wall};
 pub struct Status {
     /// Which of the configured nodes this is.
     pub node: Option<NodeName>,
+    /// The configured nodes, the most preferred one first; empty without such a list.
+    #[serde(default)]
+    pub nodes: Vec<Node>,
     /// The instances in the order of the configuration.
     pub instances: Vec<InstanceStatus>,
     /// The sync groups in the order of the configuration.

@@ -31,6 +31,7 @@ mod interfaces;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
+mod observers;
 mod preemption;
 mod random;
 mod readme;
@@ -39,12 +40,14 @@ mod release;
 mod reload;
 mod replay;
 mod scripts;
+mod serve;
 mod sockets;
 mod starvation;
 mod supervision;
 mod tracks;
 mod tshark;
 
+#[expect(clippy::too_many_lines, reason = "a line for each case")]
 fn main() -> std::process::ExitCode {
     lab::run(&lab::cases![
         random::sequences,
@@ -145,6 +148,13 @@ fn main() -> std::process::ExitCode {
         scripts::without_capabilities,
         scripts::as_in_the_unit,
         scripts::refused,
+        serve::answers,
+        serve::never_stale,
+        serve::events,
+        serve::slow_clients,
+        serve::port_taken,
+        observers::browser,
+        observers::prometheus,
         tracks::rhythm,
         // The last one: it takes the processor from all others.
         starvation::of_the_processor,

@@ -10,6 +10,7 @@
     reason = "each of the programs that include this page uses a part of it"
 )]
 
+mod browser;
 mod group;
 mod harness;
 mod holders;
@@ -22,7 +23,9 @@ mod tools;
 mod traffic;
 mod vipd;
 mod wait;
+mod web;
 
+pub(crate) use browser::Browser;
 pub(crate) use group::{BOUND, Group};
 pub(crate) use harness::{Case, Lab, in_namespaces, run};
 pub(crate) use holders::Holders;
@@ -35,6 +38,7 @@ pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};
 pub(crate) use vipd::{Agent, Config, VIP, VRID};
 pub(crate) use wait::{steadily, within};
+pub(crate) use web::{Answer, Web, ask, connect, ends_within};
 
 /// The list of cases by name: `cases![module::function, ...]`.
 macro_rules! cases {

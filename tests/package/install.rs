@@ -70,6 +70,51 @@ pub(crate) fn as_documented(lab: &Lab) {
     machine.does("test ! -e /etc/vipd");
 }
 
+/// Rule: the web side is off until it is wanted, then runs without any privilege, whatever becomes of
+/// vipd; an upgrade restarts it where it runs, and does not start it where it does not.
+pub(crate) fn web_side(lab: &Lab) {
+    let mut machine = machine(lab);
+    machine.bring(&debian::newer_package(lab.directory()), "newer.deb");
+    machine.boot();
+    machine.does(INSTALL);
+    machine.reports(&["idle"]);
+    assert_eq!(machine.run("systemctl is-enabled vipctl-serve").text.trim(), "disabled");
+    assert_eq!(machine.run("systemctl is-active vipctl-serve").text.trim(), "inactive");
+
+    machine.does("systemctl enable --quiet --now vipctl-serve");
+    let get = |path: &str| {
+        let retry = "--show-error --retry 20 --retry-delay 1 --retry-connrefused";
+        machine.run(&format!("curl --silent {retry} http://127.0.0.1:10112{path}")).text
+    };
+    let process = || machine.does("systemctl show --value -p MainPID vipctl-serve");
+    assert_eq!(get("/healthz"), "vipd answers\n");
+    let first = process();
+    let about = machine.does(&format!("cat /proc/{}/status", first.trim()));
+    for line in ["CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(about.contains(line), "{about}");
+    }
+    assert!(!about.contains("Uid:\t0\t"), "{about}");
+
+    machine.does("systemctl restart vipd");
+    assert_eq!(get("/healthz"), "vipd answers\n");
+    machine.does("systemctl stop vipd");
+    assert!(get("/metrics").ends_with("\nvipd_up 0\n"), "{}", get("/metrics"));
+    machine.does("systemctl start vipd");
+    assert_eq!(get("/healthz"), "vipd answers\n");
+    assert_eq!(process(), first, "it had no reason to be started anew");
+
+    machine.write("/etc/default/vipctl-serve", "ARGS=\"--listen 127.0.0.2:8112\"\n");
+    machine.does("apt-get install --yes ./newer.deb </dev/null");
+    assert_ne!(process(), first, "an upgrade restarts it");
+    let elsewhere =
+        "curl --silent --show-error --retry 20 --retry-connrefused http://127.0.0.2:8112/healthz";
+    assert_eq!(machine.does(elsewhere), "vipd answers\n");
+    machine.does("systemctl disable --quiet --now vipctl-serve");
+    machine.does("apt-get install --yes --allow-downgrades ./vipd.deb </dev/null");
+    assert_eq!(machine.run("systemctl is-active vipctl-serve").text.trim(), "inactive");
+    machine.does("apt-get purge --yes vipd && test ! -e /etc/default/vipctl-serve");
+}
+
 /// Rule: a wrong file at boot fails the unit once, with the mistakes in its status, and mending
 /// it is all that is needed.
 pub(crate) fn bad_configuration(lab: &Lab) {

@@ -56,6 +56,7 @@ fn main() -> std::process::ExitCode {
             install::first_steps,
             install::as_documented,
             install::bad_configuration,
+            install::web_side,
             install::other_places,
         ])
     })
