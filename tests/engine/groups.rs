@@ -24,7 +24,7 @@ fn lan() -> InstanceConfig {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let members = vec!["web".try_into().unwrap(), "lan".try_into().unwrap()];
     Config {
         instances: vec![instance(100), lan()],
@@ -41,13 +41,17 @@ fn lan_link(carrier: bool) -> Input {
 
 /// A node whose group has both of its links.
 fn group() -> Node {
-    let mut node = Node { engine: Engine::new(config(), now(1_000_000)), millis: 1_000_000 };
+    group_of(config())
+}
+
+pub(crate) fn group_of(config: Config) -> Node {
+    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     node.tell(lan_link(true));
     node
 }
 
-fn active_group() -> Node {
+pub(crate) fn active_group() -> Node {
     let mut node = group();
     node.next();
     assert_eq!(states(&node), [StateName::Active; 2]);
@@ -59,7 +63,7 @@ fn states(node: &Node) -> [StateName; 2] {
     [status.instances[0].state, status.instances[1].state]
 }
 
-fn hear_on_lan(node: &mut Node, priority: u8) -> Vec<Action> {
+pub(crate) fn hear_on_lan(node: &mut Node, priority: u8) -> Vec<Action> {
     let on_lan = Advertisement {
         virtual_router_id: 52.try_into().unwrap(),
         addresses: vec![[10, 0, 1, 100].into()],
