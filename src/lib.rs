@@ -36,6 +36,8 @@ pub mod daemon;
 pub mod engine;
 pub mod histogram;
 pub mod model;
+#[cfg(feature = "shell")]
+mod table;
 pub mod time;
 pub mod trace;
 pub mod vrrp;

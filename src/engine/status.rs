@@ -311,7 +311,7 @@ impl InstanceStatus {
     }
 
     /// The hooks whose last end was a bad one, with what went wrong and when.
-    fn failed_hooks(&self) -> impl Iterator<Item = (HookName, &str, Wall)> {
+    pub fn failed_hooks(&self) -> impl Iterator<Item = (HookName, &str, Wall)> {
         self.hooks.iter().filter_map(|hook| match &hook.last {
             Some((false, text, at)) => Some((hook.name, text.as_str(), *at)),
             _ => None,
