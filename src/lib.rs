@@ -37,6 +37,8 @@ pub mod engine;
 pub mod histogram;
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "shell")]
+mod table;
 pub mod time;
 pub mod trace;
 pub mod vrrp;

@@ -26,17 +26,88 @@ end
 
 complete -c vipctl -n "__fish_vipctl_needs_command" -s h -l help -d 'Print help'
 complete -c vipctl -n "__fish_vipctl_needs_command" -s V -l version -d 'Print version'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "status" -d 'Show who has the addresses, and what is wrong'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "watch" -d 'Show the same all the time; on a pipe, a line for each change'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "explain" -d 'Explain why an instance is in its state, and what it would do next'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "peers" -d 'Show every router that is heard for our virtual routers, also those that should not be there'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "events" -d 'Show what happened last: the lines of the log'
 complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "handover" -d 'Move an instance\'s addresses from this node to another one, without a gap'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "standby" -d 'Take an instance, or this node, out of the election until `vipctl online`'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "online" -d 'Put an instance, or this node, back into the election'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "reload" -d 'Have vipd read its configuration again, or only show what that would change'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "check" -d 'Say whether a configuration is valid, or everything that is wrong with it, as `vipd check`'
+complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "probe" -d 'Have vipd look once at what a check is about, and show what it finds'
 complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "serve" -d 'Serve metrics, health and a status page over HTTP, until it is killed'
 complete -c vipctl -n "__fish_vipctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -l socket -d 'The status socket of vipd [default: status.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -l active -d 'Exit with 3 where it is not active here; without a name: where any instance is not'
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -l check -d 'Exit with 4 where anything is wrong'
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -s q -l quiet -d 'Write nothing: the exit code says it'
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -l json -d 'Write what vipd says as it is: JSON, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vipctl -n "__fish_vipctl_using_subcommand watch" -l interval -d 'How often to look, in milliseconds' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand watch" -l socket -d 'The status socket of vipd [default: status.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand watch" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand watch" -l json -d 'Write what vipd says as it is: JSON, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand watch" -s h -l help -d 'Print help'
+complete -c vipctl -n "__fish_vipctl_using_subcommand explain" -l socket -d 'The status socket of vipd [default: status.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand explain" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand explain" -l json -d 'Write what vipd says as it is: JSON, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand explain" -s h -l help -d 'Print help'
+complete -c vipctl -n "__fish_vipctl_using_subcommand peers" -l socket -d 'The status socket of vipd [default: status.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand peers" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand peers" -l json -d 'Write what vipd says as it is: JSON, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand peers" -s h -l help -d 'Print help'
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -s n -l lines -d 'Begin with so many of the last ones [default: all that vipd remembers]' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -l socket -d 'The status socket of vipd [default: status.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -s f -l follow -d 'Go on with what happens from now on, also over a restart of vipd'
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -l json -d 'Write what vipd says as it is: JSON, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand events" -s h -l help -d 'Print help'
 complete -c vipctl -n "__fish_vipctl_using_subcommand handover" -l socket -d 'The control socket of vipd [default: control.sock in the runtime directory]' -r -F
 complete -c vipctl -n "__fish_vipctl_using_subcommand handover" -l runtime-directory -d 'The runtime directory of vipd' -r -F
 complete -c vipctl -n "__fish_vipctl_using_subcommand handover" -l timeout -d 'How long to wait for the answer' -r
 complete -c vipctl -n "__fish_vipctl_using_subcommand handover" -l json -d 'Write vipd\'s answer as it is: one JSON object, lengths of time in nanoseconds'
 complete -c vipctl -n "__fish_vipctl_using_subcommand handover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -l socket -d 'The control socket of vipd [default: control.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -l timeout -d 'How long to wait for the answer' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -l force -d 'Give up addresses that no other node takes over, too'
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -l json -d 'Write vipd\'s answer as it is: one JSON object, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand standby" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vipctl -n "__fish_vipctl_using_subcommand online" -l socket -d 'The control socket of vipd [default: control.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand online" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand online" -l timeout -d 'How long to wait for the answer' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand online" -l json -d 'Write vipd\'s answer as it is: one JSON object, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand online" -s h -l help -d 'Print help'
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -l socket -d 'The control socket of vipd [default: control.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -l timeout -d 'How long to wait for the answer' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -l dry-run -d 'Only show what would change'
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -l json -d 'Write vipd\'s answer as it is: one JSON object, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c vipctl -n "__fish_vipctl_using_subcommand check" -l node -d 'Check it as this node of its list would see it, not as this machine does' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand check" -l json -d 'Answer with one JSON object'
+complete -c vipctl -n "__fish_vipctl_using_subcommand check" -s h -l help -d 'Print help'
+complete -c vipctl -n "__fish_vipctl_using_subcommand probe" -l socket -d 'The control socket of vipd [default: control.sock in the runtime directory]' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand probe" -l runtime-directory -d 'The runtime directory of vipd' -r -F
+complete -c vipctl -n "__fish_vipctl_using_subcommand probe" -l timeout -d 'How long to wait for the answer' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand probe" -l json -d 'Write vipd\'s answer as it is: one JSON object, lengths of time in nanoseconds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand probe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -l listen -d 'Where to listen; can be given several times. \'[::]:10112\' takes IPv4 and IPv6' -r
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -l runtime-directory -d 'The runtime directory of vipd' -r -F
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from handover serve help" -f -a "handover" -d 'Move an instance\'s addresses from this node to another one, without a gap'
-complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from handover serve help" -f -a "serve" -d 'Serve metrics, health and a status page over HTTP, until it is killed'
-complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from handover serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "status" -d 'Show who has the addresses, and what is wrong'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "watch" -d 'Show the same all the time; on a pipe, a line for each change'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "explain" -d 'Explain why an instance is in its state, and what it would do next'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "peers" -d 'Show every router that is heard for our virtual routers, also those that should not be there'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "events" -d 'Show what happened last: the lines of the log'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "handover" -d 'Move an instance\'s addresses from this node to another one, without a gap'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "standby" -d 'Take an instance, or this node, out of the election until `vipctl online`'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "online" -d 'Put an instance, or this node, back into the election'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "reload" -d 'Have vipd read its configuration again, or only show what that would change'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "check" -d 'Say whether a configuration is valid, or everything that is wrong with it, as `vipd check`'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "probe" -d 'Have vipd look once at what a check is about, and show what it finds'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "serve" -d 'Serve metrics, health and a status page over HTTP, until it is killed'
+complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe serve help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

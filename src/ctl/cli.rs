@@ -1,13 +1,14 @@
-//! The command line of `vipctl`. Man pages and shell completions are made from it too.
+//! The command line of `vipctl`. Man pages and shell completions are made from it too. Each command
+//! has its own options beside what it does with them; here is what they have in common.
 
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use super::exit;
 use super::serve::ServeOptions;
-use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY};
-use crate::model::{InstanceName, NodeName};
+use super::{check, events, exit, explain, handover, peers, probe, reload, standby, status, watch};
+use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY, STATUS_SOCKET};
+use crate::model::{InstanceName, NodeName, TrackName};
 
 /// Looks at and controls a running vipd
 #[derive(Debug, Parser)]
@@ -20,12 +21,44 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Show who has the addresses, and what is wrong
+    ///
+    /// A line for each instance of this node's vipd, then why it is in its state, then all that
+    /// somebody should look at. Everybody may ask.
+    Status(status::Options),
+    /// Show the same all the time; on a pipe, a line for each change
+    Watch(watch::Options),
+    /// Explain why an instance is in its state, and what it would do next
+    Explain(explain::Options),
+    /// Show every router that is heard for our virtual routers, also those that should not be there
+    Peers(peers::Options),
+    /// Show what happened last: the lines of the log
+    Events(events::Options),
     /// Move an instance's addresses from this node to another one, without a gap
     ///
     /// Asks the vipd of this machine, which must be the active one. The backup with the highest
     /// priority takes the addresses; this node keeps them until that one has them, and for good
     /// where no node takes them.
-    Handover(HandoverOptions),
+    Handover(handover::Options),
+    /// Take an instance, or this node, out of the election until `vipctl online`
+    ///
+    /// What is active here hands over first, without a gap; where no node takes the addresses over,
+    /// nothing changes unless `--force` is given. It stays out over restarts of vipd and of the
+    /// machine. An instance goes with all of its sync group.
+    Standby(standby::Options),
+    /// Put an instance, or this node, back into the election
+    Online(standby::OnlineOptions),
+    /// Have vipd read its configuration again, or only show what that would change
+    ///
+    /// A file with a mistake changes nothing, and every mistake is shown with its line.
+    Reload(reload::Options),
+    /// Say whether a configuration is valid, or everything that is wrong with it, as `vipd check`
+    Check(check::Options),
+    /// Have vipd look once at what a check is about, and show what it finds
+    ///
+    /// vipd looks as it always does, with its own user and rights. What it finds this time counts
+    /// for nothing.
+    Probe(probe::Options),
     /// Serve metrics, health and a status page over HTTP, until it is killed
     ///
     /// Reads the status socket of vipd and needs no privilege. Nothing can be changed over HTTP.
@@ -35,18 +68,7 @@ pub(super) enum Command {
     Serve(ServeOptions),
 }
 
-#[derive(Debug, Args)]
-pub(super) struct HandoverOptions {
-    /// The instance's name in the configuration
-    #[arg(value_parser = instance_name)]
-    pub(super) instance: InstanceName,
-    /// The node that is to take the addresses [default: whichever does]
-    #[arg(value_parser = node_name)]
-    pub(super) node: Option<NodeName>,
-    #[command(flatten)]
-    pub(super) connection: ConnectionOptions,
-}
-
+/// For what changes something: which daemon, and how its answer is shown.
 #[derive(Debug, Args)]
 #[command(after_help = exit::TEXT)]
 pub(super) struct ConnectionOptions {
@@ -73,12 +95,39 @@ impl ConnectionOptions {
     }
 }
 
-fn instance_name(text: &str) -> Result<InstanceName, String> {
+/// For what only looks: which daemon.
+#[derive(Debug, Args)]
+#[command(after_help = exit::TEXT)]
+pub(super) struct SourceOptions {
+    /// The status socket of vipd [default: status.sock in the runtime directory]
+    #[arg(long, value_name = "PATH", conflicts_with = "runtime_directory")]
+    socket: Option<PathBuf>,
+    /// The runtime directory of vipd
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIRECTORY)]
+    runtime_directory: PathBuf,
+    /// Write what vipd says as it is: JSON, lengths of time in nanoseconds
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl SourceOptions {
+    /// The status socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        let usual = || self.runtime_directory.join(STATUS_SOCKET);
+        self.socket.clone().unwrap_or_else(usual)
+    }
+}
+
+pub(super) fn instance_name(text: &str) -> Result<InstanceName, String> {
     InstanceName::try_from(text).map_err(|error| error.to_string())
 }
 
-fn node_name(text: &str) -> Result<NodeName, String> {
+pub(super) fn node_name(text: &str) -> Result<NodeName, String> {
     NodeName::try_from(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn track_name(text: &str) -> Result<TrackName, String> {
+    TrackName::try_from(text).map_err(|error| error.to_string())
 }
 
 /// The whole command line, for man pages and completions.
@@ -88,14 +137,15 @@ pub fn command() -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exit::Exit;
     use super::*;
 
-    fn handover(arguments: &[&str]) -> Result<HandoverOptions, clap::Error> {
+    fn handover(arguments: &[&str]) -> Result<handover::Options, clap::Error> {
         let all = ["vipctl", "handover"].iter().chain(arguments);
-        let Command::Handover(options) = Cli::try_parse_from(all)?.command else {
-            panic!("another command");
-        };
-        Ok(options)
+        match Cli::try_parse_from(all)?.command {
+            Command::Handover(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Rule: clap's own consistency checks hold (they otherwise panic at the first use).
@@ -114,6 +164,11 @@ mod tests {
         let in_directory = socket(&["web", "web2", "--runtime-directory", "/a"]);
         assert_eq!(in_directory, PathBuf::from("/a/control.sock"));
         assert!(handover(&["web", "--socket", "/a/b", "--runtime-directory", "/a"]).is_err());
+        let Command::Status(options) = Cli::try_parse_from(["vipctl", "status"]).unwrap().command
+        else {
+            panic!("another command")
+        };
+        assert_eq!(options.source.socket(), PathBuf::from("/run/vipd/status.sock"));
     }
 
     /// Rule: what cannot be a name is refused before anybody is asked.
@@ -124,18 +179,21 @@ mod tests {
         assert!(handover(&[]).is_err());
     }
 
-    /// Rule: every exit code is in the help, of the program and of the command, and in the
-    /// documentation.
+    /// Rule: every exit code is in the help, of the program and of each command, and in the
+    /// documentation; every command is there, too.
     #[test]
     fn exit_codes_are_documented() {
         let page = include_str!("../../docs/vipctl.md");
-        for code in [0, 1, 2, 64, 69, 71, 75, 76, 77] {
+        for code in Exit::ALL {
             assert!(page.contains(&format!("\n| {code} | ")), "{code} is not in the page");
         }
-        for arguments in [["vipctl", "--help", ""], ["vipctl", "handover", "--help"]] {
-            let help = Cli::try_parse_from(arguments).unwrap_err().to_string();
+        let commands = command();
+        let names = commands.get_subcommands().map(clap::Command::get_name);
+        for name in names.filter(|name| *name != "help") {
+            assert!(page.contains(&format!("`vipctl {name}")), "{name} is not in the page");
+            let help = Cli::try_parse_from(["vipctl", name, "--help"]).unwrap_err().to_string();
             let codes = help.split_once("Exit codes:").expect("their heading").1;
-            for code in [0, 1, 2, 64, 69, 71, 75, 76, 77] {
+            for code in Exit::ALL {
                 let listed = codes.contains(&format!("\n{code:>4}  "));
                 assert!(listed, "{code} is not in:\n{help}");
             }

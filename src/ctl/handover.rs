@@ -1,67 +1,58 @@
 //! `vipctl handover`: a planned move, in words.
 
-use std::time::Duration;
+use clap::Args;
 
-use super::cli::HandoverOptions;
+use super::Told;
+use super::answer::ask;
+use super::cli::{ConnectionOptions, instance_name, node_name};
 use super::exit::Exit;
-use super::{Told, socket};
 use crate::api::{Handover, Request, Response};
 use crate::engine::HandoverAnswer;
-use crate::model::InstanceName;
+use crate::model::{InstanceName, NodeName};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The instance's name in the configuration
+    #[arg(value_parser = instance_name)]
+    pub(super) instance: InstanceName,
+    /// The node that is to take the addresses [default: whichever does]
+    #[arg(value_parser = node_name)]
+    pub(super) node: Option<NodeName>,
+    #[command(flatten)]
+    pub(super) connection: ConnectionOptions,
+}
 
 /// Asks for it and waits for what comes of it.
-pub(super) fn main(options: HandoverOptions) -> Told {
-    let HandoverOptions { instance, node: to, connection } = options;
+pub(super) fn main(options: Options) -> Told {
+    let Options { instance, node: to, connection } = options;
+    let what = format!("the handover of {instance}");
     let request = Request::Handover(Handover { instance: instance.clone(), to });
-    let patience = Duration::from_secs(connection.timeout);
-    match socket::ask(&connection.socket(), &request, patience) {
-        Ok(line) => {
-            let raw = connection.json.then(|| line.clone());
-            Told { raw, ..tell(&instance, &line) }
-        }
-        Err(trouble) => Told::problem(trouble.exit(), trouble.to_string()),
-    }
+    ask(&connection, &request, &what, |response| tell(&instance, response))
 }
 
 /// What a daemon's answer means.
-fn tell(instance: &InstanceName, line: &str) -> Told {
-    match serde_json::from_str(line) {
-        Ok(Response::Handover(answer)) => match &answer {
-            HandoverAnswer::Done { .. } => Told::done(format!("{instance}: {answer}")),
-            HandoverAnswer::DoneByAnother { .. } => {
-                Told::problem(Exit::Another, format!("{instance}: {answer}"))
-            }
-            HandoverAnswer::Refused(refusal) => {
-                Told::problem(Exit::Refused, format!("{instance} was not handed over: {refusal}"))
-            }
-        },
-        Ok(Response::Error(error)) => Told::problem(
-            Exit::Unavailable,
-            format!("vipd did not deal with the handover of {instance}: {error}"),
-        ),
-        Ok(Response::Forbidden(why)) => Told::problem(Exit::Permission, why),
-        Ok(_) => Told::problem(
-            Exit::Protocol,
-            format!("vipd has answered something else than was asked. It is: {line}"),
-        ),
-        Err(error) => Told::problem(
-            Exit::Protocol,
-            format!(
-                "vipd's answer is not understood ({error}); vipd and vipctl should be of one \
-                 version. It is: {line}"
-            ),
-        ),
-    }
+fn tell(instance: &InstanceName, response: Response) -> Result<Told, Response> {
+    let Response::Handover(answer) = response else { return Err(response) };
+    Ok(match &answer {
+        HandoverAnswer::Done { .. } => Told::done(format!("{instance}: {answer}")),
+        HandoverAnswer::DoneByAnother { .. } => {
+            Told::problem(Exit::Another, format!("{instance}: {answer}"))
+        }
+        HandoverAnswer::Refused(refusal) => {
+            Told::problem(Exit::Refused, format!("{instance} was not handed over: {refusal}"))
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::understood;
     use super::*;
 
     #[track_caller]
     fn told(line: &str) -> (Exit, String) {
-        let Told { exit, raw, text } = tell(&"web".try_into().unwrap(), line);
-        assert_eq!(raw, None);
+        let web = "web".try_into().unwrap();
+        let Told { exit, text, .. } = understood(line, "it", |response| tell(&web, response));
         (exit, text)
     }
 
@@ -82,18 +73,5 @@ mod tests {
         let (exit, text) = told(r#"{"handover":{"refused":{"nobody":1000000000}}}"#);
         assert_eq!(exit, Exit::Refused);
         assert!(text.starts_with("web was not handed over: no other node took"), "{text}");
-    }
-
-    /// Rule: what is no answer to a handover is told as it came, and is not taken for one.
-    #[test]
-    fn other_answers_are_no_success() {
-        let (exit, text) = told(r#"{"error":"vipd stopped before it answered"}"#);
-        assert_eq!(exit, Exit::Unavailable);
-        assert!(text.ends_with("handover of web: vipd stopped before it answered"), "{text}");
-        for line in [r#"{"handover":{"refused":"full_moon"}}"#, "{}", "hello"] {
-            let (exit, text) = told(line);
-            assert_eq!(exit, Exit::Protocol);
-            assert!(text.ends_with(line), "{text}");
-        }
     }
 }

@@ -25,6 +25,9 @@ pub struct Plan {
     pub sync_groups: Vec<GroupName>,
     /// Whether the list of nodes is another one.
     pub nodes: bool,
+    /// Whether other users may control the daemon.
+    #[serde(default)]
+    pub control_group: bool,
 }
 
 /// What becomes of an instance.
@@ -123,6 +126,7 @@ impl Plan {
             tracks: tracks(old, new),
             sync_groups: groups(old, new),
             nodes: old.nodes != new.nodes || old.this_node != new.this_node,
+            control_group: old.control_group != new.control_group,
         }
     }
 
@@ -133,6 +137,7 @@ impl Plan {
             && self.tracks.is_empty()
             && self.sync_groups.is_empty()
             && !self.nodes
+            && !self.control_group
     }
 }
 
@@ -223,6 +228,9 @@ impl fmt::Display for Plan {
         lines.extend(self.sync_groups.iter().map(|name| format!("sync group {name}: changes")));
         if self.nodes {
             lines.push("the list of nodes changes".to_owned());
+        }
+        if self.control_group {
+            lines.push("who may control vipd changes".to_owned());
         }
         f.write_str(&lines.join("\n"))
     }

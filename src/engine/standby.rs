@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Action;
 use super::handover::HandoverRefusal;
+use super::instance::Instance;
 use super::story::{Event, Peer, What};
 use super::{Answer, Context, Engine};
 use crate::model::InstanceName;
@@ -41,8 +42,8 @@ impl Standby {
 pub struct StandbyAnswer {
     /// What is out of the election now.
     pub standby: Standby,
-    /// The instances that were active, and who has their addresses now; `None`: nobody, and that
-    /// was accepted.
+    /// The instances that were active, and who has their addresses now; `None`: this node has heard
+    /// nobody take them, and that was accepted, or a fault came between.
     pub moved: Vec<(InstanceName, Option<Peer>)>,
     /// The instances for which nothing has changed, and why.
     pub refused: Vec<(InstanceName, HandoverRefusal)>,
@@ -54,7 +55,10 @@ impl fmt::Display for StandbyAnswer {
         for (instance, peer) in &self.moved {
             match peer {
                 Some(peer) => writeln!(f, "{instance}: {peer} has the addresses now")?,
-                None => writeln!(f, "{instance}: nobody has the addresses now")?,
+                None => writeln!(
+                    f,
+                    "{instance}: this node has given the addresses up, and has heard nobody take them"
+                )?,
             }
         }
         for (instance, refusal) in &self.refused {
@@ -121,8 +125,6 @@ impl Engine {
             }
             Err(refusal) => pending.refused.extend(instance.cloned().map(|name| (name, refusal))),
         }
-        self.standby.node |=
-            pending.node && pending.refused.is_empty() && pending.waiting.is_empty();
         self.pending_standby.push(pending);
         self.settle_standby(now, out);
     }
@@ -137,8 +139,12 @@ impl Engine {
     ) {
         let mut refused = Vec::new();
         match instance.map(|name| self.unit_of(name)) {
-            None => self.standby = Standby::default(),
+            None => {
+                self.call_off_standby(|_| true);
+                self.standby = Standby::default();
+            }
             Some(Ok(unit)) => {
+                self.call_off_standby(|name| unit.contains(name));
                 if std::mem::take(&mut self.standby.node) {
                     let all = self.config.instances.iter().map(|instance| instance.name.clone());
                     self.standby.instances.extend(all);
@@ -156,6 +162,21 @@ impl Engine {
         self.apply_standby(now, out);
         let answer = StandbyAnswer { standby: self.standby.clone(), moved: Vec::new(), refused };
         out.push(Action::Answer { request, answer: Answer::Standby(answer) });
+    }
+
+    /// Who is still on the way out stays; what was asked for last counts.
+    fn call_off_standby(&mut self, comes_back: impl Fn(&InstanceName) -> bool) {
+        for pending in &mut self.pending_standby {
+            // It is not the whole node any more.
+            pending.node = false;
+            let called_off = |unit: &Vec<InstanceName>| unit.iter().any(&comes_back);
+            let (back, out) =
+                std::mem::take(&mut pending.waiting).into_iter().partition(called_off);
+            pending.waiting = out;
+            let back: Vec<Vec<InstanceName>> = back;
+            let names = back.into_iter().flatten();
+            pending.refused.extend(names.map(|name| (name, HandoverRefusal::CalledOff)));
+        }
     }
 
     /// The instances that go together with this one.
@@ -180,7 +201,8 @@ impl Engine {
             .collect()
     }
 
-    /// Asks those of a unit that are active to hand over; where none is, it is out at once.
+    /// Asks those of a unit that are active to hand over; where none is, it is out at once. Where one
+    /// of them may not go, none does.
     fn lead_out(
         &mut self,
         now: Now,
@@ -190,20 +212,19 @@ impl Engine {
     ) {
         let context =
             Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let mut waits = false;
-        for instance in &mut self.instances {
-            if !unit.contains(&instance.config().name) || instance.is_retired() {
-                continue;
-            }
-            match instance.begin_to_stand_by(&context, out) {
-                Ok(leaves) => waits |= leaves,
-                Err(refusal) => {
-                    pending.refused.push((instance.config().name.clone(), refusal));
-                    return;
-                }
-            }
+        let is_member = |i: &&mut Instance| unit.contains(&i.config().name) && !i.is_retired();
+        let mut members: Vec<&mut Instance> = self.instances.iter_mut().filter(is_member).collect();
+        let refusal = members.iter().find_map(|member| {
+            let refusal = member.may_stand_by().err()?;
+            Some((member.config().name.clone(), refusal))
+        });
+        if let Some(refusal) = refusal {
+            return pending.refused.push(refusal);
         }
-        if waits {
+        for member in &mut members {
+            member.begin_to_stand_by(&context, out);
+        }
+        if members.iter().any(|member| member.is_leaving()) {
             pending.waiting.push(unit);
         } else {
             self.standby.instances.extend(unit);
@@ -219,6 +240,14 @@ impl Engine {
         for mut pending in std::mem::take(&mut self.pending_standby) {
             for unit in std::mem::take(&mut pending.waiting) {
                 self.settle_unit(now, unit, &mut pending, out);
+            }
+            if pending.node && pending.refused.is_empty() && pending.waiting.is_empty() {
+                // A reload may have brought some meanwhile.
+                let mut units = self.units();
+                units.retain(|unit| !unit.iter().all(|name| self.standby.covers(name)));
+                for unit in units {
+                    self.lead_out(now, unit, &mut pending, out);
+                }
             }
             if pending.waiting.is_empty() {
                 self.standby.node |= pending.node && pending.refused.is_empty();
@@ -247,19 +276,24 @@ impl Engine {
         out: &mut Vec<Action>,
     ) {
         let of_unit = || self.instances.iter().filter(|i| unit.contains(&i.config().name));
-        if of_unit().any(super::Instance::is_leaving) {
+        if of_unit().any(Instance::is_leaving) {
             pending.waiting.push(unit);
             return;
         }
-        // It was active, was to leave, and does not any more: nobody has taken over.
-        let stays = of_unit().find(|instance| instance.holds());
-        if let Some(instance) = stays.filter(|_| !pending.force || self.stopping) {
-            let refusal = HandoverRefusal::Unclaimed;
-            pending.refused.push((instance.config().name.clone(), refusal));
-            return;
+        // It was active, was to leave, and does not any more: nobody has taken over, or the daemon
+        // stops, and who has taken over is not known.
+        let stays = of_unit().find(|instance| instance.holds() && !pending.force);
+        let refusal = match stays {
+            _ if self.stopping => Some((of_unit().next(), HandoverRefusal::CalledOff)),
+            Some(instance) => Some((Some(instance), HandoverRefusal::Unclaimed)),
+            None => None,
+        };
+        if let Some((instance, refusal)) = refusal {
+            let name = instance.map(|instance| instance.config().name.clone());
+            return pending.refused.extend(name.map(|name| (name, refusal)));
         }
         let config = &self.config;
-        let successor = |i: &super::Instance| {
+        let successor = |i: &Instance| {
             (i.config().name.clone(), i.active_router().map(|source| Peer::new(config, source)))
         };
         pending.moved.extend(of_unit().map(successor));

@@ -286,8 +286,12 @@ impl fmt::Display for Status {
         } else {
             lines.extend(self.instances.iter().map(ToString::to_string));
         }
-        lines
-            .extend(self.groups.iter().filter(|group| group.has_failed()).map(ToString::to_string));
+        lines.extend(
+            self.groups
+                .iter()
+                .filter(|group| group.failed_hooks().next().is_some())
+                .map(ToString::to_string),
+        );
         lines.extend(self.failing_tracks());
         f.write_str(&lines.join("; "))
     }
@@ -338,15 +342,15 @@ impl InstanceStatus {
     }
 
     /// The hooks whose last end was a bad one.
-    fn failed_hooks(&self) -> impl Iterator<Item = FailedHook<'_>> {
+    pub fn failed_hooks(&self) -> impl Iterator<Item = FailedHook<'_>> {
         self.hooks.iter().filter_map(HookStatus::failure)
     }
 }
 
 impl GroupStatus {
-    /// Whether the last end of one of its hooks was a bad one.
-    fn has_failed(&self) -> bool {
-        self.hooks.iter().any(|hook| hook.failure().is_some())
+    /// The hooks whose last end was a bad one.
+    pub fn failed_hooks(&self) -> impl Iterator<Item = FailedHook<'_>> {
+        self.hooks.iter().filter_map(HookStatus::failure)
     }
 }
 
@@ -361,10 +365,14 @@ impl HookStatus {
 }
 
 /// `hook script failed at 14:03:07 UTC: exit code 1`
-struct FailedHook<'a> {
-    name: HookName,
-    text: &'a str,
-    at: Wall,
+#[derive(Clone, Copy, Debug)]
+pub struct FailedHook<'a> {
+    /// Which one.
+    pub name: HookName,
+    /// What went wrong.
+    pub text: &'a str,
+    /// When.
+    pub at: Wall,
 }
 
 impl fmt::Display for FailedHook<'_> {

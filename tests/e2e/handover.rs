@@ -156,8 +156,8 @@ pub(crate) fn stopped_meanwhile(lab: &Lab) {
     assert!(agent.exit().0.success());
 }
 
-/// Rule: the control socket is there from the start to the end of the agent, for its owner and
-/// group; what a crashed agent left is replaced; without one the agent serves all the same.
+/// Rule: the control socket is there from the start to the end of the agent, and whoever may not ask
+/// is told so; what a crashed agent left is replaced; without one the agent serves all the same.
 pub(crate) fn control_socket(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let host = &group.nodes[0];

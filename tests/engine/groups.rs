@@ -45,13 +45,17 @@ pub(crate) fn lan_link(carrier: bool) -> Input {
 
 /// A node whose group has both of its links.
 fn group() -> Node {
-    let mut node = Node { engine: Engine::new(config(), now(1_000_000)), millis: 1_000_000 };
+    group_of(config())
+}
+
+pub(crate) fn group_of(config: Config) -> Node {
+    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     node.tell(lan_link(true));
     node
 }
 
-fn active_group() -> Node {
+pub(crate) fn active_group() -> Node {
     let mut node = group();
     node.next();
     assert_eq!(states(&node), [StateName::Active; 2]);

@@ -16,6 +16,7 @@ mod guard;
 mod hooks;
 mod node;
 mod reload;
+mod standby;
 mod tracks;
 
 use std::net::IpAddr;

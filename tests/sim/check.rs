@@ -36,7 +36,9 @@ fn play(schedule: &Schedule, world: &mut World, owners: &mut Owners) -> Result<(
     world.mend();
     let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
     let refused = happened(|fault| matches!(fault, Fault::RefuseAddresses { .. }));
-    let handed_over = happened(|fault| matches!(fault, Fault::HandOver { .. }));
+    // What is left of a standby that was called off is a handover.
+    let handed_over =
+        happened(|fault| matches!(fault, Fault::HandOver { .. } | Fault::StandBy { .. }));
     let recreated = happened(|fault| matches!(fault, Fault::Recreate { .. }));
     // How long an instance stays out after an address, or a socket, was refused.
     let fault = match (refused, recreated) {
@@ -148,7 +150,7 @@ fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String
     };
     let standing = world.standing(holder);
     if let Some(node) = nodes().find(|node| world.nodes[*node].unanswered > 0) {
-        return Err(format!("node{node} has not answered who asked for a handover"));
+        return Err(format!("node{node} has not answered the operator"));
     }
     // Whoever has handed over does not preempt.
     let same_kind = std::mem::discriminant(&standing) == std::mem::discriminant(&best);

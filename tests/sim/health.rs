@@ -158,6 +158,7 @@ impl World {
     pub(crate) fn standing(&self, node: usize) -> Standing {
         match self.nodes[node].engine {
             None => Standing::Out,
+            Some(_) if self.nodes[node].standby => Standing::Out,
             Some(_) => self.group.standing(node, &self.nodes[node].truths),
         }
     }

@@ -21,6 +21,7 @@ mod check;
 mod group;
 mod health;
 mod hooks;
+mod operator;
 mod schedule;
 mod sync;
 mod sync_hooks;
@@ -121,7 +122,7 @@ fn a_seed_replays() {
 }
 
 /// Invariant 5, make before break: a planned move never leaves the address without a holder, not
-/// for a moment: stops, handovers, and preemption by a node that comes back.
+/// for a moment: stops, handovers, standby where another one can take over, and preemption by a node that comes back.
 #[test]
 fn planned_moves_leave_no_gap() {
     for seed in 0..500 {

@@ -55,6 +55,15 @@ pub(crate) enum Fault {
     HandOver {
         node: usize,
     },
+    /// The operator wants the node out of the election, by force where nobody takes over.
+    StandBy {
+        node: usize,
+        force: bool,
+    },
+    /// The operator puts the node back.
+    Online {
+        node: usize,
+    },
     /// The daemon gets a configuration that differs in what is nobody else's business: some of its
     /// checks, too.
     Reload {
@@ -137,7 +146,7 @@ impl Schedule {
         Self { seed, group, faults }
     }
 
-    /// Only what need not leave a gap: stops, starts and handovers, and checks that make a node
+    /// Only what need not leave a gap: stops, starts, handovers and standby, and checks that make a node
     /// worse without taking it out, each after the one before has come
     /// to rest, on a segment that loses nothing; and never the last node.
     pub(crate) fn planned(seed: u64) -> Self {
@@ -161,12 +170,14 @@ impl Schedule {
             Preempt::Never | Preempt::Always => rest,
         };
         let mut running = vec![true; group.priorities.len()];
+        let mut out = vec![false; group.priorities.len()];
         let mut faults = Vec::new();
         let mut at = Span::ZERO;
         for _ in 0..rng.usize(1..12) {
             at = at + rest + Span::from_micros(rng.u64(..2_000_000));
             let node = rng.usize(..running.len());
-            let others = (0..running.len()).any(|other| other != node && running[other]);
+            let others =
+                (0..running.len()).any(|other| other != node && running[other] && !out[other]);
             let turns = !group.tracks.is_empty() && rng.bool();
             let fault = match (running[node], others, rng.bool()) {
                 _ if turns => {
@@ -174,12 +185,18 @@ impl Schedule {
                     Fault::Turn { node, track, truth: Truth::draw(&mut rng) }
                 }
                 (false, ..) => Fault::Start { node },
-                (true, true, true) => Fault::Stop { node },
+                (true, _, true) if out[node] => Fault::Online { node },
+                (true, true, true) if rng.bool() => Fault::Stop { node },
+                (true, true, true) => Fault::StandBy { node, force: rng.bool() },
+                // Nobody could take over: it must be refused.
+                (true, false, true) => Fault::StandBy { node, force: false },
                 _ => Fault::HandOver { node },
             };
             match fault {
                 Fault::Start { .. } => running[node] = true,
                 Fault::Stop { .. } => running[node] = false,
+                Fault::StandBy { .. } => out[node] = others,
+                Fault::Online { .. } => out[node] = false,
                 _ => {}
             }
             faults.push((at, fault));
@@ -245,7 +262,7 @@ impl Fault {
             let track = rng.usize(..group.tracks.len());
             return Self::Turn { node, track, truth: Truth::draw(rng) };
         }
-        match rng.u8(..43) {
+        match rng.u8(..49) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },
             6..10 => Self::Start { node },
@@ -264,6 +281,8 @@ impl Fault {
             32..35 => Self::Release { node },
             35..38 => Self::HandOver { node },
             40..43 => Self::Reload { node },
+            43..46 => Self::StandBy { node, force: rng.bool() },
+            46..49 => Self::Online { node },
             38 => Self::Suspend { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
             _ => Self::Pause { node, length: Span::from_millis(rng.u64(1..8_000)) },
         }

@@ -9,7 +9,7 @@ use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
 use vipd::time::{Mono, Now, Span, Wall};
 
-use crate::group::{VIRTUAL_ADDRESS, config, instance_name, interface, link};
+use crate::group::{VIRTUAL_ADDRESS, config, interface, link};
 use crate::health::Truth;
 use crate::schedule::{Fault, Group};
 
@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) group: Group,
     pub(crate) rng: Rng,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
-    happenings: u64,
+    pub(crate) happenings: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,8 +79,10 @@ pub(crate) struct Node {
     pub(crate) paused_until: Option<Mono>,
     /// Since when its daemon does not run, by death or pause.
     pub(crate) idle_since: Option<Mono>,
-    /// Handovers that were asked for and not answered.
+    /// What the operator has asked for and was not answered.
     pub(crate) unanswered: u32,
+    /// What its disk says: the operator has taken it out of the election.
+    pub(crate) standby: bool,
     pub(crate) carrier: bool,
     pub(crate) exists: bool,
     index: u32,
@@ -184,6 +186,8 @@ impl World {
             Fault::KillAfter { node, actions } => self.nodes[node].dies_after = Some(actions),
             Fault::Release { node } => self.release(node),
             Fault::HandOver { node } => self.hand_over(node),
+            Fault::StandBy { node, force } => self.stand_by(node, force),
+            Fault::Online { node } => self.go_online(node),
             Fault::Reload { node } => self.reload(node),
             Fault::Suspend { node, length } => self.suspend(node, length),
             Fault::Stop { node } => self.stop(node),
@@ -225,6 +229,9 @@ impl World {
                 // Every check is there again.
                 let whole = Box::new(config(&self.group, node));
                 self.input(node, Input::Reload { config: whole });
+            }
+            if self.rng.bool() {
+                self.go_online(node);
             }
             if self.rng.bool() {
                 self.start(node);
@@ -288,6 +295,10 @@ impl World {
         self.nodes[node].paused_until = None;
         self.nodes[node].idle_since = None;
         self.nodes[node].stopping = false;
+        if self.nodes[node].standby {
+            // Before anything is known of the interfaces.
+            self.stand_by(node, true);
+        }
         self.report_link(node);
     }
 
@@ -335,14 +346,6 @@ impl World {
                 self.broadcast(node, &packet);
                 self.broadcast(node, &packet);
             }
-        }
-    }
-
-    fn hand_over(&mut self, node: usize) {
-        if self.nodes[node].engine.is_some() {
-            self.nodes[node].unanswered += 1;
-            let instance = instance_name();
-            self.input(node, Input::Handover { request: self.happenings, instance, to: None });
         }
     }
 
@@ -566,7 +569,7 @@ impl World {
             }
             Action::AddAddress { lease, .. } => self.install(node, *lease),
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
-            Action::Answer { .. } => self.nodes[node].unanswered -= 1,
+            Action::Answer { answer, .. } => self.answered(node, answer),
             Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
             Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
@@ -576,6 +579,7 @@ impl World {
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;
+                    self.must_not_be_on_standby(node);
                 }
                 self.tell(Some(node), &event.to_string());
             }
@@ -618,6 +622,7 @@ impl Node {
             paused_until: None,
             idle_since: None,
             unanswered: 0,
+            standby: false,
             carrier: true,
             exists: true,
             index: 2,

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
 use super::Told;
-use super::exit::Exit;
+use super::exit::{self, Exit};
 use crate::api::RUNTIME_DIRECTORY;
 
 /// Where it listens if nothing else is said. The ports from 9100 to 9999 are all taken by exporters
@@ -29,6 +29,7 @@ const LISTEN: &str = "127.0.0.1:10112";
 const READERS: usize = 4;
 
 #[derive(Debug, Args)]
+#[command(after_help = exit::TEXT)]
 pub(super) struct ServeOptions {
     /// Where to listen; can be given several times. '[::]:10112' takes IPv4 and IPv6
     #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN)]

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::super::snapshot;
-use crate::api::Snapshot;
+use crate::api::{STATUS_SOCKET, Snapshot};
 
 /// How the daemon is, or why that is not known.
 pub(super) type Seen = Result<Arc<Snapshot>, Arc<str>>;
@@ -36,9 +36,10 @@ impl Source {
             return seen.clone();
         }
         let begun = Instant::now();
-        let directory = self.runtime_directory.clone();
+        let socket = self.runtime_directory.join(STATUS_SOCKET);
         let read = spawn_blocking(move || {
-            snapshot::read(&directory).map_err(|trouble| trouble.to_string())
+            let seen = snapshot::read(&socket).map_err(|trouble| trouble.to_string())?;
+            Ok(seen.snapshot)
         });
         let read = read.await.unwrap_or_else(|error| Err(error.to_string()));
         let seen = read.map(Arc::new).map_err(Arc::from);

@@ -14,7 +14,6 @@ mod record;
 mod server;
 mod stage;
 mod story;
-mod table;
 mod worker;
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use super::host::{Host, Line};
 use super::lab::{Lab, LabError, Namespace};
 use super::narrator::{Look, Narrator, wrap};
 use super::record::Record;
-use super::table::Table;
+use crate::table::Table;
 use crate::time::Span;
 
 /// How often the live line changes.

@@ -146,13 +146,8 @@ impl Instance {
         Ok(())
     }
 
-    /// The operator wants it out of the election. Says whether it hands over first. `Err`: it stays
-    /// as it is.
-    pub(in super::super) fn begin_to_stand_by(
-        &mut self,
-        context: &Context<'_>,
-        out: &mut Vec<Action>,
-    ) -> Result<bool, HandoverRefusal> {
+    /// Whether the operator may take it out of the election. `Err`: it stays as it is.
+    pub(in super::super) fn may_stand_by(&self) -> Result<(), HandoverRefusal> {
         if self.is_ending() {
             return Err(HandoverRefusal::Leaving);
         }
@@ -162,13 +157,21 @@ impl Instance {
         if !self.moves_addresses() {
             return Err(HandoverRefusal::AddressOwner);
         }
+        Ok(())
+    }
+
+    /// The operator wants it out of the election: where it is active, it hands over first.
+    pub(in super::super) fn begin_to_stand_by(
+        &mut self,
+        context: &Context<'_>,
+        out: &mut Vec<Action>,
+    ) {
         if self.is_active()
             && self.departing.is_none()
             && !self.departs_later(context, Departure::Handover, out)
         {
             self.depart(context, Departure::Handover, out);
         }
-        Ok(self.is_leaving())
     }
 
     /// Whether it is to stop being active, and still is.
@@ -187,6 +190,10 @@ impl Instance {
             return false;
         }
         self.standby = standby;
+        if !standby {
+            // The others of its sync group come back with it; whether they can is seen after this.
+            self.group_fault = None;
+        }
         self.reconsider(context, out);
         true
     }

@@ -48,9 +48,15 @@ impl Instance {
                 self.condition = Condition::Fault(new);
             }
             (Condition::Fault(_), Some(new)) => {
+                let from = self.state_name();
                 self.condition = Condition::Fault(new.clone());
-                self.why = Why::Fault(new.clone());
-                self.report(What::FaultChanged(new), out);
+                if from == self.state_name() {
+                    self.why = Why::Fault(new.clone());
+                    self.report(What::FaultChanged(new), out);
+                } else {
+                    // On standby, or not any more.
+                    self.changed(context, from, Why::Fault(new), out);
+                }
             }
             (_, Some(fault)) => {
                 let from = self.state_name();
