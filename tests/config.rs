@@ -447,10 +447,12 @@ fn the_schema_has_every_key() {
         }
         match schema {
             serde_json::Value::Object(map) => {
-                map.values().for_each(|value| properties(value, found))
+                map.values().for_each(|value| properties(value, found));
             }
             serde_json::Value::Array(list) => {
-                list.iter().for_each(|value| properties(value, found))
+                for value in list {
+                    properties(value, found);
+                }
             }
             _ => {}
         }

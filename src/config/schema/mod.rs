@@ -128,7 +128,7 @@ enum SyncGroup {
     /// Their names, two or more.
     Members(#[schemars(length(min = 2))] Vec<Word>),
     /// Their names and hooks.
-    WithHooks(SyncGroupOptions),
+    WithHooks(Box<SyncGroupOptions>),
 }
 
 /// A sync group with hooks.
