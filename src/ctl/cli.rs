@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::exit;
+use super::keygen::KeygenOptions;
 use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY};
 use crate::model::{InstanceName, NodeName};
 
@@ -25,6 +26,8 @@ pub(super) enum Command {
     /// priority takes the addresses; this node keeps them until that one has them, and for good
     /// where no node takes them.
     Handover(HandoverOptions),
+    /// Make a random key for the authentication of advertisements
+    Keygen(KeygenOptions),
 }
 
 #[derive(Debug, Args)]
@@ -84,8 +87,10 @@ mod tests {
 
     fn handover(arguments: &[&str]) -> Result<HandoverOptions, clap::Error> {
         let all = ["vipctl", "handover"].iter().chain(arguments);
-        let Command::Handover(options) = Cli::try_parse_from(all)?.command;
-        Ok(options)
+        match Cli::try_parse_from(all)?.command {
+            Command::Handover(options) => Ok(options),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Rule: clap's own consistency checks hold (they otherwise panic at the first use).
@@ -119,13 +124,13 @@ mod tests {
     #[test]
     fn exit_codes_are_documented() {
         let page = include_str!("../../docs/vipctl.md");
-        for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+        for code in [0, 1, 2, 64, 69, 73, 75, 76, 77] {
             assert!(page.contains(&format!("\n| {code} | ")), "{code} is not in the page");
         }
         for arguments in [["vipctl", "--help", ""], ["vipctl", "handover", "--help"]] {
             let help = Cli::try_parse_from(arguments).unwrap_err().to_string();
             let codes = help.split_once("Exit codes:").expect("their heading").1;
-            for code in [0, 1, 2, 64, 69, 75, 76, 77] {
+            for code in [0, 1, 2, 64, 69, 73, 75, 76, 77] {
                 let listed = codes.contains(&format!("\n{code:>4}  "));
                 assert!(listed, "{code} is not in:\n{help}");
             }

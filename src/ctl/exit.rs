@@ -10,6 +10,7 @@ Exit codes:
    2  handover: done, but another node than the wanted one has taken the addresses
   64  the command line is wrong
   69  no vipd answers there, or it did not deal with the request
+  73  a file cannot be written
   75  no answer came in time: what has become of the request is not known
   76  the answer is not understood: vipctl and vipd are of different versions
   77  no permission to use the control socket";
@@ -20,7 +21,7 @@ Exit codes:
 pub(super) enum Exit {
     /// Done.
     Ok = 0,
-    /// The daemon refused, and nothing has changed.
+    /// Refused, and nothing has changed.
     Refused = 1,
     /// Another node has taken the addresses.
     Another = 2,
@@ -28,6 +29,8 @@ pub(super) enum Exit {
     Usage = 64,
     /// `EX_UNAVAILABLE`: no daemon, or not one that dealt with the request.
     Unavailable = 69,
+    /// `EX_CANTCREAT`: a file cannot be written.
+    CannotCreate = 73,
     /// `EX_TEMPFAIL`: no answer in time.
     Late = 75,
     /// `EX_PROTOCOL`: the answer is not understood.

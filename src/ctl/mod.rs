@@ -3,6 +3,7 @@
 mod cli;
 mod exit;
 mod handover;
+mod keygen;
 mod snapshot;
 mod socket;
 
@@ -48,8 +49,9 @@ impl Told {
 
 /// The program `vipctl`.
 pub fn main() -> ExitCode {
-    let told = match Cli::try_parse() {
-        Ok(Cli { command: Command::Handover(options) }) => handover::main(options),
+    let told = match Cli::try_parse().map(|cli| cli.command) {
+        Ok(Command::Handover(options)) => handover::main(options),
+        Ok(Command::Keygen(options)) => keygen::main(&options),
         Err(answer) => {
             // Help and version are answers too. Nobody is left to hear of a closed output.
             let _ = answer.print();
