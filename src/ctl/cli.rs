@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::exit;
+use super::init::InitOptions;
 use super::keygen::KeygenOptions;
 use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY};
 use crate::model::{InstanceName, NodeName};
@@ -26,6 +27,12 @@ pub(super) enum Command {
     /// priority takes the addresses; this node keeps them until that one has them, and for good
     /// where no node takes them.
     Handover(HandoverOptions),
+    /// Write a first configuration
+    ///
+    /// Listens for other groups on the segment, picks a virtual router ID that is free, and asks for
+    /// the rest, unless options say it. Writes nothing that `vipd check` would refuse, and never over
+    /// a file that somebody has changed.
+    Init(InitOptions),
     /// Make a random key for the authentication of advertisements
     Keygen(KeygenOptions),
 }

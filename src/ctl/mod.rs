@@ -3,9 +3,11 @@
 mod cli;
 mod exit;
 mod handover;
+mod init;
 mod keygen;
 mod snapshot;
 mod socket;
+mod wire;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -51,6 +53,7 @@ impl Told {
 pub fn main() -> ExitCode {
     let told = match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Handover(options)) => handover::main(options),
+        Ok(Command::Init(options)) => init::main(&options),
         Ok(Command::Keygen(options)) => keygen::main(&options),
         Err(answer) => {
             // Help and version are answers too. Nobody is left to hear of a closed output.
