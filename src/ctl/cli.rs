@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::doctor::DoctorOptions;
 use super::exit;
 use super::init::InitOptions;
 use super::keygen::KeygenOptions;
@@ -27,6 +28,12 @@ pub(super) enum Command {
     /// priority takes the addresses; this node keeps them until that one has them, and for good
     /// where no node takes them.
     Handover(HandoverOptions),
+    /// Look for what goes wrong in the field, and say how to mend it
+    ///
+    /// Asks vipd how it is, listens to the wire, asks who has the addresses (ARP probes, which change
+    /// nothing) and looks at the firewall, the kernel's settings and the programs around. As root it
+    /// sees everything; what it could not look at, it says. Exit code 1: something was found.
+    Doctor(DoctorOptions),
     /// Write a first configuration
     ///
     /// Listens for other groups on the segment, picks a virtual router ID that is free, and asks for

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 pub(super) const TEXT: &str = "\
 Exit codes:
    0  done
-   1  refused: nothing has changed
+   1  refused: nothing has changed; doctor: something was found
    2  handover: done, but another node than the wanted one has taken the addresses
   64  the command line is wrong
   69  no vipd answers there, or it did not deal with the request
@@ -21,7 +21,7 @@ Exit codes:
 pub(super) enum Exit {
     /// Done.
     Ok = 0,
-    /// Refused, and nothing has changed.
+    /// Refused, and nothing has changed; doctor: something was found.
     Refused = 1,
     /// Another node has taken the addresses.
     Another = 2,

@@ -1,6 +1,7 @@
 //! `vipctl`, the operator's tool.
 
 mod cli;
+mod doctor;
 mod exit;
 mod handover;
 mod init;
@@ -53,6 +54,7 @@ impl Told {
 pub fn main() -> ExitCode {
     let told = match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Handover(options)) => handover::main(options),
+        Ok(Command::Doctor(options)) => doctor::main(&options),
         Ok(Command::Init(options)) => init::main(&options),
         Ok(Command::Keygen(options)) => keygen::main(&options),
         Err(answer) => {
