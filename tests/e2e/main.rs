@@ -17,8 +17,10 @@ mod addresses;
 mod condition;
 mod conflict;
 mod demo;
+mod doctor;
 mod election;
 mod failure;
+mod first;
 mod forged;
 mod forgery;
 mod frames;
@@ -44,6 +46,7 @@ mod supervision;
 mod tracks;
 mod tshark;
 
+#[allow(clippy::too_many_lines, reason = "it is the list of all cases")]
 fn main() -> std::process::ExitCode {
     lab::run(&lab::cases![
         random::sequences,
@@ -140,6 +143,27 @@ fn main() -> std::process::ExitCode {
         scripts::without_capabilities,
         scripts::as_in_the_unit,
         scripts::refused,
+        doctor::healthy,
+        doctor::nftables,
+        doctor::output_dropped,
+        doctor::iptables,
+        doctor::another_group,
+        doctor::drift,
+        doctor::versions,
+        doctor::third_machine,
+        doctor::multicast,
+        doctor::bridge_of_this_machine,
+        doctor::nobody_else,
+        doctor::settings,
+        doctor::secondary,
+        doctor::checks_hooks_standby,
+        doctor::daemon_and_file,
+        doctor::programs_around,
+        doctor::without_root,
+        first::unattended,
+        first::asked,
+        first::refused,
+        first::not_allowed,
         tracks::rhythm,
         // The last one: it takes the processor from all others.
         starvation::of_the_processor,
