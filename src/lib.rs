@@ -13,7 +13,7 @@
 //! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`],
 //! [`metrics`]. The shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's
 //! tool), behind the feature `shell`. Imports run one way: `bin -> daemon | ctl`;
-//! `daemon -> engine, config, trace, api`; `ctl -> api, metrics`; `metrics -> api`;
+//! `daemon -> engine, config, trace, api`; `ctl -> api, metrics, config, vrrp`; `metrics -> api`;
 //! `api, trace -> engine`; `engine -> vrrp -> model -> time`; `config -> model`. `engine` and
 //! `config` never import each other, and nothing imports `daemon`.
 

@@ -19,6 +19,9 @@ _vipctl() {
             vipctl,check)
                 cmd="vipctl__subcmd__check"
                 ;;
+            vipctl,doctor)
+                cmd="vipctl__subcmd__doctor"
+                ;;
             vipctl,events)
                 cmd="vipctl__subcmd__events"
                 ;;
@@ -30,6 +33,12 @@ _vipctl() {
                 ;;
             vipctl,help)
                 cmd="vipctl__subcmd__help"
+                ;;
+            vipctl,init)
+                cmd="vipctl__subcmd__init"
+                ;;
+            vipctl,keygen)
+                cmd="vipctl__subcmd__keygen"
                 ;;
             vipctl,online)
                 cmd="vipctl__subcmd__online"
@@ -58,6 +67,9 @@ _vipctl() {
             vipctl__subcmd__help,check)
                 cmd="vipctl__subcmd__help__subcmd__check"
                 ;;
+            vipctl__subcmd__help,doctor)
+                cmd="vipctl__subcmd__help__subcmd__doctor"
+                ;;
             vipctl__subcmd__help,events)
                 cmd="vipctl__subcmd__help__subcmd__events"
                 ;;
@@ -69,6 +81,12 @@ _vipctl() {
                 ;;
             vipctl__subcmd__help,help)
                 cmd="vipctl__subcmd__help__subcmd__help"
+                ;;
+            vipctl__subcmd__help,init)
+                cmd="vipctl__subcmd__help__subcmd__init"
+                ;;
+            vipctl__subcmd__help,keygen)
+                cmd="vipctl__subcmd__help__subcmd__keygen"
                 ;;
             vipctl__subcmd__help,online)
                 cmd="vipctl__subcmd__help__subcmd__online"
@@ -101,7 +119,7 @@ _vipctl() {
 
     case "${cmd}" in
         vipctl)
-            opts="-h -V --help --version status watch explain peers events handover standby online reload check probe serve help"
+            opts="-h -V --help --version status watch explain peers events handover standby online reload check probe doctor init keygen serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -122,6 +140,32 @@ _vipctl() {
             fi
             case "${prev}" in
                 --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__doctor)
+            opts="-h --json --runtime-directory --listen --root --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --runtime-directory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --root)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -211,7 +255,7 @@ _vipctl() {
             return 0
             ;;
         vipctl__subcmd__help)
-            opts="status watch explain peers events handover standby online reload check probe serve help"
+            opts="status watch explain peers events handover standby online reload check probe doctor init keygen serve help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -225,6 +269,20 @@ _vipctl() {
             return 0
             ;;
         vipctl__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -281,6 +339,34 @@ _vipctl() {
             return 0
             ;;
         vipctl__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__help__subcmd__init)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__help__subcmd__keygen)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -399,6 +485,70 @@ _vipctl() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__init)
+            opts="-h --interface --node --address --name --virtual-router-id --listen --output --yes --force --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --interface)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --node)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --virtual-router-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        vipctl__subcmd__keygen)
+            opts="-h --bytes --output --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --bytes)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use super::doctor::DoctorOptions;
+use super::init::InitOptions;
+use super::keygen::KeygenOptions;
 use super::serve::ServeOptions;
 use super::{check, events, exit, explain, handover, peers, probe, reload, standby, status, watch};
 use crate::api::{CONTROL_SOCKET, RUNTIME_DIRECTORY, STATUS_SOCKET};
@@ -59,6 +62,20 @@ pub(super) enum Command {
     /// vipd looks as it always does, with its own user and rights. What it finds this time counts
     /// for nothing.
     Probe(probe::Options),
+    /// Look for what goes wrong in the field, and say how to mend it
+    ///
+    /// Asks vipd how it is, listens to the wire, asks who has the addresses (ARP probes, which change
+    /// nothing) and looks at the firewall, the kernel's settings and the programs around. As root it
+    /// sees everything; what it could not look at, it says. Exit code 1: something was found.
+    Doctor(DoctorOptions),
+    /// Write a first configuration
+    ///
+    /// Listens for other groups on the segment, picks a virtual router ID that is free, and asks for
+    /// the rest, unless options say it. Writes nothing that `vipd check` would refuse, and never over
+    /// a file that somebody has changed.
+    Init(InitOptions),
+    /// Make a random key for the authentication of advertisements
+    Keygen(KeygenOptions),
     /// Serve metrics, health and a status page over HTTP, until it is killed
     ///
     /// Reads the status socket of vipd and needs no privilege. Nothing can be changed over HTTP.

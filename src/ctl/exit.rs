@@ -6,7 +6,7 @@ use std::process::ExitCode;
 pub(super) const TEXT: &str = "\
 Exit codes:
    0  done; of status, watch, events, peers and explain: shown, whatever the state is
-   1  refused: nothing has changed, or there is no such instance
+   1  refused: nothing has changed, or there is no such instance; doctor: something was found
    2  handover: done, but another node than the wanted one has taken the addresses
    3  status --active: not active here
    4  status --check: something is wrong; probe: the check does not pass
@@ -14,6 +14,7 @@ Exit codes:
   64  the command line is wrong
   69  no vipd answers there, or it did not deal with the request
   71  serve: the system does not let it listen there
+  73  a file cannot be written
   75  no answer came in time: what has become of the request is not known
   76  the answer is not understood: vipctl and vipd are of different versions
   77  no permission to control vipd
@@ -25,7 +26,7 @@ Exit codes:
 pub(super) enum Exit {
     /// Done.
     Ok = 0,
-    /// The daemon refused, and nothing has changed.
+    /// Refused, and nothing has changed; doctor: something was found.
     Refused = 1,
     /// Another node has taken the addresses.
     Another = 2,
@@ -41,6 +42,8 @@ pub(super) enum Exit {
     Unavailable = 69,
     /// `EX_OSERR`: the system refuses what is needed.
     System = 71,
+    /// `EX_CANTCREAT`: a file cannot be written.
+    CannotCreate = 73,
     /// `EX_TEMPFAIL`: no answer in time.
     Late = 75,
     /// `EX_PROTOCOL`: the answer is not understood.
@@ -54,7 +57,7 @@ pub(super) enum Exit {
 impl Exit {
     /// All of them.
     #[cfg(test)]
-    pub(super) const ALL: [u8; 13] = [0, 1, 2, 3, 4, 5, 64, 69, 71, 75, 76, 77, 78];
+    pub(super) const ALL: [u8; 14] = [0, 1, 2, 3, 4, 5, 64, 69, 71, 73, 75, 76, 77, 78];
 }
 
 impl From<Exit> for ExitCode {

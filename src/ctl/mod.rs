@@ -3,10 +3,13 @@
 mod answer;
 mod check;
 mod cli;
+mod doctor;
 mod events;
 mod exit;
 mod explain;
 mod handover;
+mod init;
+mod keygen;
 mod peers;
 mod probe;
 mod reload;
@@ -16,6 +19,7 @@ mod socket;
 mod standby;
 mod status;
 mod watch;
+mod wire;
 mod words;
 mod wrong;
 
@@ -96,6 +100,9 @@ pub fn main() -> ExitCode {
         Command::Reload(options) => reload::main(&options),
         Command::Check(options) => check::main(&options),
         Command::Probe(options) => probe::main(options),
+        Command::Doctor(options) => doctor::main(&options),
+        Command::Init(options) => init::main(&options),
+        Command::Keygen(options) => keygen::main(&options),
         Command::Serve(options) => serve::main(&options),
     };
     told.write().into()

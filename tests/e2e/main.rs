@@ -17,8 +17,10 @@ mod addresses;
 mod condition;
 mod conflict;
 mod demo;
+mod doctor;
 mod election;
 mod failure;
+mod first;
 mod forged;
 mod forgery;
 mod frames;
@@ -106,6 +108,27 @@ const CASES: &[lab::Case] = &lab::cases![
     operator::reload,
     operator::following,
     operator::nobody_there,
+    doctor::healthy,
+    doctor::nftables,
+    doctor::output_dropped,
+    doctor::iptables,
+    doctor::another_group,
+    doctor::drift,
+    doctor::versions,
+    doctor::third_machine,
+    doctor::multicast,
+    doctor::bridge_of_this_machine,
+    doctor::nobody_else,
+    doctor::settings,
+    doctor::secondary,
+    doctor::checks_hooks_standby,
+    doctor::daemon_and_file,
+    doctor::programs_around,
+    doctor::without_root,
+    first::unattended,
+    first::asked,
+    first::refused,
+    first::not_allowed,
     preemption::always,
     preemption::never,
     preemption::after_a_delay,

@@ -153,6 +153,13 @@ impl Segment {
         self.forwarding(host, "disabled");
     }
 
+    /// Lets a host get multicast whose receivers the switch does not know, or not, as a switch does
+    /// that snoops on IGMP and hears no querier.
+    pub(crate) fn flood_multicast(&self, host: &Host, state: &str) {
+        let port = port(host);
+        self.switch.inside(|| execute(&format!("bridge link set dev {port} mcast_flood {state}")));
+    }
+
     /// Undoes [`Segment::partition`].
     pub(crate) fn heal(&self, host: &Host) {
         self.forwarding(host, "forwarding");
