@@ -10,10 +10,10 @@
 //! the daemon applies the actions in order; what failed of them returns as Input
 //! ```
 //!
-//! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`]. The
+//! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`keyring`], [`config`], [`trace`], [`api`]. The
 //! shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's tool), behind the
 //! feature `shell`. Imports run one way: `bin -> daemon | ctl`;
-//! `daemon -> engine, config, trace, api`; `ctl -> api`; `api, trace -> engine`;
+//! `daemon -> engine, keyring, config, trace, api`; `ctl -> api`; `api, trace, keyring -> engine`;
 //! `engine -> vrrp -> model -> time`; `config -> model`. `engine` and `config` never import each
 //! other, and nothing imports `daemon`.
 
@@ -35,6 +35,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod engine;
 pub mod histogram;
+pub mod keyring;
 pub mod model;
 pub mod time;
 pub mod trace;
