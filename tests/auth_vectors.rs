@@ -295,8 +295,7 @@ fn with_message(packet: &Packet, change: impl FnOnce(&mut Vec<u8>)) -> Packet {
 
 fn judged(ring: &KeyRing, packet: &Packet) -> Proof {
     let (packet, arrived) = (packet.clone(), Mono(0));
-    let mut input =
-        Input::Received { interface: eth0(), arrived, packet, proof: Proof::None };
+    let mut input = Input::Received { interface: eth0(), arrived, packet, proof: Proof::None };
     ring.receive(&mut input);
     let Input::Received { proof, .. } = input else { unreachable!() };
     proof
@@ -376,9 +375,8 @@ fn altered_packets_are_refused_by_name() {
     for capture in signed().iter().filter(|capture| is_multicast(&capture.packets[0].packet)) {
         let [first, second, ..] = capture.packets.as_slice() else { panic!("two packets") };
         let packet = &first.packet;
-        let refusal = |packet: &Packet| {
-            Receiver::of(capture, HmacMode::Enforce).hears(packet, first.at)
-        };
+        let refusal =
+            |packet: &Packet| Receiver::of(capture, HmacMode::Enforce).hears(packet, first.at);
         let from_end = |back: usize, value: u8| {
             with_message(packet, |message| {
                 let place = message.len() - back;
@@ -516,8 +514,8 @@ fn captured_passwords() {
             let other = Secrets::Password(Password::parse(b"another").unwrap());
             let refusal = Receiver::new(&packet, by_password(), other, at).hears(&packet, at);
             assert_eq!(refusal, Some(Discard::Password), "{place}");
-            let none = Receiver::new(&packet, Authentication::None, password(), at)
-                .hears(&packet, at);
+            let none =
+                Receiver::new(&packet, Authentication::None, password(), at).hears(&packet, at);
             assert_eq!(none, Some(Discard::AuthenticationMismatch), "{place}");
             compared += 1;
         }
