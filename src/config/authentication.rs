@@ -146,7 +146,7 @@ fn key(entry: &Entry, within: &Spot, problems: &mut Problems<'_>) -> Option<Hmac
 type Sources =
     ([&'static str; 3], fn(&Section<'_>, &str, &mut Problems<'_>) -> Given<SecretSource>);
 
-const KEY_SOURCES: Sources = (["key", "file", "credential"], |section, key, problems| {
+const KEY_SOURCES: Sources = (["secret", "file", "credential"], |section, key, problems| {
     section.take::<InlineKey>(key, problems).map(|InlineKey| SecretSource::Inline)
 });
 

@@ -146,7 +146,7 @@ pub(super) static AUTHENTICATION: Keys = Keys {
 pub(super) static KEY: Keys = Keys {
     place: "in a key",
     example: "a mapping like '{ file: /etc/vipd/vrrp.key }'",
-    known: &["file", "credential", "key"],
+    known: &["file", "credential", "secret"],
     reserved: &[],
 };
 

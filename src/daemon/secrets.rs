@@ -141,7 +141,7 @@ fn place_in_file(instance: &InstanceName, id: Option<KeyId>, source: &SecretSour
         (None, SecretSource::Inline) => "password",
         (None, SecretSource::File(_)) => "password_file",
         (None, SecretSource::Credential(_)) => "password_credential",
-        (Some(_), SecretSource::Inline) => "key",
+        (Some(_), SecretSource::Inline) => "secret",
         (Some(_), SecretSource::File(_)) => "file",
         (Some(_), SecretSource::Credential(_)) => "credential",
     };

@@ -42,7 +42,7 @@ struct Key {
     credential: Option<Word>,
     /// Here: 'hex:' and 64 to 128 hexadecimal digits, or 32 to 64 characters.
     #[schemars(length(min = 32, max = 132))]
-    key: Option<String>,
+    secret: Option<String>,
 }
 
 #[derive(JsonSchema)]
