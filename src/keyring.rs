@@ -25,12 +25,24 @@ pub fn place(instance: &InstanceConfig) -> Place {
 }
 
 /// The secrets of one virtual router. They are wiped from memory when they are dropped.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Secrets {
     /// The password of version 2.
     Password(Password),
     /// The keys by their numbers.
     Keys(BTreeMap<KeyId, Key>),
+}
+
+impl Secrets {
+    fn contradicts(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keys(ours), Self::Keys(theirs)) => {
+                ours.iter().any(|(id, key)| theirs.get(id).is_some_and(|other| other != key))
+            }
+            (Self::Password(ours), Self::Password(theirs)) => ours != theirs,
+            _ => false,
+        }
+    }
 }
 
 /// The secrets of all virtual routers that have some.
@@ -54,11 +66,12 @@ impl KeyRing {
         self.leaving = old.into_iter().filter(|(at, _)| !self.routers.contains_key(at)).collect();
     }
 
-    /// Whether a virtual router has other secrets than in the other one, where both know it.
+    /// Whether a virtual router has another password than in the other one, or another key under a
+    /// number that both have.
     pub fn differs(&self, other: &Self, instance: &InstanceConfig) -> bool {
         let place = place(instance);
         let both = self.routers.get(&place).zip(other.routers.get(&place));
-        both.is_some_and(|(ours, theirs)| ours != theirs)
+        both.is_some_and(|(ours, theirs)| ours.contradicts(theirs))
     }
 
     fn of(&self, place: &Place) -> Option<&Secrets> {

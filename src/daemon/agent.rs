@@ -182,7 +182,10 @@ impl Agent {
     /// where they are in files, the configuration does not tell.
     fn take_keys(&mut self, config: &Config, keys: KeyRing) {
         for instance in config.instances.iter().filter(|one| keys.differs(&self.keys, one)) {
-            let text = format!("{}: the keys or the password are other ones now", instance.name);
+            let text = format!(
+                "{}: a key under the same number, or the password, is another one now",
+                instance.name
+            );
             self.teller.notice(Severity::Info, text);
         }
         self.keys.replace(keys);

@@ -28,7 +28,7 @@ pub(super) struct Authentication {
     password: Option<String>,
     /// The file in which it is.
     password_file: Option<AbsolutePath>,
-    /// The credential in which it is, as in LoadCredential= of the unit.
+    /// The credential in which it is, as the unit names it.
     password_credential: Option<Word>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Authentication {
 struct Key {
     /// In a file that only root, and the user that vipd runs as, can read.
     file: Option<AbsolutePath>,
-    /// In a credential, as in LoadCredential= of the unit.
+    /// In a credential, as the unit names it.
     credential: Option<Word>,
     /// Here: 'hex:' and 64 to 128 hexadecimal digits, or 32 to 64 characters.
     #[schemars(length(min = 32, max = 132))]

@@ -11,6 +11,9 @@ use crate::model::{Key, KeyId};
 /// How long a trailer is in bytes.
 pub const TRAILER_LENGTH: usize = 28;
 
+/// How long it is up to the code.
+const HEAD: usize = 12;
+
 /// How long the code in it is.
 const CODE: usize = 16;
 
@@ -30,9 +33,9 @@ pub struct Trailer {
 impl Trailer {
     /// Reads a trailer; `None` where it is of another type or its reserved bytes are not zero.
     pub fn read(bytes: &[u8; TRAILER_LENGTH]) -> Option<Self> {
-        let (&[kind, key, reserved @ .., a, b, c, d, e, f, g, h], code) =
-            bytes.split_first_chunk::<12>()?;
-        let sequence = Sequence::new(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+        let (head, code) = bytes.split_first_chunk::<HEAD>()?;
+        let &[kind, key, reserved @ .., _, _, _, _, _, _, _, _] = head;
+        let sequence = Sequence::new(u64::from_be_bytes(*head.last_chunk()?));
         let code = *code.first_chunk()?;
         let is_known = kind == HMAC_SHA256 && reserved == [0; 2];
         is_known.then_some(Self { key, sequence, code })
@@ -66,9 +69,12 @@ pub fn unsigned(key: KeyId, sequence: Sequence) -> [u8; TRAILER_LENGTH] {
     bytes
 }
 
-fn head(key: u8, sequence: Sequence) -> [u8; 12] {
-    let [a, b, c, d, e, f, g, h] = sequence.get().to_be_bytes();
-    [HMAC_SHA256, key, 0, 0, a, b, c, d, e, f, g, h]
+fn head(key: u8, sequence: Sequence) -> [u8; HEAD] {
+    let mut head = [HMAC_SHA256, key, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    if let Some(place) = head.last_chunk_mut() {
+        *place = sequence.get().to_be_bytes();
+    }
+    head
 }
 
 /// All that is protected: family, version, virtual router, source, the message but for its checksum,
@@ -76,13 +82,14 @@ fn head(key: u8, sequence: Sequence) -> [u8; 12] {
 ///
 /// The version and the virtual router are the message's own: the receiver has found the instance by
 /// them.
-fn mac(key: &Key, source: IpAddr, message: &[u8], head: &[u8; 12]) -> Option<Hmac<Sha256>> {
+fn mac(key: &Key, source: IpAddr, message: &[u8], head: &[u8; HEAD]) -> Option<Hmac<Sha256>> {
     let (&[version_and_type, virtual_router_id, priority, count, fifth, sixth, _, _], rest) =
         message.split_first_chunk()?;
     let (family, source) = match source {
         IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+            let mut padded = [0; 16];
+            *padded.first_chunk_mut()? = v4.octets();
+            (4, padded)
         }
         IpAddr::V6(v6) => (6, v6.octets()),
     };
