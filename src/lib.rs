@@ -10,11 +10,11 @@
 //! the daemon applies the actions in order; what failed of them returns as Input
 //! ```
 //!
-//! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`config`], [`trace`], [`api`],
-//! [`metrics`]. The shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's
+//! The pure half: [`time`], [`histogram`], [`model`], [`vrrp`], [`engine`], [`keyring`], [`config`],
+//! [`trace`], [`api`], [`metrics`]. The shell: `daemon` (async, sockets, clock, logging) and `ctl` (the operator's
 //! tool), behind the feature `shell`. Imports run one way: `bin -> daemon | ctl`;
-//! `daemon -> engine, config, trace, api`; `ctl -> api, metrics, config, vrrp`; `metrics -> api`;
-//! `api, trace -> engine`; `engine -> vrrp -> model -> time`; `config -> model`. `engine` and
+//! `daemon -> engine, keyring, config, trace, api`; `ctl -> api, metrics, config, vrrp`; `metrics -> api`;
+//! `api, trace, keyring -> engine`; `engine -> vrrp -> model -> time`; `config -> model`. `engine` and
 //! `config` never import each other, and nothing imports `daemon`.
 
 pub mod api;
@@ -35,6 +35,7 @@ pub mod ctl;
 pub mod daemon;
 pub mod engine;
 pub mod histogram;
+pub mod keyring;
 pub mod metrics;
 pub mod model;
 #[cfg(feature = "shell")]

@@ -270,6 +270,7 @@ mod tests {
     use super::*;
     use crate::engine::Packet;
     use crate::time::{Mono, Wall};
+    use crate::vrrp::auth::Proof;
 
     fn at(nanos: u64) -> Now {
         Now { mono: Mono(nanos), wall: Wall(1_700_000_000_000_000_000 + nanos) }
@@ -280,6 +281,7 @@ mod tests {
             interface: "eth0".try_into().unwrap(),
             arrived: Mono(nanos),
             packet: Packet::V4 { bytes: vec![0x45, 0xc0, 0x00] },
+            proof: Proof::None,
         };
         Step { at: at(nanos), input, actions }
     }

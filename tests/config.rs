@@ -102,6 +102,26 @@ fn bad_files_are_refused_with_all_that_is_wrong() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
+/// Rule: no message shows a secret, nor what was probably meant as one, and a configuration has none in
+/// it: all of these are logged.
+#[test]
+fn no_secret_is_shown() {
+    let bad = fs::read_to_string(in_package("tests/config/bad-authentication.yaml")).unwrap();
+    let said = lines(&problems(&bad, &machine()));
+    for secret in ["hunter2", "12345", "000102"] {
+        assert!(bad.contains(secret) && !said.contains(secret), "{secret}: {said}");
+    }
+    let good = fs::read_to_string(in_package("tests/config/good-authentication.yaml")).unwrap();
+    let config = config(&good, &machine());
+    let shown = format!("{config:?} {}", serde_json::to_string(&config).unwrap());
+    for secret in ["12345678", "a sentence", "000102"] {
+        assert!(good.contains(secret) && !shown.contains(secret), "{secret}: {shown}");
+    }
+    let path = ["instances", "rotation", "authentication", "keys", "8", "secret"];
+    let secret = vipd::config::secret(&good, &path).unwrap();
+    assert_eq!(secret.as_str(), "a sentence of at least 32 letters");
+}
+
 /// Rule: a good file means exactly this, defaults included.
 #[test]
 fn good_files_mean_what_they_say() {
@@ -227,6 +247,10 @@ fn every_listed_key_is_read() {
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    notify:\n      {key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    authentication:\n      {key}: [[[]]]\n"),
+            format!(
+                "instances:\n  db:\n    authentication: {{ keys: {{ 1: {{ {key}: [[[]]] }} }} }}"
+            ),
             format!("sync_groups:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    {key}: [[[]]]\n"),
             format!("tracks:\n  db:\n    flap:\n      {key}: [[[]]]\n"),
@@ -277,7 +301,9 @@ fn every_documented_example_loads() {
     assert!(!blocks.is_empty(), "docs/configuration.md shows examples");
     examples.extend(blocks);
     let pages = files_of_kind("md", "docs/recipes", "").into_iter();
-    for page in pages.chain(["README.md", "docs/install.md"].map(in_package)) {
+    for page in
+        pages.chain(["README.md", "docs/authentication.md", "docs/install.md"].map(in_package))
+    {
         examples.extend(yaml_blocks(&fs::read_to_string(page).unwrap()));
     }
     for example in &examples {
@@ -428,7 +454,9 @@ fn the_schema_takes_what_is_valid() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     let pages = files_of_kind("md", "docs/recipes", "").into_iter();
-    for page in pages.chain(["docs/configuration.md", "README.md"].map(in_package)) {
+    for page in pages
+        .chain(["docs/authentication.md", "docs/configuration.md", "README.md"].map(in_package))
+    {
         texts.extend(yaml_blocks(&fs::read_to_string(page).unwrap()));
     }
     assert!(texts.len() > 15);

@@ -31,6 +31,7 @@ use vipd::model::{
 };
 use vipd::time::Span;
 use vipd::trace::{Header, Reader, Step, Writer, replay};
+use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::ChecksumForm;
 
 /// Half an hour after boot.
@@ -66,7 +67,8 @@ impl Scripted {
 
     fn hear(&mut self, bytes: Vec<u8>) {
         let arrived = now(self.millis).mono;
-        self.tell(Input::Received { interface: eth0(), arrived, packet: Packet::V4 { bytes } });
+        let (packet, proof) = (Packet::V4 { bytes }, Proof::None);
+        self.tell(Input::Received { interface: eth0(), arrived, packet, proof });
     }
 
     /// The peer advertises each second for so many seconds.

@@ -112,5 +112,5 @@ fn of_vipd(settings: Settings) -> Config {
 
 fn of_keepalived(settings: Settings) -> KeepalivedConfig {
     let Settings { interval, priority, preempt } = settings;
-    KeepalivedConfig { version: 3, priority, interval, preempt }
+    KeepalivedConfig { version: 3, priority, interval, preempt, password: None }
 }

@@ -1,6 +1,7 @@
 //! One instance.
 
 use super::address;
+use super::authentication;
 use super::fields::{Lease, Pace, Transport};
 use super::keys::INSTANCE;
 use super::nodes::Nodes;
@@ -91,6 +92,8 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     transport(section, problems);
     let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
     let notify = notify::read(section, problems);
+    let pace = intervals.as_ref().map(|intervals| intervals.advertisement);
+    let authentication = authentication::read(section, version, pace, problems);
     let intervals = intervals?;
     Some(InstanceConfig {
         name: draft.name.clone()?,
@@ -114,6 +117,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         },
         if_all_fail: if_all_fail?,
         notify: notify?,
+        authentication: authentication?,
     })
 }
 

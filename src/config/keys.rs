@@ -44,8 +44,9 @@ pub(super) static INSTANCE: Keys = Keys {
         "track",
         "if_all_fail",
         "notify",
+        "authentication",
     ],
-    reserved: &["authentication", "virtual_mac", "extra_addresses", "routes", "rules", "paths"],
+    reserved: &["virtual_mac", "extra_addresses", "routes", "rules", "paths"],
 };
 
 /// An address that is written as a mapping.
@@ -121,6 +122,31 @@ pub(super) static NOTIFY: Keys = Keys {
         "timeout",
         "retries",
     ],
+    reserved: &[],
+};
+
+/// How the advertisements of an instance are authenticated.
+pub(super) static AUTHENTICATION: Keys = Keys {
+    place: "in 'authentication'",
+    example: "a mapping like '{ keys: { 1: { file: /etc/vipd/vrrp.key } } }'",
+    known: &[
+        "keys",
+        "send",
+        "mode",
+        "anti_replay",
+        "window",
+        "password",
+        "password_file",
+        "password_credential",
+    ],
+    reserved: &[],
+};
+
+/// Where a key is.
+pub(super) static KEY: Keys = Keys {
+    place: "in a key",
+    example: "a mapping like '{ file: /etc/vipd/vrrp.key }'",
+    known: &["file", "credential", "secret"],
     reserved: &[],
 };
 
@@ -223,7 +249,7 @@ pub(super) static KINDS: [(&str, Keys); 13] = [
 
 /// Every kind of mapping, in the order of the reference documentation.
 fn all() -> impl Iterator<Item = &'static Keys> {
-    [&TOP, &INSTANCE, &ADDRESS, &NOTIFY, &TRACK, &FLAP, &GROUP]
+    [&TOP, &INSTANCE, &ADDRESS, &AUTHENTICATION, &KEY, &NOTIFY, &TRACK, &FLAP, &GROUP]
         .into_iter()
         .chain(KINDS.iter().map(|(_, keys)| keys))
 }
@@ -325,13 +351,14 @@ const TRACKS: &str = "checks stand by name under 'tracks' at the top of the file
                       those that it depends on: 'track: [web]'";
 const HOOKS: &str =
     "write 'notify: { script: /etc/vipd/on-change }'; it gets the state as its third argument";
-const NO_AUTHENTICATION: &str = "authentication is not supported by this version of vipd yet";
+const AUTHENTICATION_KEYS: &str = "write 'authentication: { keys: { 1: { file: /etc/vipd/vrrp.key } } }', or with version 2 \
+     'authentication: { password_file: /etc/vipd/password }'";
 const ADDRESSES: &str = "the virtual addresses are 'addresses: [10.0.0.100/24]'";
 const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
 const INTERVAL: &str = "the key is 'advertisement_interval', with a unit: 1s or 100ms";
 const INSTANCES: &str = "write the instances by name under 'instances'";
 
-static FOREIGN: [Foreign; 37] = [
+static FOREIGN: [Foreign; 39] = [
     without_equal(
         "state",
         "vipd has no state: the start is always backup, then the highest priority wins; the order \
@@ -351,7 +378,9 @@ static FOREIGN: [Foreign; 37] = [
     foreign("preempt_delay", "preempt", "write 'preempt: after 60s'"),
     foreign("vrrp_version", "version", "the key is 'version', in the instance"),
     without_equal("garp_*", "vipd announces its addresses by itself: leave it out"),
-    foreign("auth_*", "authentication", NO_AUTHENTICATION),
+    foreign("auth_*", "authentication", AUTHENTICATION_KEYS),
+    foreign("active_key", "send", "the key is 'send': the number of the key that signs"),
+    foreign("time_window", "window", "the key is 'window', with a unit: 5s"),
     foreign("track_*", "track", TRACKS),
     foreign("checks", "tracks", TRACKS),
     foreign("weight", "cost", "the key is 'cost': by how much a failing check lowers the priority"),

@@ -10,6 +10,7 @@
 //! is not missed again. The file's format is described in `docs/configuration.md`.
 
 mod address;
+mod authentication;
 mod check;
 mod duration;
 mod effect;
@@ -28,6 +29,8 @@ mod track;
 
 use std::net::IpAddr;
 
+use zeroize::Zeroizing;
+
 pub use keys::{keys, kinds, known_keys};
 pub use problem::Problem;
 
@@ -36,6 +39,7 @@ use instance::Draft;
 use nodes::Nodes;
 use problem::{Place, Problems, Spot};
 use section::{Section, named};
+use source::{Content, Node};
 use track::Tracks;
 use track::values::Text;
 
@@ -71,12 +75,23 @@ pub fn load(file_name: &str, text: &str, here: &Here) -> Result<Config, Vec<Prob
 /// Where the value at this path of keys stands in a text that [`load`] takes: line and column from 1.
 /// For what only the running machine can tell of a value. The start, where it is not found.
 pub fn locate(text: &str, path: &[&str]) -> (usize, usize) {
-    let mut node = source::parse(text, &mut Problems::of(""));
-    for key in path {
-        node = node.and_then(|node| node.under(key));
-    }
+    let node = find(text, path);
     let place = node.map_or(Place::START, |node| node.place);
     (place.line, place.column)
+}
+
+/// The secret that stands at this path of keys in a text that [`load`] takes, as it is written there;
+/// `None`, where nothing is found. What [`load`] returns has no secrets: it is recorded and shown.
+pub fn secret(text: &str, path: &[&str]) -> Option<Zeroizing<String>> {
+    match find(text, path)?.content {
+        Content::Scalar(scalar) => Some(Zeroizing::new(scalar.text)),
+        _ => None,
+    }
+}
+
+fn find(text: &str, path: &[&str]) -> Option<Node> {
+    let document = source::parse(text, &mut Problems::of(""))?;
+    path.iter().try_fold(document, |node, key| node.under(key))
 }
 
 fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> {

@@ -17,6 +17,7 @@ use super::systemd::Systemd;
 use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input, Plan, Status};
+use crate::keyring::KeyRing;
 use crate::model::{Config, TrackName};
 use crate::time::{Now, Wall};
 use crate::trace::Step;
@@ -33,6 +34,7 @@ const CHECKS_AT_ONCE: usize = 16;
 pub(crate) struct Agent {
     engine: Engine,
     hands: Hands,
+    keys: KeyRing,
     teller: Teller,
     recorder: Option<Recorder>,
     systemd: Systemd,
@@ -47,6 +49,7 @@ pub(crate) struct Agent {
 #[derive(Debug)]
 pub(crate) struct Shell {
     pub(crate) hands: Hands,
+    pub(crate) keys: KeyRing,
     pub(crate) teller: Teller,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) systemd: Systemd,
@@ -82,11 +85,12 @@ impl Agent {
             hang_up: signal(SignalKind::hangup())?,
         };
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        let Shell { hands, teller, recorder, systemd, condition, reload } = shell;
+        let Shell { hands, keys, teller, recorder, systemd, condition, reload } = shell;
         let started = now.wall;
         Ok(Self {
             engine,
             hands,
+            keys,
             teller,
             recorder,
             systemd,
@@ -146,7 +150,7 @@ impl Agent {
     /// Takes another configuration, or says why not.
     fn reloaded(&mut self, loaded: Loaded) -> io::Result<()> {
         let now = clock::now();
-        let outcome = loaded.as_ref().map(|config| Plan::new(self.engine.config(), config));
+        let outcome = loaded.as_ref().map(|(config, _)| Plan::new(self.engine.config(), config));
         let outcome = outcome.map_err(Clone::clone);
         if self.reload.is_in_earnest() {
             self.systemd.status_may_differ(now.mono, true);
@@ -157,10 +161,11 @@ impl Agent {
 
     fn take_configuration(&mut self, now: Now, loaded: Loaded) {
         match loaded {
-            Ok(config) => {
+            Ok((config, keys)) => {
                 self.condition.reconfigure(&config);
                 self.hands.control.reconfigure(config.control_group.as_deref());
                 self.teller.notice(Severity::Info, "the configuration was read again");
+                self.take_keys(&config, keys);
                 self.hand_in(now, Input::Reload { config: Box::new(config) });
             }
             Err(refused) => {
@@ -171,6 +176,19 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// Takes the secrets that belong to another configuration, and says which are not the same any more:
+    /// where they are in files, the configuration does not tell.
+    fn take_keys(&mut self, config: &Config, keys: KeyRing) {
+        for instance in config.instances.iter().filter(|one| keys.differs(&self.keys, one)) {
+            let text = format!(
+                "{}: a key under the same number, or the password, is another one now",
+                instance.name
+            );
+            self.teller.notice(Severity::Info, text);
+        }
+        self.keys.replace(keys);
     }
 
     /// Notices what has happened to the loop, or to the whole machine.
@@ -322,13 +340,15 @@ impl Agent {
     }
 
     /// Hands one input to the engine, and carries out its answer as far as that goes at once.
-    fn hand_in(&mut self, now: Now, input: Input) {
+    fn hand_in(&mut self, now: Now, mut input: Input) {
+        self.keys.receive(&mut input);
         self.hands.learn(&input);
         let recorded = self.recorder.is_some().then(|| input.clone());
-        let actions = self.engine.handle(now, input);
+        let mut actions = self.engine.handle(now, input);
         if let (Some(recorder), Some(input)) = (&mut self.recorder, recorded) {
             recorder.step(Step { at: now, input, actions: actions.clone() });
         }
+        self.keys.complete(&mut actions);
         let state_changed = actions.iter().any(|action| matches!(action, Action::Report(_)));
         self.systemd.status_may_differ(now.mono, state_changed);
         self.hands.carry_out(actions, now.mono, &mut self.teller);

@@ -29,12 +29,16 @@ const TEMPORARY: &str = "held.json.new";
 pub(crate) struct HeldFile {
     path: PathBuf,
     temporary: PathBuf,
+    configuration: Option<PathBuf>,
 }
 
 /// The file as it is written.
 #[derive(Serialize)]
 struct Written<'a> {
     format: u32,
+    /// Where secrets stand that farewells lack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<&'a Path>,
     routers: &'a [HeldRouter],
 }
 
@@ -45,8 +49,10 @@ struct Format {
 }
 
 /// The rest.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Routers {
+    #[serde(default)]
+    configuration: Option<PathBuf>,
     routers: Vec<HeldRouter>,
 }
 
@@ -91,7 +97,13 @@ impl fmt::Display for Unreadable {
 impl HeldFile {
     /// The one in this runtime directory, which need not exist.
     pub(crate) fn in_directory(directory: &Path) -> Self {
-        Self { path: directory.join(NAME), temporary: directory.join(TEMPORARY) }
+        let (path, temporary) = (directory.join(NAME), directory.join(TEMPORARY));
+        Self { path, temporary, configuration: None }
+    }
+
+    /// The same, which names this configuration in what it writes.
+    pub(crate) fn naming(self, configuration: &Path) -> Self {
+        Self { configuration: std::path::absolute(configuration).ok(), ..self }
     }
 
     /// Where it is.
@@ -110,8 +122,9 @@ impl HeldFile {
                 _ => Ok(()),
             };
         }
-        let text = serde_json::to_vec(&Written { format: FORMAT, routers })?;
-        // For the owner alone: an advertisement of version 2 may have a password in it.
+        let configuration = self.configuration.as_deref();
+        let text = serde_json::to_vec(&Written { format: FORMAT, configuration, routers })?;
+        // For the owner alone: nobody else has any business with it.
         let mut options = File::options();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
@@ -124,10 +137,21 @@ impl HeldFile {
     /// # Errors
     /// That it cannot be read, or not be understood.
     pub(crate) fn read(&self) -> Result<Vec<HeldRouter>, Unreadable> {
+        Ok(self.read_all()?.routers)
+    }
+
+    /// The configuration that the list names; `None` where it names none or cannot be read.
+    pub(crate) fn configuration(&self) -> Option<PathBuf> {
+        self.read_all().ok()?.configuration
+    }
+
+    fn read_all(&self) -> Result<Routers, Unreadable> {
         let path = self.path.clone();
         let text = match fs::read(&self.path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Routers::default());
+            }
             Err(error) => return Err(Unreadable::File { path, error }),
         };
         let why = match parse(&text) {
@@ -138,7 +162,7 @@ impl HeldFile {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Vec<HeldRouter>, String> {
+fn parse(text: &[u8]) -> Result<Routers, String> {
     let damaged = |error: serde_json::Error| format!("the file is damaged: {error}");
     let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
     if format != FORMAT {
@@ -146,8 +170,7 @@ fn parse(text: &[u8]) -> Result<Vec<HeldRouter>, String> {
             "another version of vipd wrote it: its format is {format}, this version reads {FORMAT}"
         ));
     }
-    let Routers { routers } = serde_json::from_slice(text).map_err(damaged)?;
-    Ok(routers)
+    serde_json::from_slice(text).map_err(damaged)
 }
 
 #[cfg(test)]
@@ -171,6 +194,7 @@ mod tests {
             source: [10, 0, 0, 11].into(),
             destination: [224, 0, 0, 18].into(),
             message: vec![0x31, 51, 0, 1],
+            secret: None,
         };
         HeldRouter {
             instance: "web".try_into().unwrap(),

@@ -9,9 +9,12 @@ use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use nix::unistd::Group;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use super::secrets::{self, Unusable};
 use super::{notify, probe, program};
 use crate::config::{self, Here, Problem};
+use crate::keyring::KeyRing;
 use crate::model::{
     Config, InstanceConfig, InterfaceName, NodeName, Notify, SyncGroup, TrackConfig,
 };
@@ -54,6 +57,30 @@ impl fmt::Display for LoadError {
 /// # Errors
 /// Everything that is wrong with it.
 pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadError> {
+    let keys = if node.is_none() { Keys::Looked } else { Keys::Unread };
+    read(path, node, keys).map(|(config, _)| config)
+}
+
+/// Reads a configuration as this machine sees it, and the secrets that it names.
+///
+/// # Errors
+/// Everything that is wrong with it, and each secret that cannot be had.
+pub(crate) fn with_keys(path: &Path) -> Result<(Config, KeyRing), LoadError> {
+    read(path, None, Keys::Needed)
+}
+
+/// What is done about the secrets that a configuration names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// They are another machine's.
+    Unread,
+    /// Those that can be had are looked at. Credentials are the daemon's alone, and some files too.
+    Looked,
+    /// All of them must be there.
+    Needed,
+}
+
+fn read(path: &Path, node: Option<NodeName>, keys: Keys) -> Result<(Config, KeyRing), LoadError> {
     let file = path.display().to_string();
     let on_this_machine = node.is_none();
     let here = match node {
@@ -61,7 +88,8 @@ pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadEr
         None => Here::Machine { addresses: own_addresses().map_err(LoadError::Addresses)? },
     };
     let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+        // There may be keys in it.
+        Ok(text) => Zeroizing::new(text),
         Err(error) => return Err(LoadError::Unreadable { file, error }),
     };
     let config = config::load(&file, &text, &here).map_err(LoadError::Invalid)?;
@@ -70,8 +98,20 @@ pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadEr
         problems.extend(program::problems(&file, &text, &config));
         problems.extend(unknown_group(&file, &text, &config));
     }
+    let mut ring = KeyRing::default();
+    match secrets::read(path, &text, &config) {
+        _ if keys == Keys::Unread => {}
+        Ok(read) => ring = read,
+        Err(all) => {
+            let counts = |why: &Unusable| {
+                let is_hidden = matches!(why, Unusable::NoCredentials(_) | Unusable::Forbidden(_));
+                keys == Keys::Needed || !is_hidden
+            };
+            problems.extend(all.into_iter().filter(|(_, why)| counts(why)).map(|(p, _)| p));
+        }
+    }
     problems.sort_by_key(|problem| (problem.line, problem.column));
-    if problems.is_empty() { Ok(config) } else { Err(LoadError::Invalid(problems)) }
+    if problems.is_empty() { Ok((config, ring)) } else { Err(LoadError::Invalid(problems)) }
 }
 
 /// The group whose members may control the daemon, where the system has none of that name.

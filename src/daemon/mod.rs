@@ -43,6 +43,7 @@ mod replay;
 mod report;
 mod run;
 mod runtime;
+mod secrets;
 mod socket;
 mod sockets;
 mod standby;

@@ -13,20 +13,26 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 
 use super::cli::ReleaseOptions;
+use super::clock;
 use super::exit::Exit;
 use super::held::{HeldFile, Unreadable};
 use super::netlink::{Removal, remove_now};
 use super::permission;
 use super::runtime::{self, Refusal, RuntimeDirectory};
+use super::secrets::{self, Unusable};
 use super::socket::{Outgoing, Sender};
 use crate::engine::{Farewell, HeldAddress, HeldRouter, SystemError};
-use crate::model::{Family, InstanceName, InterfaceName};
+use crate::keyring::{KeyRing, Place, restamp};
+use crate::model::{AntiReplay, Family, InstanceName, InterfaceName};
+use crate::vrrp::auth::Stamper;
+use crate::vrrp::packet::{Datagram, MULTICAST_TTL, virtual_router_id};
 
 /// How far apart a farewell is sent again: multicast is lost in bursts. Short, because a backup
 /// that has heard the first one starts its skew time anew.
@@ -75,7 +81,7 @@ fn release(file: &HeldFile) -> Exit {
         eprintln!("{missing}");
         return Exit::Permission;
     }
-    let released = sweep(&routers);
+    let released = sweep(file, &routers);
     let written = file.write(&left(&routers, &released));
     let mut out = io::stdout().lock();
     for released in &released {
@@ -105,7 +111,7 @@ pub(crate) fn sweep_at_start(file: &HeldFile) {
             return;
         }
     };
-    let released = sweep(&routers);
+    let released = sweep(file, &routers);
     for released in &released {
         tracing::warn!("left by a vipd that did not end in an orderly way: {released}");
     }
@@ -115,8 +121,9 @@ pub(crate) fn sweep_at_start(file: &HeldFile) {
 }
 
 /// Removes the addresses, then says farewell.
-fn sweep(routers: &[HeldRouter]) -> Vec<Released> {
-    let mut farewells = Farewells::default();
+fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
+    // Before anything is touched: a file may have to be read.
+    let mut farewells = Farewells::new(file.configuration().as_deref(), routers);
     // Without its addresses an address owner (priority 255) has nothing to send from.
     let early = routers.iter().map(|r| r.farewell.as_ref().filter(|_| sends_from_its_own(r)));
     let said = farewells.say(&early.collect::<Vec<_>>());
@@ -204,13 +211,48 @@ impl fmt::Display for Released {
     }
 }
 
-/// The sockets to say farewell by.
+/// The sockets to say farewell by, and the secrets that authenticated farewells lack.
 #[derive(Debug, Default)]
 struct Farewells {
     senders: BTreeMap<(InterfaceName, Family), Sender>,
+    keys: KeyRing,
+    /// Why there is no secret for a virtual router that needs one.
+    without: BTreeMap<Place, Unusable>,
+    stamper: Stamper,
 }
 
 impl Farewells {
+    /// Reads the secrets from where they were when the farewells were written down.
+    fn new(configuration: Option<&Path>, routers: &[HeldRouter]) -> Self {
+        let mut farewells = Self::default();
+        for HeldRouter { instance, farewell, .. } in routers {
+            let Some(farewell @ Farewell { secret: Some(source), .. }) = farewell else { continue };
+            let Some(place) = place(farewell) else { continue };
+            match secrets::of_farewell(instance, farewell, source, configuration) {
+                Ok(secrets) => farewells.keys.put(place, secrets),
+                Err(why) => drop(farewells.without.insert(place, why)),
+            }
+        }
+        farewells
+    }
+
+    /// The farewell as it is sent: with a time stamp of now, and authenticated.
+    fn complete(&mut self, farewell: &Farewell) -> io::Result<Vec<u8>> {
+        let Farewell { interface, source, destination, secret, .. } = farewell;
+        let mut message = farewell.message.clone();
+        if secret.is_none() {
+            return Ok(message);
+        }
+        if let Some(why) = place(farewell).and_then(|place| self.without.get(&place)) {
+            return Err(io::Error::other(format!("it cannot be authenticated: {why}")));
+        }
+        let sequence = self.stamper.next(clock::now().wall, AntiReplay::Monotonic);
+        let ends = (*source, *destination);
+        let complete = restamp(ends, sequence, &mut message)
+            .and_then(|()| self.keys.complete_message(interface, ends, &mut message));
+        complete.map(|()| message).ok_or_else(|| io::Error::other("it cannot be authenticated"))
+    }
+
     /// Says each of them twice, all one after the other and then again; they may get lost on the
     /// way.
     fn say(&mut self, farewells: &[Option<&Farewell>]) -> Vec<Option<io::Result<()>>> {
@@ -229,16 +271,24 @@ impl Farewells {
     }
 
     fn send(&mut self, farewell: &Farewell) -> io::Result<()> {
-        let Farewell { interface, source, destination, message } = farewell;
+        let message = self.complete(farewell)?;
+        let Farewell { interface, source, destination, .. } = farewell;
         let place = (interface.clone(), Family::of(*source));
         if !self.senders.contains_key(&place) {
             let index = if_nametoindex(interface.as_str())?;
             self.senders.insert(place.clone(), Sender::open(place.1, index)?);
         }
-        let outgoing = Outgoing { destination: *destination, message };
+        let outgoing = Outgoing { destination: *destination, message: &message };
         let sent = self.senders.get(&place).map(|sender| sender.send(*source, &[outgoing]));
         sent.into_iter().flatten().collect()
     }
+}
+
+fn place(farewell: &Farewell) -> Option<Place> {
+    let Farewell { interface, source, destination, message, .. } = farewell;
+    let datagram = Datagram::from_ipv6(*source, *destination, MULTICAST_TTL, message);
+    let (_, virtual_router_id) = virtual_router_id(&datagram).ok()?;
+    Some((interface.clone(), datagram.family(), virtual_router_id))
 }
 
 #[cfg(test)]
@@ -260,6 +310,7 @@ mod tests {
             source: [10, 0, 0, source].into(),
             destination: [224, 0, 0, 18].into(),
             message: Vec::new(),
+            secret: None,
         };
         HeldRouter {
             instance: "web".try_into().unwrap(),

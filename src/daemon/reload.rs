@@ -10,11 +10,12 @@ use tokio::sync::oneshot;
 use super::load::{self, LoadError};
 use crate::api::{BadFile, FileStatus, Reloaded, Response};
 use crate::engine::Plan;
+use crate::keyring::KeyRing;
 use crate::model::Config;
 use crate::time::Wall;
 
 /// What came of reading the file.
-pub(crate) type Loaded = Result<Config, BadFile>;
+pub(crate) type Loaded = Result<(Config, KeyRing), BadFile>;
 
 /// Somebody wants the file read.
 #[derive(Debug)]
@@ -158,7 +159,7 @@ pub(crate) fn lines(refused: &BadFile) -> Vec<String> {
 }
 
 fn load(path: &Path) -> Loaded {
-    load::file(path, None).map_err(|error| match error {
+    load::with_keys(path).map_err(|error| match error {
         LoadError::Invalid(problems) => BadFile { problems, error: None },
         other => BadFile { problems: Vec::new(), error: Some(other.to_string()) },
     })

@@ -27,6 +27,7 @@ use super::standby::{self, StandbyFile};
 use super::systemd::Systemd;
 use crate::engine::Standby;
 use crate::engine::story::Severity;
+use crate::keyring::KeyRing;
 use crate::model::Config;
 use crate::trace::Header;
 
@@ -84,19 +85,19 @@ pub(crate) fn main(options: &RunOptions) -> Exit {
 }
 
 fn run(options: &RunOptions) -> Result<(), Failure> {
-    let config = load::file(&options.config, None).map_err(Failure::Config)?;
+    let loaded = load::with_keys(&options.config).map_err(Failure::Config)?;
     permission::check().map_err(Failure::Permission)?;
     let path = runtime::path(options.runtime.directory.as_deref());
     let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
     log::start();
     release::sweep_at_start(&directory.held());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    tried("starting the event loop", runtime)?.block_on(serve(options, config, &directory))
+    tried("starting the event loop", runtime)?.block_on(serve(options, loaded, &directory))
 }
 
 async fn serve(
     options: &RunOptions,
-    config: Config,
+    (config, keys): (Config, KeyRing),
     directory: &RuntimeDirectory,
 ) -> Result<(), Failure> {
     // Before there are other threads.
@@ -128,10 +129,11 @@ async fn serve(
     let group = config.control_group.clone();
     let control = control(directory.path(), standby, group, &mut teller);
     let errands = tried("starting the checks", Errands::start(&config))?;
-    let hands = Hands::new(sockets, netlink, directory.held(), control, errands);
+    let held = directory.held().naming(&options.config);
+    let hands = Hands::new(sockets, netlink, held, control, errands);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let reload = Reload::new(options.config.clone(), now.wall);
-    let shell = Shell { hands, teller, recorder, systemd, condition, reload };
+    let shell = Shell { hands, keys, teller, recorder, systemd, condition, reload };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;
     // Before anything is known of the interfaces: what is out never takes part.

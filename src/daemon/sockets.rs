@@ -12,6 +12,7 @@ use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, VrrpSocket};
 use crate::engine::Input;
 use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::time::{Mono, Now, Wall};
+use crate::vrrp::auth::Proof;
 
 /// All sockets of the protocol.
 #[derive(Debug)]
@@ -125,7 +126,8 @@ impl Sockets {
             let emptied = std::mem::replace(&mut open.emptied, now.mono);
             inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
                 let arrived = at.map_or(now.mono, |at| on_our_clock(at, now, emptied));
-                Input::Received { interface: interface.clone(), arrived, packet }
+                let proof = Proof::None;
+                Input::Received { interface: interface.clone(), arrived, packet, proof }
             }));
         }
         for (interface, watched) in &mut self.watched {

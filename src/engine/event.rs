@@ -18,9 +18,12 @@ use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
-    Config, Family, InstanceName, InterfaceName, Mac, NodeName, TrackName, VirtualAddress, Vrid,
+    Config, Family, InstanceName, InterfaceName, Mac, NodeName, SecretSource, TrackName,
+    VirtualAddress, Vrid,
 };
 use crate::time::{Mono, Span};
+use crate::vrrp::auth::Proof;
+use crate::vrrp::packet::{Datagram, Discard};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,9 @@ pub enum Input {
         arrived: Mono,
         /// The packet.
         packet: Packet,
+        /// What [`KeyRing::receive`](crate::keyring::KeyRing::receive) says of it.
+        #[serde(default, skip_serializing_if = "Proof::is_none")]
+        proof: Proof,
     },
     /// An address is no longer on an interface, and not because an action removed it. Reported
     /// for every address of the monitored interfaces; the engine knows which are its own.
@@ -196,6 +202,21 @@ pub enum Packet {
     },
 }
 
+impl Packet {
+    /// The VRRP message with where it came from and went to.
+    ///
+    /// # Errors
+    /// As [`Datagram::from_ipv4`].
+    pub fn datagram(&self) -> Result<Datagram<'_>, Discard> {
+        match self {
+            Self::V4 { bytes } => Datagram::from_ipv4(bytes),
+            Self::V6 { source, destination, hop_limit, bytes } => {
+                Ok(Datagram::from_ipv6(*source, *destination, *hop_limit, bytes))
+            }
+        }
+    }
+}
+
 /// Something that the engine wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -220,7 +241,9 @@ pub enum Action {
         /// The family.
         family: Family,
     },
-    /// Send a VRRP message: TTL or hop limit 255, DSCP CS6, the kernel writes the IP header.
+    /// Send a VRRP message: TTL or hop limit 255, DSCP CS6, the kernel writes the IP header. Where
+    /// the instance is authenticated, it still lacks what only a key can make:
+    /// [`KeyRing::complete`](crate::keyring::KeyRing::complete).
     Send {
         /// Through which interface.
         interface: InterfaceName,
@@ -396,6 +419,10 @@ pub struct Farewell {
     /// The VRRP message, with its checksum.
     #[serde(with = "hex")]
     pub message: Vec<u8>,
+    /// Where the secret is that the message lacks: it has a place for a password, or a trailer without
+    /// a time stamp and a code. `None`: it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretSource>,
 }
 
 /// Bytes as one hexadecimal string: a trace stays readable and greppable.

@@ -6,6 +6,7 @@
 //! told (`story`, `status`).
 
 mod announce;
+mod authentication;
 pub mod conflict;
 pub mod event;
 mod group;
@@ -49,6 +50,7 @@ use track::Tracks;
 
 use crate::model::{Config, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
+use crate::vrrp::auth::Proof;
 use crate::vrrp::frame::arp_sender;
 pub use crate::vrrp::packet::Discard;
 
@@ -122,8 +124,8 @@ impl Engine {
         let active_before = self.active_members();
         match input {
             Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
-            Input::Received { interface, arrived, packet } => {
-                self.received(now, &interface, arrived, &packet, &mut out);
+            Input::Received { interface, arrived, packet, proof } => {
+                self.received(now, &interface, arrived, (&packet, proof), &mut out);
             }
             Input::AddressGone { interface, address } => {
                 self.each(now, &mut out, |instance, context, out| {
@@ -260,7 +262,7 @@ impl Engine {
         now: Now,
         interface: &InterfaceName,
         arrived: Mono,
-        packet: &Packet,
+        (packet, proof): (&Packet, Proof),
         out: &mut Vec<Action>,
     ) {
         let context =
@@ -269,7 +271,7 @@ impl Engine {
         match receive::address(interface, packet, configs) {
             Ok((place, datagram)) => {
                 if let Some(instance) = self.instances.get_mut(place) {
-                    instance.received(&context, arrived, datagram, out);
+                    instance.received(&context, arrived, (datagram, proof), out);
                 }
             }
             Err(discard) => {

@@ -3,9 +3,11 @@
 //! A frame that is refused changes nothing but a counter: no timer, no state, no answer.
 
 use super::Context;
+use super::authentication::{self, Authenticator};
 use super::event::Packet;
-use crate::model::{Family, InstanceConfig, InterfaceName, Version};
-use crate::vrrp::packet::{self, Authentication, Datagram, Decoded, Discard};
+use crate::model::{self, Family, InstanceConfig, InterfaceName, Version};
+use crate::vrrp::auth::{Proof, Sequence};
+use crate::vrrp::packet::{self, Datagram, Decoded, Discard};
 
 /// Finds the instance that a packet is for: its place in `instances`.
 pub(super) fn address<'p, 'c>(
@@ -13,12 +15,7 @@ pub(super) fn address<'p, 'c>(
     packet: &'p Packet,
     mut instances: impl Iterator<Item = &'c InstanceConfig>,
 ) -> Result<(usize, Datagram<'p>), Discard> {
-    let datagram = match packet {
-        Packet::V4 { bytes } => Datagram::from_ipv4(bytes)?,
-        Packet::V6 { source, destination, hop_limit, bytes } => {
-            Datagram::from_ipv6(*source, *destination, *hop_limit, bytes)
-        }
-    };
+    let datagram = packet.datagram()?;
     let family = Family::of(datagram.source);
     let (_, virtual_router_id) = packet::virtual_router_id(&datagram)?;
     let is_for = |i: &InstanceConfig| {
@@ -32,12 +29,15 @@ pub(super) fn address<'p, 'c>(
     }
 }
 
-/// Every rule for a packet that names an instance, up to what the election may hear.
+/// Every rule for a packet that names an instance, up to what the election may hear; with the sequence
+/// of its trailer, if it has one.
 pub(super) fn accept(
     context: &Context<'_>,
     config: &InstanceConfig,
+    authenticator: &Authenticator,
     datagram: &Datagram<'_>,
-) -> Result<Decoded, Discard> {
+    proof: Proof,
+) -> Result<(Decoded, Option<Sequence>), Discard> {
     datagram.require_multicast_ttl()?;
     datagram.require_multicast_group()?;
     let (version, _) = packet::virtual_router_id(datagram)?;
@@ -48,18 +48,22 @@ pub(super) fn accept(
     if link.is_some_and(|link| link.addresses.iter().any(|a| a.address == datagram.source)) {
         return Err(Discard::OwnPacket);
     }
-    let decoded = packet::decode(datagram)?;
-    if decoded.advertisement.authentication != Authentication::None {
-        return Err(Discard::AuthenticationMismatch);
-    }
+    let sequence =
+        authentication::signature(context.now.wall, &config.authentication, datagram, proof)?;
+    let decoded = packet::decode_before_trailer(datagram)?;
+    authentication::password(&config.authentication, decoded.advertisement.authentication, proof)?;
     let interval = decoded.advertisement.interval;
     if version == Version::V2 && interval != config.advertisement_interval {
         return Err(Discard::IntervalMismatch);
     }
+    if let (model::Authentication::Hmac(hmac), Some(sequence)) = (&config.authentication, sequence)
+    {
+        authenticator.require_news(context.now, hmac.anti_replay, datagram.source, sequence)?;
+    }
     if config.priority.is_owner() {
         return Err(Discard::AddressOwner);
     }
-    Ok(decoded)
+    Ok((decoded, sequence))
 }
 
 /// Whether somebody must mend a configuration when frames are refused for this reason.
@@ -67,7 +71,12 @@ pub(super) fn is_misconfiguration(discard: Discard) -> bool {
     matches!(
         discard,
         Discard::VersionMismatch
+            | Discard::TrailerMissing
+            | Discard::Stale
+            | Discard::UnknownKey
+            | Discard::Hmac
             | Discard::AuthenticationMismatch
+            | Discard::Password
             | Discard::IntervalMismatch
             | Discard::AddressOwner
     )

@@ -3,8 +3,10 @@
 //! A value of one of these types is valid; [`crate::config`] turns text into them or says what
 //! is wrong. They serialize, because a recorded trace starts with the configuration.
 
+mod authentication;
 mod name;
 mod notify;
+mod secret;
 mod track;
 
 use std::collections::BTreeSet;
@@ -14,8 +16,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
+pub use authentication::{
+    AntiReplay, Authentication, HmacAuthentication, HmacKey, HmacMode, KeyId, SecretSource, Window,
+};
 pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
 pub use notify::{Notify, Phase};
+pub use secret::{BadSecret, Key, Password};
 pub use track::{
     ArpProbe, DnsProbe, FileCondition, FileProbe, Flap, HostPort, HttpMethod, HttpProbe,
     InterfaceProbe, MysqlProbe, MysqlRole, PingProbe, PostgresProbe, PostgresRole, Probe,
@@ -391,6 +397,9 @@ pub struct InstanceConfig {
     /// Who is told of its changes, and what is started.
     #[serde(default)]
     pub notify: Notify,
+    /// How its advertisements are authenticated.
+    #[serde(default, skip_serializing_if = "Authentication::is_none")]
+    pub authentication: Authentication,
 }
 
 impl InstanceConfig {

@@ -1,5 +1,6 @@
 //! One virtual router's protocol (RFC 9568, RFC 3768).
 
+pub mod auth;
 pub mod frame;
 mod outcome;
 pub mod packet;

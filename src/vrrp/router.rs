@@ -344,6 +344,14 @@ impl Router {
         self.claim_not_before = at;
     }
 
+    /// A backup claims nothing before this time (hold-down); its timers run on. An earlier time than
+    /// the one that holds changes nothing.
+    pub fn hold_until(&mut self, at: Mono) {
+        if let State::Backup(backup) = &mut self.state {
+            backup.hold_until = backup.hold_until.max(at);
+        }
+    }
+
     fn become_active(&mut self, now: Mono, why: Takeover) -> Outcome {
         self.state = State::Active(Active {
             next_advertisement: now + self.settings.interval.span(),

@@ -9,6 +9,7 @@ use vipd::model::{
     Preempt, Probe, TrackConfig, Version, VirtualAddress,
 };
 use vipd::time::Span;
+use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm};
 
 use crate::node::{
@@ -138,7 +139,7 @@ impl Scene {
         let bytes = packet(said, source, form);
         let arrived = now(self.node.millis).mono;
         let packet = vipd::engine::Packet::V4 { bytes };
-        self.tell(Input::Received { interface: eth0(), arrived, packet });
+        self.tell(Input::Received { interface: eth0(), arrived, packet, proof: Proof::None });
     }
 
     /// Lets this many seconds pass, with what happens in each.

@@ -82,13 +82,7 @@ impl Forgery {
 
     /// Sends it from `host`, with the host's own address as source.
     pub(crate) fn send(&self, host: &Host) {
-        let raw = Protocol::from(i32::from(VRRP));
-        let socket = host.inside(|| Socket::new(Domain::IPV4, Type::RAW, Some(raw)));
-        let socket = socket.expect("a raw socket");
-        socket.set_header_included_v4(true).expect("headers of our own");
-        socket.set_multicast_if_v4(&host.address()).expect("the way out");
-        let packet = self.packet(host.address());
-        socket.send_to(&packet, &SocketAddrV4::new(GROUP, 0).into()).expect("a packet sent");
+        send_packet(host, &self.packet(host.address()));
     }
 
     /// The IPv4 packet; the kernel fills in the header's checksum and total length.
@@ -118,6 +112,16 @@ impl Forgery {
         }
         message
     }
+}
+
+/// Sends an IPv4 packet to the group, whatever source it names.
+pub(crate) fn send_packet(host: &Host, packet: &[u8]) {
+    let raw = Protocol::from(i32::from(VRRP));
+    let socket = host.inside(|| Socket::new(Domain::IPV4, Type::RAW, Some(raw)));
+    let socket = socket.expect("a raw socket");
+    socket.set_header_included_v4(true).expect("headers of our own");
+    socket.set_multicast_if_v4(&host.address()).expect("the way out");
+    socket.send_to(packet, &SocketAddrV4::new(GROUP, 0).into()).expect("a packet sent");
 }
 
 /// The Internet checksum (RFC 1071).

@@ -14,6 +14,7 @@
 )]
 
 mod addresses;
+mod authentication;
 mod condition;
 mod conflict;
 mod demo;
@@ -138,6 +139,11 @@ const CASES: &[lab::Case] = &lab::cases![
     addresses::options,
     forged::active_is_unmoved,
     forged::backup_is_unmoved,
+    authentication::forged_and_recorded,
+    authentication::turned_on_and_rotated,
+    authentication::released_when_dead,
+    authentication::credential_and_stranger,
+    authentication::refused_keys,
     frames::version_2,
     frames::version_3,
     supervision::ready_and_status,

@@ -45,6 +45,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
         source: host.address().into(),
         destination: Ipv4Addr::new(224, 0, 0, 18).into(),
         message: Forgery::farewell().message(host.address()),
+        secret: None,
     };
     HeldRouter {
         instance: "web".try_into().expect("a name"),

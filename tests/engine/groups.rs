@@ -8,6 +8,7 @@ use crate::node::{
     Node, advertisement, eth0, from_peer, instance, kinds, link, now, packet, told, virtual_address,
 };
 use vipd::model::InterfaceName;
+use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm};
 
 fn eth1() -> InterfaceName {
@@ -75,7 +76,8 @@ pub(crate) fn hear_on_lan(node: &mut Node, priority: u8) -> Vec<Action> {
     };
     let bytes = packet(&on_lan, [10, 0, 1, 11].into(), ChecksumForm::WithPseudoHeader);
     let arrived = now(node.millis).mono;
-    node.tell(Input::Received { interface: eth1(), arrived, packet: Packet::V4 { bytes } })
+    let (packet, proof) = (Packet::V4 { bytes }, Proof::None);
+    node.tell(Input::Received { interface: eth1(), arrived, packet, proof })
 }
 
 /// Rule: a member that hears nobody waits for one that hears an active router.

@@ -9,6 +9,7 @@
     reason = "a test may fail loudly"
 )]
 
+mod authentication;
 mod departure;
 mod group_hooks;
 mod groups;

@@ -9,6 +9,7 @@ use vipd::model::{
     Preempt, Priority, Scope, Version, VirtualAddress, Vrid,
 };
 use vipd::time::{Mono, Now, Span, Wall};
+use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::{Advertisement, Authentication, ChecksumForm};
 
 pub(crate) const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
@@ -44,6 +45,7 @@ pub(crate) fn instance(priority: u8) -> InstanceConfig {
         checksum: ChecksumStyle::Auto,
         tracks: Vec::new(),
         if_all_fail: IfAllFail::Release,
+        authentication: vipd::model::Authentication::None,
     }
 }
 
@@ -105,7 +107,8 @@ impl Node {
     pub(crate) fn hear(&mut self, bytes: Vec<u8>) -> Vec<Action> {
         let arrived = now(self.millis).mono;
         let packet = Packet::V4 { bytes };
-        self.tell(Input::Received { interface: eth0(), arrived, packet })
+        let proof = Proof::None;
+        self.tell(Input::Received { interface: eth0(), arrived, packet, proof })
     }
 
     pub(crate) fn fail(&mut self, action: &Action, errno: i32) -> Vec<Action> {

@@ -75,7 +75,7 @@ fn prepare(host: &Host, directory: &Path) {
 }
 
 fn configuration(settings: Settings) -> String {
-    let Settings { version, priority, interval, preempt } = settings;
+    let Settings { version, priority, interval, preempt, .. } = settings;
     let interval = interval.as_millis();
     let preempt = if preempt { "" } else { "no " };
     format!(

@@ -29,6 +29,8 @@ fn main() -> std::process::ExitCode {
         with_keepalived::v2_keepalived_preferred,
         with_keepalived::v3_vipd_preferred,
         with_keepalived::v3_keepalived_preferred,
+        with_keepalived::password_vipd_preferred,
+        with_keepalived::password_keepalived_preferred,
         with_keepalived::vipd_does_not_preempt,
         with_keepalived::keepalived_does_not_preempt,
         with_keepalived::reunion_vipd_preferred,

@@ -15,13 +15,20 @@ pub(crate) struct Settings {
     pub(crate) interval: Duration,
     /// Whether it takes over from a live active router of lower priority.
     pub(crate) preempt: bool,
+    /// Version 2's password.
+    pub(crate) password: Option<&'static str>,
 }
 
 impl Settings {
     /// The shortest sensible interval of a version.
     pub(crate) fn new(version: u8, priority: u8) -> Self {
         let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
-        Self { version, priority, interval, preempt: true }
+        Self { version, priority, interval, preempt: true, password: None }
+    }
+
+    /// The same with a password.
+    pub(crate) fn with_password(self, password: &'static str) -> Self {
+        Self { password: Some(password), ..self }
     }
 
     /// The same without preemption.
@@ -52,12 +59,15 @@ pub(crate) struct Vipd(Agent);
 
 impl Router for Vipd {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt } = settings;
-        let config = Config::new(&[])
+        let Settings { version, priority, interval, preempt, password } = settings;
+        let mut config = Config::new(&[])
             .set("version", version.to_string())
             .set("priority", priority.to_string())
             .set("advertisement_interval", format!("{}ms", interval.as_millis()))
             .set("preempt", if preempt { "always" } else { "never" });
+        if let Some(password) = password {
+            config = config.set("authentication", format!("{{ password: {password} }}"));
+        }
         Self(Agent::start(host, &config))
     }
 

@@ -11,9 +11,13 @@ const NODES: [u8; 2] = [12, 11];
 /// The preferred router crashes, comes back and stops; each time exactly one router is active
 /// afterwards, and the client is served by it.
 pub(crate) fn failover<A: Router, B: Router>(lab: &Lab, version: u8) {
+    failover_of::<A, B>(lab, [200, 100].map(|priority| Settings::new(version, priority)));
+}
+
+/// The same with these settings.
+pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
     let group = Group::new(lab, &NODES);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
-    let settings = [200, 100].map(|priority| Settings::new(version, priority));
     let interval = settings[0].interval;
     let only_preferred = || A::holds(preferred) && !B::holds(other);
 

@@ -2,8 +2,8 @@
 
 use crate::lab::Keepalived;
 use crate::lab::Lab;
-use crate::router::Vipd;
-use crate::scenario::{failover, no_preemption, replacement, reunion};
+use crate::router::{Settings, Vipd};
+use crate::scenario::{failover, failover_of, no_preemption, replacement, reunion};
 
 /// Proves the lab: what the scenario asks holds between two keepalived.
 pub(crate) fn among_themselves(lab: &Lab) {
@@ -28,6 +28,21 @@ pub(crate) fn v3_vipd_preferred(lab: &Lab) {
 /// Rule: vipd behind keepalived, VRRPv3.
 pub(crate) fn v3_keepalived_preferred(lab: &Lab) {
     failover::<Keepalived, Vipd>(lab, 3);
+}
+
+/// What a group with a password has: `auth_type PASS` of keepalived.
+fn with_password() -> [Settings; 2] {
+    [200, 100].map(|priority| Settings::new(2, priority).with_password("s3cr3t"))
+}
+
+/// Rule: vipd in front of keepalived, with a password.
+pub(crate) fn password_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, with_password());
+}
+
+/// Rule: vipd behind keepalived, with a password.
+pub(crate) fn password_keepalived_preferred(lab: &Lab) {
+    failover_of::<Keepalived, Vipd>(lab, with_password());
 }
 
 /// Rule: `preempt: never` leaves a keepalived of lower priority alone.

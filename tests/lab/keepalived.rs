@@ -21,13 +21,18 @@ pub(crate) struct KeepalivedConfig {
     pub(crate) interval: Duration,
     /// Whether it takes over from a live active router of lower priority.
     pub(crate) preempt: bool,
+    /// Version 2's password.
+    pub(crate) password: Option<&'static str>,
 }
 
 impl KeepalivedConfig {
     fn text(self) -> String {
-        let Self { version, priority, interval, preempt } = self;
+        let Self { version, priority, interval, preempt, password } = self;
         let interval = interval.as_secs_f64();
         let preempt = if preempt { "" } else { "nopreempt" };
+        let authentication = password.map_or_else(String::new, |password| {
+            format!("authentication {{\n auth_type PASS\n auth_pass {password}\n}}")
+        });
         format!(
             "vrrp_instance web {{
                 state BACKUP
@@ -37,6 +42,7 @@ impl KeepalivedConfig {
                 virtual_router_id {VRID}
                 priority {priority}
                 advert_int {interval:.2}
+                {authentication}
                 virtual_ipaddress {{
                     {VIP}/24
                 }}

@@ -60,6 +60,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         tracks: group.tracks.iter().map(|track| track.name.clone()).collect(),
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
+        authentication: vipd::model::Authentication::None,
     };
     let node_of = |n| Node { name: node_name(n), address: node_address(n) };
     Config {

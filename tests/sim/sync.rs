@@ -15,6 +15,7 @@ use vipd::model::{
     Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
 };
 use vipd::time::{Mono, Now, Span, Wall};
+use vipd::vrrp::auth::Proof;
 
 use crate::group;
 use crate::health;
@@ -294,7 +295,8 @@ impl World {
                 {
                     let packet = Packet::V4 { bytes };
                     let interface = segment_name(segment);
-                    self.input(node, Input::Received { interface, arrived: at, packet });
+                    let proof = Proof::None;
+                    self.input(node, Input::Received { interface, arrived: at, packet, proof });
                 }
                 Happening::Arrive(..) => {}
                 Happening::Ends(node, life, owner, number) => self.end(node, life, owner, number),

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
 use vipd::time::{Mono, Now, Span, Wall};
+use vipd::vrrp::auth::Proof;
 
 use crate::group::{VIRTUAL_ADDRESS, config, interface, link};
 use crate::health::Truth;
@@ -464,7 +465,8 @@ impl World {
         }
         while let Some((arrived, bytes)) = self.nodes[node].inbox.pop_front() {
             let packet = Packet::V4 { bytes };
-            self.input(node, Input::Received { interface: interface(), arrived, packet });
+            let proof = Proof::None;
+            self.input(node, Input::Received { interface: interface(), arrived, packet, proof });
         }
         let mut turns = 0;
         while self.due(node) {

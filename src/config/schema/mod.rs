@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "only the definitions of these types are used")]
 #![allow(clippy::doc_markdown, reason = "editors show these comments as they are")]
 
+mod authentication;
 mod notify;
 mod track;
 mod value;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
+use authentication::Authentication;
 use notify::{GroupNotify, Notify};
 use track::Track;
 use value::{Duration, Off, OneOrMany, Version, Word};
@@ -93,6 +95,8 @@ struct Instance {
     if_all_fail: Option<IfAllFail>,
     /// Who is told when the state changes, and what is started then. Default: nobody and nothing.
     notify: Option<Notify>,
+    /// How the routers of the group prove to each other that they belong to it. Default: not at all.
+    authentication: Option<Authentication>,
 }
 
 /// An address, alone or with options.

@@ -10,8 +10,11 @@ use super::super::event::Action;
 use super::super::receive;
 use super::super::story::{Peer, What};
 use super::{Context, Instance};
-use crate::model::{ChecksumStyle, InterfaceName, Mac, Version};
+use crate::model::{
+    AntiReplay, Authentication, ChecksumStyle, HmacAuthentication, InterfaceName, Mac, Version,
+};
 use crate::time::{Mono, Span};
+use crate::vrrp::auth::Proof;
 use crate::vrrp::packet::{ChecksumForm, Datagram, Decoded};
 use crate::vrrp::router::{Heard, Outcome, State};
 
@@ -39,12 +42,21 @@ impl Instance {
         &mut self,
         context: &Context<'_>,
         arrived: Mono,
-        datagram: Datagram<'_>,
+        (datagram, proof): (Datagram<'_>, Proof),
         out: &mut Vec<Action>,
     ) {
-        match receive::accept(context, &self.config, &datagram) {
-            Ok(decoded) => self.hear(context, arrived, datagram.source, &decoded, out),
+        let authenticator = &self.authenticator;
+        match receive::accept(context, &self.config, authenticator, &datagram, proof) {
+            Ok((decoded, sequence)) => {
+                if let Some(sequence) = sequence {
+                    self.authenticator.accepted(datagram.source, sequence);
+                }
+                self.hear(context, arrived, datagram.source, &decoded, out);
+            }
             Err(discard) => {
+                if discard == Discard::BeforeStart {
+                    self.wait_for_slow_clocks();
+                }
                 self.note_refusal(context, datagram.source, discard);
                 *self.counters.discards.entry(discard).or_default() += 1;
                 if receive::is_misconfiguration(discard) {
@@ -52,6 +64,20 @@ impl Instance {
                     self.see(context.now.mono, Conflict::Refused(peer, discard), Span::ZERO, out);
                 }
             }
+        }
+    }
+
+    /// What seems to be from before our start may be a recording, or come from a live active router
+    /// whose clock is behind ours: it is not obeyed, but nothing is claimed either before that one
+    /// could be understood. That is a fixed time after the start, however often it comes.
+    fn wait_for_slow_clocks(&mut self) {
+        if let Authentication::Hmac(HmacAuthentication {
+            anti_replay: AntiReplay::Time(window),
+            ..
+        }) = &self.config.authentication
+        {
+            let settled = self.authenticator.settled(*window, self.interval());
+            self.router.hold_until(settled);
         }
     }
 

@@ -21,6 +21,7 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::announce::{self, Announcer, announce};
+use super::authentication::{self, Authenticator};
 use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, Farewell, HeldRouter, HookOwner, SystemError};
 use super::hook::Hooks;
@@ -30,7 +31,8 @@ use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use crate::model::{ChecksumStyle, Family, InstanceConfig, InterfaceName, Version, VirtualAddress};
 use crate::time::{Mono, Now, Span, Wall};
-use crate::vrrp::packet::{Advertisement, Authentication, ChecksumForm, multicast_group};
+use crate::vrrp::auth::Sequence;
+use crate::vrrp::packet::{Advertisement, ChecksumForm, multicast_group};
 use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
 use departure::HandingOver;
 use fitness::Blip;
@@ -75,6 +77,7 @@ pub(super) struct Instance {
     presence: Presence,
     failed_sends: FailedSends,
     checksum: ChecksumForm,
+    authenticator: Authenticator,
     conflicts: Conflicts,
     counters: Counters,
 }
@@ -129,6 +132,7 @@ impl Instance {
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
             checksum,
+            authenticator: Authenticator::new(now.mono),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
             config,
@@ -259,7 +263,8 @@ impl Instance {
         if self.is_silent() {
             return;
         }
-        let advertisement = match self.advertisement(context, priority) {
+        let sequence = self.authenticator.stamp(context.now.wall, &self.config);
+        let advertisement = match self.advertisement(context, priority, sequence) {
             None => return,
             Some(Ok(advertisement)) => advertisement,
             Some(Err(error)) => return self.send_failed(context, &error, out),
@@ -267,15 +272,17 @@ impl Instance {
         self.counters.advertisements_sent += 1;
         self.counters.priority_zero_sent += u64::from(priority == 0);
         self.failed_sends.another();
-        let Farewell { interface, source, destination, message } = advertisement;
+        let Farewell { interface, source, destination, message, .. } = advertisement;
         out.push(Action::Send { interface, source, destination, message });
     }
 
-    /// The advertisement with this priority; `None` while there is no address to send it from.
+    /// The advertisement with this priority; `None` while there is no address to send it from. Its
+    /// trailer has this sequence, where it has a trailer.
     fn advertisement(
         &self,
         context: &Context<'_>,
         priority: u8,
+        sequence: Option<Sequence>,
     ) -> Option<Result<Farewell, SystemError>> {
         let source = self.source(context)?;
         let destination = multicast_group(self.config.family());
@@ -285,13 +292,19 @@ impl Instance {
             priority,
             interval: self.config.advertisement_interval,
             addresses: self.config.addresses.iter().map(|a| a.address).collect(),
-            authentication: Authentication::None,
+            authentication: authentication::field(&self.config.authentication),
         };
         let interface = self.config.interface.clone();
         let message = advertisement.encode(source, destination, self.checksum);
+        let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
+        let secret = authentication::sending_secret(&self.config.authentication).cloned();
+        let complete = |mut message: Vec<u8>| {
+            message.extend(trailer.into_iter().flatten());
+            Farewell { interface, source, destination, message, secret }
+        };
         Some(
             message
-                .map(|message| Farewell { interface, source, destination, message })
+                .map(complete)
                 .map_err(|error| SystemError { errno: 0, text: error.to_string() }),
         )
     }
@@ -454,7 +467,9 @@ impl Instance {
     pub(super) fn held_router(&self, context: &Context<'_>) -> Option<HeldRouter> {
         let addresses = self.holding.on_the_system();
         let holds = self.router.holds();
-        let farewell = holds.then(|| self.advertisement(context, 0)).flatten().and_then(Result::ok);
+        // Without a time stamp: whoever sends it gives it one.
+        let farewell = holds.then(|| self.advertisement(context, 0, None)).flatten();
+        let farewell = farewell.and_then(Result::ok);
         let is_something = !addresses.is_empty() || farewell.is_some();
         let instance = self.config.name.clone();
         is_something.then_some(HeldRouter { instance, addresses, farewell })

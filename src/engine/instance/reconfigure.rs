@@ -24,6 +24,7 @@ impl Instance {
             self.checksum = checksum_form(config);
         }
         let now = context.now.mono;
+        self.authenticator.reconfigure(now, &old.authentication, &config.authentication);
         self.holding.set_terms(now, terms(config));
         if old.announce_refresh != config.announce_refresh {
             self.announcer.refresh_after(now, config.announce_refresh);
@@ -79,6 +80,7 @@ pub(in super::super) fn differences(old: &InstanceConfig, new: &InstanceConfig) 
         ("notify", old.notify != new.notify),
         ("track", old.tracks != new.tracks),
         ("if_all_fail", old.if_all_fail != new.if_all_fail),
+        ("authentication", old.authentication != new.authentication),
     ];
     differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

@@ -72,6 +72,20 @@ discards! {
         "it speaks another VRRP version than the one configured here";
     /// Its source address is one of our own: our packet came back, or someone uses our address.
     OwnPacket, "own_packet", "it came from one of our own addresses";
+    /// It has no HMAC trailer, and the mode is `enforce`: its sender signs nothing, or somebody has
+    /// stripped it.
+    TrailerMissing, "trailer_missing", "it is not signed, and only signed ones are accepted here";
+    /// Its HMAC trailer is of an unknown type, or reserved bytes in it are not zero.
+    TrailerMalformed, "trailer_malformed", "its authentication trailer is of an unknown kind";
+    /// Its time stamp is further from this node's clock than the time window: it was recorded some
+    /// time ago, or the clocks differ.
+    Stale, "stale",
+        "its time stamp is outside the time window: are the clocks of all nodes synchronized?";
+    /// The key that it was signed with is not configured.
+    UnknownKey, "unknown_key", "it is signed with a key whose number is not configured here";
+    /// The code in its HMAC trailer is wrong: another key under the same number, a changed or
+    /// forged advertisement, or a source address that was translated on the way.
+    Hmac, "hmac", "its signature is wrong: another key under this number, or a forgery";
     /// The checksum does not fit in any form that the version and family allow (RFC 9568
     /// section 5.2.8).
     Checksum, "checksum", "its checksum is wrong";
@@ -84,14 +98,20 @@ discards! {
     /// The interval is zero, with which every backup would take over at once (RFC 9568 erratum
     /// 8301).
     ZeroInterval, "zero_interval", "its advertisement interval is zero";
-    /// Its authentication type is valid, but not the one configured (RFC 3768 section 7.1).
+    /// It is authenticated, or is not, other than configured (RFC 3768 section 7.1): a password, none,
+    /// or an HMAC trailer.
     AuthenticationMismatch, "authentication_mismatch",
-        "its authentication type is not the one configured here";
+        "its kind of authentication is not the one configured here";
     /// The simple password is not ours (RFC 3768 section 7.1).
     Password, "password", "its password is not the one configured here";
     /// Version 2: the interval is not ours (RFC 3768 section 7.1). Version 3 learns it instead.
     IntervalMismatch, "interval_mismatch",
         "its advertisement interval is not the one configured here, as version 2 requires";
+    /// It is signed and recent, but was sent before this node began to listen, so that it cannot be
+    /// known whether it is new.
+    BeforeStart, "before_start", "it was signed before this node began to listen";
+    /// It is signed and recent, but it or a later one of the same sender was accepted already.
+    Replay, "replay", "it was accepted already, or a later one of its sender was";
     /// We own the addresses, and an owner listens to nobody (RFC 9568 section 7.1).
     AddressOwner, "address_owner", "this node owns the virtual addresses and yields to nobody";
 }

@@ -17,6 +17,7 @@
 mod checksum;
 mod datagram;
 mod discard;
+mod password;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,9 @@ use std::net::IpAddr;
 pub use checksum::ChecksumForm;
 pub use datagram::{Datagram, IP_PROTOCOL, MULTICAST_TTL, multicast_group};
 pub use discard::Discard;
+pub use password::{blank_password, fill_in_password};
 
+use super::auth::TRAILER_LENGTH;
 use crate::model::{Family, Interval, Version, Vrid};
 
 /// The message type of an advertisement, the only one there is (RFC 9568 section 5.2.2).
@@ -131,10 +134,73 @@ pub fn virtual_router_id(datagram: &Datagram<'_>) -> Result<(Version, Vrid), Dis
 /// [`Discard::Checksum`], [`Discard::AuthenticationType`], [`Discard::NoAddresses`],
 /// [`Discard::ZeroInterval`].
 pub fn decode(datagram: &Datagram<'_>) -> Result<Decoded, Discard> {
-    let (fixed, rest) = FixedPart::read(datagram)?;
+    match split_trailer(datagram)? {
+        (message, None) => decode_message(datagram, message),
+        (_, Some(_)) => Err(Discard::Length),
+    }
+}
+
+/// As [`decode`], for a packet that may have an HMAC trailer, which the caller has judged.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_before_trailer(datagram: &Datagram<'_>) -> Result<Decoded, Discard> {
+    let (message, _) = split_trailer(datagram)?;
+    decode_message(datagram, message)
+}
+
+/// What a packet carries: the message and, if there is one, the HMAC trailer behind it.
+pub type Parts<'a> = (&'a [u8], Option<&'a [u8; TRAILER_LENGTH]>);
+
+/// Cuts what a packet carries into the message and the HMAC trailer behind it. How long the message is
+/// follows from its own version and count of addresses; a trailer is there exactly when the rest is as
+/// long as one.
+///
+/// # Errors
+/// One of [`virtual_router_id`]'s, or [`Discard::Length`] for any other rest.
+pub fn split_trailer<'a>(datagram: &Datagram<'a>) -> Result<Parts<'a>, Discard> {
+    let (fixed, _) = FixedPart::read(datagram)?;
+    let length = fixed.message_length(datagram.family());
+    let (message, rest) = datagram.message.split_at_checked(length).ok_or(Discard::Length)?;
+    match rest {
+        [] => Ok((message, None)),
+        _ => Ok((message, Some(rest.try_into().map_err(|_| Discard::Length)?))),
+    }
+}
+
+/// Writes the checksum that belongs into a packet's message, whatever stands there: over IPv6 it covers
+/// a trailer too, over IPv4 it does not (keepalived 2.4). `None` where that is no message, or the two
+/// addresses are of different families.
+#[must_use]
+pub fn put_checksum(
+    source: IpAddr,
+    destination: IpAddr,
+    form: ChecksumForm,
+    packet: &mut [u8],
+) -> Option<()> {
+    let datagram = Datagram { source, destination, ttl: MULTICAST_TTL, message: packet };
+    let (version, _) = virtual_router_id(&datagram).ok()?;
+    let form = ChecksumForm::prescribed(version, datagram.family()).unwrap_or(form);
+    let covered = covered(&datagram, split_trailer(&datagram).ok()?.0);
+    let sum = form.compute((source, destination), covered)?;
+    packet.get_mut(6..8)?.copy_from_slice(&sum.to_be_bytes());
+    Some(())
+}
+
+/// What the checksum covers of what a packet carries.
+fn covered<'a>(datagram: &Datagram<'a>, message: &'a [u8]) -> &'a [u8] {
+    match datagram.family() {
+        Family::V4 => message,
+        Family::V6 => datagram.message,
+    }
+}
+
+fn decode_message(datagram: &Datagram<'_>, message: &[u8]) -> Result<Decoded, Discard> {
     let family = datagram.family();
+    let (fixed, rest) = FixedPart::read(&Datagram { message, ..*datagram })?;
     let (addresses, authentication_data) = fixed.split(family, rest).ok_or(Discard::Length)?;
-    let checksum = checksum_form(fixed.version, datagram).ok_or(Discard::Checksum)?;
+    let summed = Datagram { message: covered(datagram, message), ..*datagram };
+    let checksum = checksum_form(fixed.version, &summed).ok_or(Discard::Checksum)?;
     let authentication = match authentication_data {
         None => Authentication::None,
         Some(data) => fixed.authentication(data)?,
@@ -183,14 +249,28 @@ impl FixedPart {
         Ok((Self { version, virtual_router_id, priority, count, version_specific }, rest))
     }
 
-    /// Cuts what follows into the addresses and v2's authentication data; `None` unless exactly
-    /// that follows.
-    fn split<'a>(&self, family: Family, rest: &'a [u8]) -> Option<(&'a [u8], Option<[u8; 8]>)> {
-        let address_size = match family {
+    /// How long the addresses are.
+    fn addresses_length(&self, family: Family) -> usize {
+        let address = match family {
             Family::V4 => 4,
             Family::V6 => 16,
         };
-        let (addresses, tail) = rest.split_at_checked(usize::from(self.count) * address_size)?;
+        usize::from(self.count) * address
+    }
+
+    /// How long the whole message is.
+    fn message_length(&self, family: Family) -> usize {
+        let authentication_data = match self.version {
+            Version::V2 => 8,
+            Version::V3 => 0,
+        };
+        8 + self.addresses_length(family) + authentication_data
+    }
+
+    /// Cuts what follows into the addresses and v2's authentication data; `None` unless exactly
+    /// that follows.
+    fn split<'a>(&self, family: Family, rest: &'a [u8]) -> Option<(&'a [u8], Option<[u8; 8]>)> {
+        let (addresses, tail) = rest.split_at_checked(self.addresses_length(family))?;
         match self.version {
             Version::V2 => Some((addresses, Some(tail.try_into().ok()?))),
             Version::V3 => tail.is_empty().then_some((addresses, None)),
