@@ -13,6 +13,7 @@ mod address;
 mod check;
 mod duration;
 mod effect;
+mod family;
 mod fields;
 mod groups;
 mod instance;

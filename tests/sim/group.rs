@@ -61,7 +61,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
     };
-    let node_of = |n| Node { name: node_name(n), address: node_address(n) };
+    let node_of = |n| Node { name: node_name(n), address: node_address(n), others: Vec::new() };
     Config {
         this_node: Some(node_name(node)),
         nodes: (0..group.priorities.len()).map(node_of).collect(),
@@ -82,5 +82,7 @@ pub(crate) fn link(node: usize, index: u32, carrier: bool) -> Link {
         carrier,
         mtu: 1500,
         addresses: vec![LinkAddress { address: node_address(node), prefix: 24, secondary: false }],
+        unusable: Vec::new(),
+        forwards_ipv6: false,
     }
 }
