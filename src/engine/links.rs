@@ -86,7 +86,7 @@ impl Links {
         let preferred = || match family {
             Family::V4 => candidates().find(|a| !a.secondary).or_else(|| candidates().next()),
             // The kernel puts a new one before the others.
-            Family::V6 => candidates().last(),
+            Family::V6 => candidates().next_back(),
         };
         candidates().find(listed).or_else(preferred).map(|a| a.address)
     }

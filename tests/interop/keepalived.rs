@@ -5,8 +5,8 @@ use crate::router::{Router, Settings};
 
 impl Router for Keepalived {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt } = settings;
-        Self::start(host, KeepalivedConfig { version, priority, interval, preempt })
+        let Settings { version, priority, interval, preempt, addresses } = settings;
+        Self::start(host, KeepalivedConfig { version, priority, interval, preempt, addresses })
     }
 
     fn kill(self) {
