@@ -4,7 +4,11 @@
 //!
 //! These types mirror what stands in the file. Nothing ever has a value of one.
 
-#![allow(dead_code, reason = "only the definitions of these types are used")]
+#![allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "only the definitions of these types are used"
+)]
 #![allow(clippy::doc_markdown, reason = "editors show these comments as they are")]
 
 mod notify;
