@@ -279,3 +279,34 @@ fn a_group_without_link_local_address_is_said() {
     assert!(text.contains("only here: fe80::200:5eff:fe00:233;"), "{text}");
     assert!(text.contains("link_local: off"), "{text}");
 }
+
+/// Rule: a handover to a node by name needs its link-local address: otherwise the right node would
+/// look like another one.
+#[test]
+fn a_handover_by_name_needs_the_link_local_address() {
+    let of = |name: &str, address: &str| ConfiguredNode {
+        name: name.try_into().unwrap(),
+        address: ip(address),
+        others: Vec::new(),
+    };
+    let said = |address: &str| {
+        let nodes = vec![of("db1", OWN), of("db2", address)];
+        let config = Config { nodes, instances: vec![instance(100)], ..Config::default() };
+        let (mut node, _) = started(config, link(&[OWN]));
+        node.next();
+        let (instance, to) = ("web".try_into().unwrap(), Some("db2".try_into().unwrap()));
+        let mut actions = node.tell(Input::Handover { request: 1, instance, to });
+        if !actions.iter().any(|action| matches!(action, Action::Answer { .. })) {
+            actions = hear(&mut node, packet(&advertisement(90), PEER, 255));
+        }
+        let answer = |action| match action {
+            Action::Answer { answer, .. } => Some(answer.to_string()),
+            _ => None,
+        };
+        actions.into_iter().find_map(answer).unwrap()
+    };
+    let refused = said("10.0.0.11");
+    assert!(refused.starts_with("over IPv6 db2 is known by its link-local address"), "{refused}");
+    let done = said(PEER);
+    assert!(done.starts_with("db2 (fe80::11) has the addresses now"), "{done}");
+}
