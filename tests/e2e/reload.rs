@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -172,10 +172,10 @@ pub(crate) fn moved_address(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let second = Ipv4Addr::new(10, 77, 0, 101);
-    let third = [10, 77, 0, 102];
+    let third = [10_u8, 77, 0, 102];
     let both = |first: String, other: String| {
         let config = group.config().set("addresses", first);
-        config.instance("more", 77, IpAddr::from(third)).set("addresses", other)
+        config.instance("more", 77, third).set("addresses", other)
     };
     let before = both(format!("[{VIP}/24, {second}/24]"), "[10.77.0.102/24]".to_owned());
     let agent = Agent::start(node, &before);
