@@ -197,6 +197,8 @@ impl Receiver {
             carrier: true,
             mtu: 1500,
             addresses: vec![own],
+            unusable: Vec::new(),
+            forwards_ipv6: false,
         };
         let _ = one.engine.handle(now, Input::Link { interface: eth0(), link: Some(link) });
         one

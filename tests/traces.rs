@@ -89,7 +89,7 @@ fn name(text: &str) -> NodeName {
 }
 
 fn config() -> Config {
-    let of = |text, address| ConfiguredNode { name: name(text), address };
+    let of = |text, address| ConfiguredNode { name: name(text), address, others: Vec::new() };
     Config {
         this_node: Some(name("left")),
         nodes: vec![of("left", node::OURS), of("right", PEER)],

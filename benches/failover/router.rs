@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, Config, Host, Keepalived, KeepalivedConfig, hand_over, release};
+use crate::lab::{
+    Addresses, Agent, Config, Host, Keepalived, KeepalivedConfig, hand_over, release,
+};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,5 +114,12 @@ fn of_vipd(settings: Settings) -> Config {
 
 fn of_keepalived(settings: Settings) -> KeepalivedConfig {
     let Settings { interval, priority, preempt } = settings;
-    KeepalivedConfig { version: 3, priority, interval, preempt, password: None }
+    KeepalivedConfig {
+        version: 3,
+        priority,
+        interval,
+        preempt,
+        password: None,
+        addresses: Addresses::Ipv4,
+    }
 }

@@ -9,7 +9,7 @@ use crate::model::{InterfaceName, Scope, VirtualAddress};
 
 /// The number of addresses has one byte on the wire (RFC 9568 section 5.2.5). For IPv4 that is
 /// the only bound: a frame of 1500 bytes would carry 366 beside the headers and v2's
-/// authentication data.
+/// authentication data. For IPv6 see `family`.
 const MOST: usize = 255;
 
 /// The longest label: the kernel gives it as much room as the name of an interface.
@@ -78,16 +78,20 @@ fn with_options(
     let cidr = section.require::<Cidr>("address", problems);
     let dev = section.take::<InterfaceName>("dev", problems);
     let label = section.take::<Label>("label", problems);
-    let scope = section.take::<Scope>("scope", problems).or(Scope::Global);
+    let scope = section.take::<Scope>("scope", problems);
     let on = match &dev {
         Given::Right(dev) => Some(&dev.value),
         Given::Absent => interface,
         Given::Wrong => None,
     };
-    if let Given::Right(label) = &label
-        && let Err(wrong) = label_on(&label.value.0, on)
-    {
-        problems.add(&label.spot, wrong);
+    let is_ipv6 = cidr.as_ref().is_some_and(|cidr| cidr.value.address.is_ipv6());
+    if let Given::Right(label) = &label {
+        let verdict = if is_ipv6 { Err(no_label_in_ipv6()) } else { label_on(&label.value.0, on) };
+        verdict.unwrap_or_else(|wrong| problems.add(&label.spot, wrong));
+    }
+    if let (Given::Right(scope), true) = (&scope, is_ipv6) {
+        let wrong = Wrong::new("is for IPv4 only: the scope of an IPv6 address is in its bits");
+        problems.add(&scope.spot, wrong.hint("leave it out"));
     }
     let Cidr { address, prefix } = cidr?.value;
     Some(VirtualAddress {
@@ -95,8 +99,12 @@ fn with_options(
         prefix,
         dev: dev.map(Some).or(None)?,
         label: label.map(|label| Some(label.0)).or(None)?,
-        scope: scope?,
+        scope: scope.or(Scope::Global)?,
     })
+}
+
+fn no_label_in_ipv6() -> Wrong {
+    Wrong::new("is for IPv4 only: the kernel keeps none for an IPv6 address").hint("leave it out")
 }
 
 /// What `ip-address(8)` asks of a label: the interface's name, alone or with ':' and more.

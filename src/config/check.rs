@@ -8,7 +8,7 @@ use super::instance::Draft;
 use super::nodes::Nodes;
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
 use super::section::Given;
-use crate::model::{InterfaceName, Node, Vrid};
+use crate::model::{Family, InterfaceName, Node, Vrid, is_link_local};
 
 /// Compares the instances with each other, with the nodes and with this machine.
 pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
@@ -20,15 +20,17 @@ pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &m
     }
 }
 
-/// A number stands for one virtual router on an interface (RFC 9568 section 1.7).
+/// A number stands for one virtual router on an interface, in each address family (RFC 9568 section
+/// 1.7).
 fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
-    let mut seen = BTreeMap::<(&InterfaceName, Vrid), &Spot>::new();
+    let mut seen = BTreeMap::<(&InterfaceName, Family, Vrid), &Spot>::new();
     for draft in drafts {
         let (Some(interface), Some(id)) = (&draft.interface, &draft.virtual_router_id) else {
             continue;
         };
-        let Some(first) = seen.get(&(interface, id.value)) else {
-            seen.insert((interface, id.value), &id.spot);
+        let family = draft.family().unwrap_or(Family::V4);
+        let Some(first) = seen.get(&(interface, family, id.value)) else {
+            seen.insert((interface, family, id.value), &id.spot);
             continue;
         };
         let what =
@@ -38,19 +40,37 @@ fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     }
 }
 
-/// An address belongs to one virtual router, once.
+/// An address belongs to one virtual router, once; a link-local one on each interface.
 fn addresses(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
-    let mut seen = BTreeMap::<IpAddr, &Spot>::new();
-    for address in drafts.iter().flat_map(|draft| &draft.addresses) {
+    let mut seen = BTreeMap::<(IpAddr, Option<&InterfaceName>), (&Spot, &Draft<'_>)>::new();
+    let of_all = |draft| {
+        let Draft { addresses, .. }: &Draft<'_> = draft;
+        addresses.iter().map(move |address| (address, draft))
+    };
+    for (address, draft) in drafts.iter().flat_map(of_all) {
         let ip = address.value.address;
-        if let Some(first) = seen.get(&ip) {
+        let dev = address.value.dev.as_ref().or(draft.interface.as_ref());
+        let place = (ip, dev.filter(|_| is_link_local(ip)));
+        if let Some((first, other)) = seen.get(&place) {
+            // Both have that of their number, and the number was the mistake.
+            if !std::ptr::eq(*other, draft) && has_own_link_local(other, draft, ip) {
+                continue;
+            }
             let what =
                 format!("{ip} is already given, as {} in line {}", first.path, first.place.line);
             problems.add(&address.spot, Wrong::new(what).hint("give each address once"));
         } else {
-            seen.insert(ip, &address.spot);
+            seen.insert(place, (&address.spot, draft));
         }
     }
+}
+
+fn has_own_link_local(one: &Draft<'_>, other: &Draft<'_>, address: IpAddr) -> bool {
+    let own = |draft: &Draft<'_>| {
+        let id = draft.virtual_router_id.as_ref()?.value;
+        (address == IpAddr::from(id.link_local())).then_some(id)
+    };
+    one.interface == other.interface && own(one).is_some() && own(one) == own(other)
 }
 
 /// An address that a node has by itself is on two nodes at once after a failover, except where
@@ -62,7 +82,7 @@ fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_
         Given::Right(_) | Given::Absent => {}
     }
     for Marked { value: address, spot } in &draft.addresses {
-        let same = |node: &&Marked<Node>| node.value.address == address.address;
+        let same = |node: &&Marked<Node>| node.value.addresses().any(|own| own == address.address);
         if let Some(node) = nodes.list.iter().find(same) {
             let name = quoted(node.value.name.as_str());
             let what = format!("{} is the address of node {name} itself", address.address);

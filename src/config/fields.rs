@@ -1,12 +1,13 @@
 //! The single values: what each is written as, and what it takes.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
 use super::duration;
+use super::family::LinkLocal;
 use super::problem::{Wrong, quoted};
 use super::source::{Content, Node, Scalar};
 use crate::model::{
@@ -78,6 +79,7 @@ pub(super) use read_by_serde;
 read_by_serde!(Vrid, "a number from 1 to 255", number_in_text);
 read_by_serde!(Priority, "a number from 1 to 255", number_in_text);
 read_by_serde!(ChecksumStyle, "auto, rfc5798 or rfc9568", |_| None);
+read_by_serde!(LinkLocal, "auto or off", |_| None);
 read_by_serde!(Scope, "global, site, link or host", |_| None);
 read_by_serde!(Transport, "multicast", |_| None);
 read_by_serde!(IfAllFail, "release or keep", |_| None);
@@ -305,7 +307,7 @@ impl Field for NodeAddress {
             (_, Some((address, _))) if address.parse::<IpAddr>().is_ok() => {
                 Err(wrong().hint(format!("write {address}, without a prefix length")))
             }
-            _ => Err(wrong()),
+            _ => Err(without_zone(&written, wrong())),
         }
     }
 }
@@ -327,7 +329,7 @@ impl Field for Cidr {
             None => (written.as_str(), None),
         };
         let Ok(address) = address.parse() else {
-            return Err(Wrong::expected(Self::TAKES, &quoted(&written)));
+            return Err(without_zone(&written, Wrong::expected(Self::TAKES, &quoted(&written))));
         };
         let address = of_a_host(address)?;
         let longest = match Family::of(address) {
@@ -340,6 +342,16 @@ impl Field for Cidr {
         };
         not_of_its_network(address, prefix)?;
         Ok(Self { address, prefix })
+    }
+}
+
+/// Explains what `ip` and `ping` show of link-local addresses: the interface after a '%'.
+fn without_zone(written: &str, wrong: Wrong) -> Wrong {
+    match written.split_once('%') {
+        Some((address, _)) if address.parse::<IpAddr>().is_ok() => {
+            wrong.hint("leave out the '%' and the interface: the key 'interface' says it")
+        }
+        _ => wrong,
     }
 }
 
@@ -358,11 +370,7 @@ fn prefix_length(text: &str, longest: u8) -> Result<u8, Wrong> {
 /// Refuses what cannot be the address of one host.
 fn of_a_host(address: IpAddr) -> Result<IpAddr, Wrong> {
     let kind = match address {
-        // IPv6 is on the wire, in the types and in the state machine later than here.
-        IpAddr::V6(_) => {
-            let wrong = Wrong::new("IPv6 addresses are not supported by this version of vipd yet");
-            return Err(wrong.hint("leave it out"));
-        }
+        IpAddr::V6(v6) => return of_an_ipv6_host(v6).map(IpAddr::V6),
         IpAddr::V4(v4) if v4.is_unspecified() => "stands for no address at all",
         IpAddr::V4(v4) if v4.is_loopback() => "is a loopback address: it never leaves its machine",
         IpAddr::V4(v4) if v4.is_multicast() => "is a multicast address",
@@ -372,14 +380,38 @@ fn of_a_host(address: IpAddr) -> Result<IpAddr, Wrong> {
     Err(Wrong::new(format!("{address} {kind}")).hint("use the address of a host"))
 }
 
-/// Refuses the two addresses of an IPv4 network that no host has. A network of one or two
-/// addresses has none such (RFC 3021).
+fn of_an_ipv6_host(address: Ipv6Addr) -> Result<Ipv6Addr, Wrong> {
+    let kind = match address {
+        v6 if v6.is_unspecified() => "stands for no address at all",
+        v6 if v6.is_loopback() => "is a loopback address: it never leaves its machine",
+        v6 if v6.is_multicast() => "is a multicast address",
+        v6 => match v6.to_ipv4_mapped() {
+            None => return Ok(v6),
+            Some(v4) => {
+                let what = format!("{address} is an IPv4 address in the form of an IPv6 one");
+                return Err(Wrong::new(what).hint(format!("write {v4}")));
+            }
+        },
+    };
+    Err(Wrong::new(format!("{address} {kind}")).hint("use the address of a host"))
+}
+
+/// Refuses the addresses of a network that no host has. A network of one or two addresses has
+/// none such (RFC 3021, RFC 6164).
 fn not_of_its_network(address: IpAddr, prefix: u8) -> Result<(), Wrong> {
-    let (IpAddr::V4(v4), 1..=30) = (address, prefix) else { return Ok(()) };
-    let host_part = u32::MAX >> prefix;
-    let what = match v4.to_bits() & host_part {
-        0 => "the address of the network itself",
-        bits if bits == host_part => "the broadcast address of its network",
+    let what = match (address, prefix) {
+        (IpAddr::V4(v4), 1..=30) => {
+            let host_part = u32::MAX >> prefix;
+            match v4.to_bits() & host_part {
+                0 => "the address of the network itself",
+                bits if bits == host_part => "the broadcast address of its network",
+                _ => return Ok(()),
+            }
+        }
+        // RFC 4291 section 2.6.1.
+        (IpAddr::V6(v6), 1..=126) if v6.to_bits() & (u128::MAX >> prefix) == 0 => {
+            "the anycast address of all routers of its network"
+        }
         _ => return Ok(()),
     };
     let wrong = Wrong::new(format!("{address}/{prefix} is {what}"));

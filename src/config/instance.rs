@@ -2,6 +2,7 @@
 
 use super::address;
 use super::authentication;
+use super::family;
 use super::fields::{Lease, Pace, Transport};
 use super::keys::INSTANCE;
 use super::nodes::Nodes;
@@ -10,8 +11,8 @@ use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section};
 use super::source::Entry;
 use crate::model::{
-    ChecksumStyle, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Preempt,
-    Priority, TrackName, Version, VirtualAddress, Vrid,
+    ChecksumStyle, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
+    Preempt, Priority, TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::Span;
 
@@ -61,11 +62,19 @@ pub(super) fn read<'n>(
         section,
         config: None,
     };
+    let id = draft.virtual_router_id.as_ref().map(|marked| marked.value);
+    let Draft { section, interface, addresses, priority, .. } = &mut draft;
+    family::settle(section, addresses, interface.as_ref(), id, priority, problems);
     draft.config = rest(&draft, nodes, problems);
     Some(draft)
 }
 
 impl Draft<'_> {
+    /// The family of its addresses, where it has any.
+    pub(super) fn family(&self) -> Option<Family> {
+        family::of(&self.addresses)
+    }
+
     /// The names of the checks that it depends on.
     pub(super) fn track_names(&self) -> impl Iterator<Item = &TrackName> {
         let list = match &self.tracks {
@@ -79,7 +88,7 @@ impl Draft<'_> {
 /// Reads the keys that are nobody else's business, and puts all together.
 fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option<InstanceConfig> {
     let section = &draft.section;
-    let version = section.take("version", problems).or(Version::V3);
+    let version = version(draft, problems);
     let priority = own_priority(section, &draft.priority, nodes, problems);
     let intervals = Intervals::read(section, version, problems);
     let preempt = preempt(section, &draft.priority, problems);
@@ -88,7 +97,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     let link_up_delay = section.take("link_up_delay", problems).or(Span::ZERO);
     let lease = section.take::<Lease>("lease", problems);
     let announce_refresh = section.take("announce_refresh", problems).or(ANNOUNCE_REFRESH);
-    let checksum = checksum(section, version, problems);
+    let checksum = checksum(draft, version, problems);
     transport(section, problems);
     let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
     let notify = notify::read(section, problems);
@@ -219,15 +228,32 @@ fn preempt(
     preempt.or(Preempt::Always)
 }
 
+/// RFC 3768 section 1.1: version 2 is for IPv4.
+fn version(draft: &Draft<'_>, problems: &mut Problems<'_>) -> Option<Version> {
+    let version = draft.section.take("version", problems);
+    if let (Given::Right(version), Some(Family::V6)) = (&version, draft.family())
+        && version.value == Version::V2
+    {
+        let wrong = Wrong::new("2 knows IPv4 only, and the addresses are IPv6");
+        problems.add(&version.spot, wrong.hint("write 3, or leave it out"));
+    }
+    version.or(Version::V3)
+}
+
 fn checksum(
-    section: &Section<'_>,
+    draft: &Draft<'_>,
     version: Option<Version>,
     problems: &mut Problems<'_>,
 ) -> Option<ChecksumStyle> {
-    let checksum = section.take("checksum", problems);
-    if let (Given::Right(checksum), Some(Version::V2)) = (&checksum, version) {
-        let wrong = Wrong::new("has no meaning in version 2, which has one kind of checksum");
-        problems.add(&checksum.spot, wrong.hint("leave it out"));
+    let checksum = draft.section.take("checksum", problems);
+    let alone = match (version, draft.family()) {
+        (Some(Version::V2), _) => Some("in version 2"),
+        (_, Some(Family::V6)) => Some("over IPv6"),
+        _ => None,
+    };
+    if let (Given::Right(checksum), Some(alone)) = (&checksum, alone) {
+        let what = format!("has no meaning {alone}, which has one kind of checksum");
+        problems.add(&checksum.spot, Wrong::new(what).hint("leave it out"));
     }
     checksum.or(ChecksumStyle::Auto)
 }

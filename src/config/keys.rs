@@ -29,6 +29,7 @@ pub(super) static INSTANCE: Keys = Keys {
         "interface",
         "virtual_router_id",
         "addresses",
+        "link_local",
         "version",
         "priority",
         "advertisement_interval",

@@ -14,6 +14,7 @@ mod authentication;
 mod check;
 mod duration;
 mod effect;
+mod family;
 mod fields;
 mod groups;
 mod instance;

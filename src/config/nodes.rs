@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Here;
-use super::fields::{NodeAddress, read as read_field};
+use super::fields::NodeAddress;
 use super::problem::{Marked, Place, Problems, Spot, Wrong, quoted};
-use super::section::{Section, named};
+use super::section::{Given, Section, named, several};
 use super::source::Entry;
 use crate::model::{Node, NodeName, Priority};
 
@@ -114,17 +114,21 @@ fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Mark
         let spot = spot.key(&entry.key, entry.node.place);
         let name = NodeName::try_from(entry.key.as_str())
             .map_err(|bad| problems.add(&name_spot, bad.into()));
-        let address = read_field::<NodeAddress>(&entry.node)
-            .and_then(|NodeAddress(address)| match seen.insert(address, &entry.key) {
-                None => Ok(address),
+        let Given::Right(addresses) = several::<NodeAddress>(&entry.node, &spot, problems) else {
+            continue;
+        };
+        let mut own = Vec::new();
+        for Marked { value: NodeAddress(address), spot } in addresses.value {
+            match seen.insert(address, &entry.key) {
+                None => own.push(address),
                 Some(other) => {
                     let wrong = Wrong::new(format!("is the address of {}, too", quoted(other)));
-                    Err(wrong.hint("give each node its own address"))
+                    problems.add(&spot, wrong.hint("give each node its own address"));
                 }
-            })
-            .map_err(|wrong| problems.add(&spot, wrong));
-        if let (Ok(name), Ok(address)) = (name, address) {
-            list.push(Marked { value: Node { name, address }, spot });
+            }
+        }
+        if let (Ok(name), Some((&address, others))) = (name, own.split_first()) {
+            list.push(Marked { value: Node { name, address, others: others.to_vec() }, spot });
         }
     }
     list
@@ -133,7 +137,9 @@ fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Mark
 impl Here {
     fn is(&self, node: &Node) -> bool {
         match self {
-            Self::Machine { addresses } => addresses.iter().any(|(_, own)| *own == node.address),
+            Self::Machine { addresses } => {
+                node.addresses().any(|own| addresses.iter().any(|(_, here)| *here == own))
+            }
             Self::Node(name) => *name == node.name,
         }
     }

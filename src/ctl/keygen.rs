@@ -13,9 +13,10 @@ use super::exit::{self, Exit};
 
 /// What the key is for, and how it is to be treated.
 const USE: &str = "\
-The key signs advertisements (HMAC-SHA-256, as keepalived 2.4 has it: auth_hmac). vipd does not use \
-it yet; a later version does. It is the same on every node of the group, and nobody else's: bring it \
-there over ssh, in a file that only root and vipd may read (mode 0640, root:vipd).";
+The key signs advertisements (HMAC-SHA-256, as keepalived 2.4 has it: auth_hmac), where an instance's \
+authentication names it: keys: { 1: { file: /etc/vipd/key } }. It is the same on every node of the \
+group, and nobody else's: bring it there over ssh, in a file that only root and vipd may read (mode \
+0640, root:vipd).";
 
 #[derive(Debug, Args)]
 #[command(after_help = exit::TEXT)]

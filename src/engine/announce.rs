@@ -94,14 +94,15 @@ pub(super) fn announce(
     address: &VirtualAddress,
     out: &mut Vec<Action>,
 ) {
-    let Some(mac) = links.get(interface).and_then(|link| link.mac) else { return };
+    let Some(link) = links.get(interface) else { return };
+    let Some(mac) = link.mac else { return };
     let mut send = |frame| out.push(Action::Announce { interface: interface.clone(), frame });
     match address.address {
         IpAddr::V4(v4) => {
             send(gratuitous_arp(mac, v4, ArpForm::Request));
             send(gratuitous_arp(mac, v4, ArpForm::Reply));
         }
-        IpAddr::V6(v6) => send(unsolicited_neighbour_advertisement(mac, v6, false)),
+        IpAddr::V6(v6) => send(unsolicited_neighbour_advertisement(mac, v6, link.forwards_ipv6)),
     }
 }
 

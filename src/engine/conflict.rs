@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Discard;
 use super::words::Peer;
-use crate::model::{Interval, Mac};
+use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
 
 /// How many different conflicts are remembered. Source addresses are the sender's choice, so
@@ -72,7 +72,13 @@ impl fmt::Display for Conflict {
                 if !missing.is_empty() {
                     write!(f, " only here: {};", list(missing))?;
                 }
-                f.write_str(" make the configurations the same")
+                f.write_str(" make the configurations the same")?;
+                if missing.iter().copied().any(is_link_local) {
+                    f.write_str(
+                        " (a link-local address that is not configured here: link_local: off)",
+                    )?;
+                }
+                Ok(())
             }
             Self::IntervalDrift(peer, interval) => write!(
                 f,

@@ -164,6 +164,28 @@ pub struct Link {
     /// Every usable address on it in the kernel's order, ours included; tentative and
     /// duplicate IPv6 ones excluded.
     pub addresses: Vec<LinkAddress>,
+    /// The IPv6 addresses on it that are not usable (yet).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<UnusableAddress>,
+    /// Whether the kernel forwards IPv6 packets that arrive there (`net.ipv6.conf.IF.forwarding`):
+    /// whether it is a router to its neighbours (RFC 4861 section 4.4).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forwards_ipv6: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// An IPv6 address on an interface that nothing can be sent from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnusableAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// Whether another station was found to have it; otherwise the kernel is still looking for one
+    /// (RFC 4862 section 5.4).
+    pub duplicate: bool,
 }
 
 /// An address on an interface.

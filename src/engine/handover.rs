@@ -38,6 +38,9 @@ pub enum HandoverRefusal {
     NoSuchInstance(Vec<InstanceName>),
     /// There is no such node; here are those that there are.
     NoSuchNode(Vec<NodeName>),
+    /// The routers advertise from link-local addresses, and this node is listed without its one: who
+    /// takes the addresses could not be compared with it.
+    NoLinkLocal(NodeName),
     /// The node that should take it is this one.
     OwnNode,
     /// This node does not have the addresses.
@@ -84,6 +87,11 @@ impl fmt::Display for HandoverRefusal {
             Self::NoSuchNode(known) => {
                 write!(f, "there is no such node; there are: {}", list(known))
             }
+            Self::NoLinkLocal(node) => write!(
+                f,
+                "over IPv6 {node} is known by its link-local address alone: list that under 'nodes', \
+                 beside its other address, or name no node"
+            ),
             Self::OwnNode => f.write_str("this is that node, and it has the addresses already"),
             Self::NotActive { state, active: Some(active) } => {
                 write!(f, "this node is {state}; {active} has the addresses: ask there")

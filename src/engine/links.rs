@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::event::{Link, LinkAddress};
-use super::story::Fault;
-use crate::model::{Config, Family, InstanceConfig, InterfaceName};
+use super::event::{Link, LinkAddress, UnusableAddress};
+use super::story::{Fault, LinkLocal};
+use crate::model::{Config, Family, InstanceConfig, InterfaceName, is_link_local};
 use crate::time::{Mono, Now, Span};
 
 /// A daemon that starts within this time after the kernel is taken to start with the machine:
@@ -65,35 +65,53 @@ impl Links {
     }
 
     /// The address that an instance's advertisements come from: this node's own one where it is
-    /// on that interface, else the interface's primary one (IPv4) or its link-local one (IPv6).
+    /// on that interface, else the interface's primary one (IPv4), or the link-local one that it
+    /// has had the longest, as the kernel chooses too (IPv6).
     /// Never a virtual address: it would move away under the peers' eyes.
     pub(super) fn source(&self, config: &Config, instance: &InstanceConfig) -> Option<IpAddr> {
         let link = self.get(&instance.interface)?;
         let family = instance.family();
-        let is_virtual = |address: IpAddr| {
-            let moves = |i: &InstanceConfig| i.addresses.iter().any(|v| v.address == address);
-            !instance.priority.is_owner() && config.instances.iter().any(moves)
+        let is_candidate = |a: &&LinkAddress| match family {
+            Family::V4 => a.address.is_ipv4(),
+            Family::V6 => is_link_local(a.address),
         };
         let candidates = || {
-            let own = |a: &&LinkAddress| Family::of(a.address) == family && !is_virtual(a.address);
-            link.addresses.iter().filter(own)
+            let own = |a: &&LinkAddress| !is_virtual(config, instance, a.address);
+            link.addresses.iter().filter(is_candidate).filter(own)
         };
         let this_node = config.this_node.as_ref();
         let listed = |a: &&LinkAddress| {
             this_node.is_some() && config.node_at(a.address).is_some_and(|n| Some(n) == this_node)
         };
-        let preferred = |a: &&LinkAddress| match a.address {
-            IpAddr::V4(_) => !a.secondary,
-            IpAddr::V6(address) => address.is_unicast_link_local(),
+        let preferred = || match family {
+            Family::V4 => candidates().find(|a| !a.secondary).or_else(|| candidates().next()),
+            // The kernel puts a new one before the others.
+            Family::V6 => candidates().next_back(),
         };
-        let fallback = || match family {
-            Family::V4 => candidates().next(),
-            Family::V6 => None,
-        };
-        let chosen = match family {
-            Family::V4 => candidates().find(listed),
-            Family::V6 => None,
-        };
-        chosen.or_else(|| candidates().find(preferred)).or_else(fallback).map(|a| a.address)
+        candidates().find(listed).or_else(preferred).map(|a| a.address)
     }
+
+    /// Why an instance has no [`Links::source`].
+    pub(super) fn why_no_source(&self, config: &Config, instance: &InstanceConfig) -> Fault {
+        let interface = instance.interface.clone();
+        if instance.family() == Family::V4 {
+            return Fault::NoSourceAddress(interface);
+        }
+        let unusable = self.get(&interface).map(|link| link.unusable.as_slice());
+        let own = |a: &&UnusableAddress| {
+            is_link_local(a.address) && !is_virtual(config, instance, a.address)
+        };
+        let own: Vec<_> = unusable.unwrap_or_default().iter().filter(own).collect();
+        let state = match (own.iter().find(|a| !a.duplicate), own.first()) {
+            (Some(waiting), _) => LinkLocal::Tentative(waiting.address),
+            (None, Some(duplicate)) => LinkLocal::Duplicate(duplicate.address),
+            (None, None) => LinkLocal::Missing,
+        };
+        Fault::NoLinkLocal(interface, state)
+    }
+}
+
+fn is_virtual(config: &Config, instance: &InstanceConfig, address: IpAddr) -> bool {
+    let moves = |i: &InstanceConfig| i.addresses.iter().any(|v| v.address == address);
+    !instance.priority.is_owner() && config.instances.iter().any(moves)
 }

@@ -32,7 +32,7 @@ use std::net::IpAddr;
 pub use event::{
     Action, Answer, Farewell, GroupEvent, GroupMember, HeldAddress, HeldRouter, HookCall,
     HookEvent, HookName, HookOwner, HookTarget, Input, InstanceEvent, Link, LinkAddress, Packet,
-    ProbeResult, SystemError,
+    ProbeResult, SystemError, UnusableAddress,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use peers::{Advertised, PeerStatus};

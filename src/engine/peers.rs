@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Discard;
 use super::words::Peer;
-use crate::model::{Config, Interval, Version};
+use crate::model::{Config, Family, Interval, Node, Version, is_link_local};
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::Advertisement;
 
@@ -154,9 +154,17 @@ impl Peers {
 }
 
 impl Expected<'_> {
+    /// Whether it should be one of the configured nodes and is not. Over IPv6 routers advertise from
+    /// link-local addresses, which say nothing unless the nodes are listed with theirs.
+    fn is_stranger(&self, source: IpAddr) -> bool {
+        let kind = |address| (Family::of(address), is_link_local(address));
+        let is_comparable = |node: &Node| node.addresses().any(|own| kind(own) == kind(source));
+        self.config.nodes.iter().any(is_comparable) && self.config.node_at(source).is_none()
+    }
+
     fn oddities(&self, source: IpAddr, heard: &Heard) -> Vec<String> {
         let mut odd = Vec::new();
-        if !self.config.nodes.is_empty() && self.config.node_at(source).is_none() {
+        if self.is_stranger(source) {
             odd.push("is not one of the configured nodes".to_owned());
         }
         if let Some(why) = heard.refusal {
@@ -188,7 +196,7 @@ impl Expected<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Node, Vrid};
+    use crate::model::Vrid;
     use crate::vrrp::packet::Authentication;
 
     fn at(second: u64) -> Now {
@@ -212,7 +220,8 @@ mod tests {
     }
 
     fn config() -> Config {
-        let node = Node { name: "node2".try_into().unwrap(), address: address(12) };
+        let node =
+            Node { name: "node2".try_into().unwrap(), address: address(12), others: Vec::new() };
         Config { nodes: vec![node], ..Config::default() }
     }
 

@@ -1,6 +1,7 @@
 //! What people are told: one line for each change, with its reason.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +49,10 @@ pub enum Fault {
     InterfaceDown(InterfaceName),
     /// It has no carrier.
     NoCarrier(InterfaceName),
-    /// No address on it to advertise from.
+    /// No IPv4 address on it to advertise from.
     NoSourceAddress(InterfaceName),
+    /// No IPv6 link-local address on it to advertise from.
+    NoLinkLocal(InterfaceName, LinkLocal),
     /// It has no Ethernet address to announce.
     NotEthernet(InterfaceName),
     /// The VRRP socket could not be opened.
@@ -66,6 +69,18 @@ pub enum Fault {
     Standby,
 }
 
+/// Why there is no IPv6 link-local address to advertise from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkLocal {
+    /// There is none.
+    Missing,
+    /// The kernel is still looking whether another station has it.
+    Tentative(IpAddr),
+    /// Another station has it.
+    Duplicate(IpAddr),
+}
+
 impl Fault {
     /// Its kind, for metrics: the same in every release.
     pub fn cause(&self) -> &'static str {
@@ -74,6 +89,7 @@ impl Fault {
             Self::InterfaceDown(_) => "interface_down",
             Self::NoCarrier(_) => "no_carrier",
             Self::NoSourceAddress(_) => "no_source_address",
+            Self::NoLinkLocal(..) => "no_link_local_address",
             Self::NotEthernet(_) => "not_ethernet",
             Self::CannotListen(..) => "cannot_listen",
             Self::CannotInstall(..) => "cannot_install",
@@ -101,6 +117,21 @@ impl fmt::Display for Fault {
             Self::NoSourceAddress(name) => {
                 write!(f, "{name} has no address of its own to advertise from")
             }
+            Self::NoLinkLocal(name, LinkLocal::Missing) => write!(
+                f,
+                "{name} has no IPv6 link-local address to advertise from: is IPv6 off there (sysctl \
+                 net.ipv6.conf.{name}.disable_ipv6, net.ipv6.conf.{name}.addr_gen_mode)?"
+            ),
+            Self::NoLinkLocal(name, LinkLocal::Tentative(address)) => write!(
+                f,
+                "waiting for the kernel to look whether another station has {address}, the address \
+                 of {name} to advertise from"
+            ),
+            Self::NoLinkLocal(name, LinkLocal::Duplicate(address)) => write!(
+                f,
+                "another station has {address}, the address of {name} to advertise from: the kernel \
+                 does not use it (dadfailed)"
+            ),
             Self::NotEthernet(name) => write!(f, "{name} is not an Ethernet interface"),
             Self::CannotListen(name, error) => {
                 write!(f, "no VRRP socket on {name}: {}", error.text)

@@ -11,7 +11,7 @@ mod track;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,14 @@ impl Vrid {
     /// The number as it is on the wire.
     pub const fn get(self) -> u8 {
         self.0
+    }
+
+    /// The link-local address of this virtual router where the operator gives it none: its virtual
+    /// MAC address, 00-00-5e-00-02-VRID, as an interface identifier (RFC 9568 section 7.3, RFC 4291
+    /// appendix A). No router may make its own identifier from that (RFC 9568 section 7.4), so it
+    /// is free, and the same on every node.
+    pub const fn link_local(self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfe80, 0, 0, 0, 0x0200, 0x5eff, 0xfe00, 0x0200 | self.0 as u16)
     }
 }
 
@@ -337,14 +345,31 @@ pub enum Scope {
 pub struct VirtualAddress {
     /// The address.
     pub address: IpAddr,
-    /// The prefix length: 0 to 32 or 0 to 128. /32 and /128 where the operator wrote none.
+    /// The prefix length: 0 to 32 or 0 to 128. /32 and /128 where the operator wrote none. An IPv6
+    /// address with /128 is never chosen as a source by itself (RFC 6724 rule 3: deprecated).
     pub prefix: u8,
     /// The interface that gets it, where that is not the instance's own.
     pub dev: Option<InterfaceName>,
     /// The label (`ip addr ... label`), IPv4 only: the interface's name, ':' and more.
     pub label: Option<String>,
-    /// The scope.
+    /// The scope, IPv4 only: that of an IPv6 address is in its bits.
     pub scope: Scope,
+}
+
+impl VirtualAddress {
+    /// Whether it is an IPv6 link-local address.
+    pub const fn is_link_local(&self) -> bool {
+        is_link_local(self.address)
+    }
+}
+
+/// Whether this is an IPv6 link-local address (RFC 4291 section 2.5.6): it is unique on its link
+/// only. IPv4's kind (RFC 3927) is an address like others to VRRP.
+pub const fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
 }
 
 impl fmt::Display for VirtualAddress {
@@ -370,7 +395,8 @@ pub struct InstanceConfig {
     pub advertisement_interval: Interval,
     /// The longest interval that it learns from an active router (v3).
     pub maximum_interval: Interval,
-    /// What moves; never empty, all of one family.
+    /// What moves; never empty, all of one family. Of IPv6 the link-local ones of the interface come
+    /// first: an advertisement has to start with one (RFC 9568 section 5.2.9).
     pub addresses: Vec<VirtualAddress>,
     /// Whether it takes over from a live active router of lower priority.
     pub preempt: Preempt,
@@ -421,6 +447,16 @@ pub struct Node {
     pub name: NodeName,
     /// Its own address on the segment.
     pub address: IpAddr,
+    /// Further ones, by which it is known too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<IpAddr>,
+}
+
+impl Node {
+    /// All its addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.address).chain(self.others.iter().copied())
+    }
 }
 
 /// Instances that are on one node together: one election for all of them.
@@ -474,7 +510,8 @@ impl Config {
 
     /// The name of the node with this address, for logs and status.
     pub fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
-        self.nodes.iter().find(|node| node.address == address).map(|node| &node.name)
+        let mut nodes = self.nodes.iter();
+        nodes.find(|node| node.addresses().any(|own| own == address)).map(|node| &node.name)
     }
 }
 
@@ -506,5 +543,14 @@ mod tests {
         assert_eq!(priority(200).lowered(1_000, Priority::LOWEST), Priority::LOWEST);
         assert_eq!(priority(200).lowered(190, healthy), healthy);
         assert_eq!(priority(20).lowered(5, healthy), priority(20));
+    }
+
+    /// Rule: the link-local address of a virtual router is its virtual MAC's identifier, with the
+    /// universal bit inverted.
+    #[test]
+    fn a_virtual_router_has_a_link_local_address() {
+        let address = |number: u8| Vrid::try_from(number).unwrap().link_local().to_string();
+        assert_eq!(address(51), "fe80::200:5eff:fe00:233");
+        assert_eq!(address(255), "fe80::200:5eff:fe00:2ff");
     }
 }

@@ -55,7 +55,11 @@ pub(crate) fn eventful() -> Snapshot {
 }
 
 fn nodes() -> Config {
-    let of = |text: &str, address| ConfiguredNode { name: text.try_into().unwrap(), address };
+    let of = |text: &str, address| ConfiguredNode {
+        name: text.try_into().unwrap(),
+        address,
+        others: Vec::new(),
+    };
     Config {
         this_node: Some("node1".try_into().unwrap()),
         nodes: vec![of("node1", OURS), of("node2", PEER)],

@@ -1,5 +1,6 @@
 //! Who becomes active.
 
+use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -76,7 +77,7 @@ pub(crate) fn three_nodes(lab: &Lab) {
 /// that it is preferred for, and takes over the other one's.
 pub(crate) fn load_sharing(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
-    let other_vip = [10, 77, 0, 101].into();
+    let other_vip = Ipv4Addr::new(10, 77, 0, 101);
     let config = |here: &str, there: &str| {
         let web = group.config().set("priority", here);
         web.instance("mail", VRID + 1, other_vip).set("priority", there)

@@ -54,7 +54,7 @@ pub(crate) fn backup_is_unmoved(lab: &Lab) {
         for forgery in Forgery::all_wrong(INTERVAL) {
             forgery.send(&group.watcher);
         }
-        group.tap.advertisers(VRID, start).contains(&node.address())
+        group.tap.advertisers(VRID, start).contains(&node.address().into())
     });
     lab.note(format!("took over after {:?}", start.elapsed()));
     group.held_only_by(node);

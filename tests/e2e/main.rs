@@ -31,6 +31,7 @@ mod healing;
 mod hooks;
 mod instruments;
 mod interfaces;
+mod ipv6;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
@@ -78,6 +79,14 @@ const CASES: &[lab::Case] = &lab::cases![
     gaps::killed_and_released,
     gaps::stopped,
     gaps::preempted,
+    ipv6::handed_over,
+    ipv6::killed,
+    ipv6::released,
+    ipv6::reloaded,
+    ipv6::without_link_local,
+    ipv6::frames,
+    ipv6::no_source,
+    ipv6::both_families,
     links::down_at_the_active_node,
     links::down_at_the_backup,
     links::cable_pulled,

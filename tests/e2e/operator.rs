@@ -212,8 +212,7 @@ pub(crate) fn reload(lab: &Lab) {
     };
     assert_says(&check(78), &["found 999", "invalid: 2 mistakes"]);
 
-    let other =
-        config(&group).set("preempt", "always").instance("mail", 52, [10, 77, 0, 101].into());
+    let other = config(&group).set("preempt", "always").instance("mail", 52, [10_u8, 77, 0, 101]);
     write(&other);
     let plan = ["web: goes on, with another preempt", "mail: new: starts"];
     assert_says(&vipctl(host, "reload --dry-run", 0), &plan);

@@ -91,7 +91,7 @@ pub(crate) fn exactly_what_is_written_down(lab: &Lab) {
     assert_eq!([VIP, foreign, node.address()].map(|a| node.holds(a)), [false, true, true]);
     within(BOUND, "priority 0 is heard", || group.said_goodbye(node, start));
     group.tap.advertisements().iter().for_each(|seen| {
-        assert_eq!((seen.source, seen.virtual_router_id), (node.address(), VRID));
+        assert_eq!((seen.source, seen.virtual_router_id), (node.address().into(), VRID));
         assert_eq!(seen.priority, 0);
     });
     assert!(!is_written_down(node));

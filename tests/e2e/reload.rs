@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -56,7 +57,7 @@ pub(crate) fn in_place(lab: &Lab) {
     let agent = Agent::start(node, &group.config());
     group.taken_over_by(node);
     let start = Instant::now();
-    let (second, third) = ([10, 77, 0, 101].into(), [10, 77, 0, 102].into());
+    let (second, third) = (Ipv4Addr::new(10, 77, 0, 101), Ipv4Addr::new(10, 77, 0, 102));
     agent.reload(node, &group.config().set("addresses", format!("[{VIP}/24, {second}/24]")));
     within(BOUND, "the new address is there", || node.holds(second));
     node.run("ip link add name eth7 type veth peer name far7");
@@ -147,7 +148,7 @@ pub(crate) fn planned(lab: &Lab) {
     let node = &group.nodes[0];
     let agent = Agent::start(node, &group.config());
     group.taken_over_by(node);
-    let second = [10, 77, 0, 101].into();
+    let second = Ipv4Addr::new(10, 77, 0, 101);
     let more = group.config().set("addresses", format!("[{VIP}/24, {second}/24]"));
     fs::write(node.directory().join("11.yaml"), more.yaml()).expect("a file");
     let answer = ask(node, "{\"reload\":{\"dry_run\":true}}");
@@ -170,11 +171,11 @@ pub(crate) fn planned(lab: &Lab) {
 pub(crate) fn moved_address(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
-    let second = [10, 77, 0, 101].into();
-    let third = [10, 77, 0, 102];
+    let second = Ipv4Addr::new(10, 77, 0, 101);
+    let third = [10_u8, 77, 0, 102];
     let both = |first: String, other: String| {
         let config = group.config().set("addresses", first);
-        config.instance("more", 77, third.into()).set("addresses", other)
+        config.instance("more", 77, third).set("addresses", other)
     };
     let before = both(format!("[{VIP}/24, {second}/24]"), "[10.77.0.102/24]".to_owned());
     let agent = Agent::start(node, &before);

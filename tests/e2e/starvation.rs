@@ -1,5 +1,6 @@
 //! A machine that has more to do than it can.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ const SPAN: Duration = Duration::from_secs(20);
 /// 100 ms as little as at one of a second.
 pub(crate) fn of_the_processor(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
-    let other_vip = [10, 77, 0, 101].into();
+    let other_vip = Ipv4Addr::new(10, 77, 0, 101);
     let config = group.config().set("advertisement_interval", "100ms");
     let config = config.instance("mail", VRID + 1, other_vip).set("advertisement_interval", "1s");
     let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));

@@ -13,7 +13,7 @@ fn name(text: &str) -> NodeName {
 
 /// An active node of the group `left`, `right`; it is `left`.
 fn active() -> Node {
-    let of = |text, address| ConfiguredNode { name: name(text), address };
+    let of = |text, address| ConfiguredNode { name: name(text), address, others: Vec::new() };
     let config = Config {
         this_node: Some(name("left")),
         nodes: vec![of("left", OURS), of("right", PEER)],

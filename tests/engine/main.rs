@@ -15,6 +15,7 @@ mod group_hooks;
 mod groups;
 mod guard;
 mod hooks;
+mod ipv6;
 mod node;
 mod reload;
 mod standby;

@@ -58,6 +58,8 @@ pub(crate) fn link() -> Link {
         carrier: true,
         mtu: 1500,
         addresses: vec![own(OURS, false)],
+        unusable: Vec::new(),
+        forwards_ipv6: false,
     }
 }
 
@@ -174,7 +176,7 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::AddAddress { .. } => "add",
         Action::RemoveAddress { .. } => "remove",
         // A probe says of nobody that he has the address.
-        Action::Announce { frame, .. } if frame[28..32] == [0; 4] => "probe",
+        Action::Announce { frame, .. } if is_arp(frame) && frame[28..32] == [0; 4] => "probe",
         Action::Announce { .. } => "announce",
         Action::WriteDown { .. } => "write down",
         Action::Watch { .. } => "watch",
@@ -187,6 +189,10 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::Exit => "exit",
     };
     actions.iter().map(kind).collect()
+}
+
+fn is_arp(frame: &[u8]) -> bool {
+    frame[12..14] == [0x08, 0x06]
 }
 
 pub(crate) fn told(actions: &[Action]) -> String {

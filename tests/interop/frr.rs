@@ -1,6 +1,7 @@
 //! FRR's vrrpd, with the zebra that it needs.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +9,16 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
-use crate::lab::{Host, Lab, Process, VIP, VRID, within};
+use crate::lab::{Addresses, Host, LINK_LOCAL_VIP, Lab, Process, VIP, VIP6, VRID, within};
 use crate::router::{Router, Settings};
 
 /// Where the packages of Debian and Ubuntu put the daemons.
 const DAEMONS: &str = "/usr/lib/frr";
 
 /// The interface with the virtual MAC that FRR wants to be given for each virtual router.
-const MACVLAN: &str = "vrrp4";
+fn macvlan(vip: IpAddr) -> &'static str {
+    if vip.is_ipv6() { "vrrp6" } else { "vrrp4" }
+}
 
 /// `zebra` and `vrrpd` on a host.
 pub(crate) struct Frr {
@@ -32,7 +35,7 @@ impl Router for Frr {
         );
         let directory = directory(host);
         if !directory.exists() {
-            prepare(host, &directory);
+            prepare(host, &directory, settings.addresses.vip());
         }
         let socket = directory.join("zebra.socket");
         let _ = fs::remove_file(&socket);
@@ -44,8 +47,8 @@ impl Router for Frr {
 
     /// The macvlan has the address all the time; vrrpd takes its carrier away (`protodown`)
     /// while it isn't active.
-    fn holds(host: &Host) -> bool {
-        host.is_running(MACVLAN)
+    fn holds(host: &Host, vip: IpAddr) -> bool {
+        host.is_running(macvlan(vip))
     }
 
     fn kill(self) {
@@ -61,21 +64,49 @@ impl Router for Frr {
 }
 
 /// Makes what the administrator of an FRR router has to make.
-fn prepare(host: &Host, directory: &Path) {
+fn prepare(host: &Host, directory: &Path, vip: IpAddr) {
     let user = User::from_name("frr").expect("the list of users");
     let user = user.expect("the user frr, from Debian's package frr");
     fs::create_dir(directory).expect("a directory for FRR");
     chown(directory, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("FRR's directory");
+    let macvlan = macvlan(vip);
+    let family = if vip.is_ipv6() { "02" } else { "01" };
     host.run(&format!(
-        "ip link add name {MACVLAN} link eth0 address 00:00:5e:00:01:{VRID:02x} type macvlan mode bridge"
+        "ip link add name {macvlan} link eth0 address 00:00:5e:00:{family}:{VRID:02x} type macvlan mode bridge"
     ));
-    host.run(&format!("ip link set {MACVLAN} addrgenmode none"));
-    host.run(&format!("ip address add {VIP}/24 dev {MACVLAN}"));
-    host.run(&format!("ip link set {MACVLAN} up"));
+    host.run(&format!("ip link set {macvlan} addrgenmode none"));
+    match vip {
+        IpAddr::V4(_) => {
+            host.run(&format!("ip address add {vip}/24 dev {macvlan}"));
+        }
+        // Over IPv6 vrrpd advertises from the macvlan's own link-local address. The host's goes there,
+        // and eth0 gets another one: without any, the host finds no neighbours.
+        IpAddr::V6(_) => {
+            let own = host.link_local();
+            host.run(&format!("ip address del {own}/64 dev eth0"));
+            host.run(&format!("ip address add fe80::1:{}/64 dev eth0 nodad", host.number()));
+            for address in [own.into(), vip] {
+                host.run(&format!("ip address add {address}/64 dev {macvlan} nodad"));
+            }
+        }
+    }
+    host.run(&format!("ip link set {macvlan} up"));
+    // vrrpd takes the macvlan's carrier away at once. Without it the kernel would not finish.
+    within(Duration::from_secs(10), "the macvlan's addresses can be used", || {
+        host.run(&format!("ip -6 address show dev {macvlan} tentative")).is_empty()
+            && host.is_running(macvlan)
+    });
 }
 
 fn configuration(settings: Settings) -> String {
-    let Settings { version, priority, interval, preempt, .. } = settings;
+    let Settings { version, priority, interval, preempt, addresses, .. } = settings;
+    let list = match addresses {
+        Addresses::Ipv4 => format!("vrrp {VRID} ip {VIP}"),
+        Addresses::Ipv6 => {
+            format!("vrrp {VRID} ipv6 {LINK_LOCAL_VIP}\n vrrp {VRID} ipv6 {VIP6}")
+        }
+        Addresses::Ipv6Alone => format!("vrrp {VRID} ipv6 {VIP6}"),
+    };
     let interval = interval.as_millis();
     let preempt = if preempt { "" } else { "no " };
     format!(
@@ -85,7 +116,7 @@ fn configuration(settings: Settings) -> String {
          vrrp {VRID} priority {priority}
          vrrp {VRID} advertisement-interval {interval}
          {preempt}vrrp {VRID} preempt
-         vrrp {VRID} ip {VIP}
+         {list}
         "
     )
 }

@@ -5,8 +5,9 @@ use crate::router::{Router, Settings};
 
 impl Router for Keepalived {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password } = settings;
-        Self::start(host, KeepalivedConfig { version, priority, interval, preempt, password })
+        let Settings { version, priority, interval, preempt, password, addresses } = settings;
+        let config = KeepalivedConfig { version, priority, interval, preempt, password, addresses };
+        Self::start(host, config)
     }
 
     fn kill(self) {

@@ -38,6 +38,11 @@ fn main() -> std::process::ExitCode {
         with_keepalived::reunion_of_equals_vipd_higher,
         with_keepalived::reunion_of_equals_keepalived_higher,
         with_keepalived::replaced_one_by_one,
+        with_keepalived::ipv6_vipd_preferred,
+        with_keepalived::ipv6_keepalived_preferred,
+        with_keepalived::ipv6_without_link_local,
+        with_keepalived::ipv6_lists_differ,
+        with_keepalived::ipv6_reunion,
         with_frr::with_keepalived,
         with_frr::v2_vipd_preferred,
         with_frr::v2_frr_preferred,
@@ -47,5 +52,8 @@ fn main() -> std::process::ExitCode {
         with_frr::frr_does_not_preempt,
         with_frr::reunion_vipd_preferred,
         with_frr::reunion_frr_preferred,
+        with_frr::ipv6_vipd_preferred,
+        with_frr::ipv6_frr_preferred,
+        with_frr::ipv6_without_link_local,
     ])
 }

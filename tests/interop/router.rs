@@ -1,8 +1,9 @@
 //! What the scenarios ask of a VRRP router, whoever wrote it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::lab::{Agent, Config, Host, VIP};
+use crate::lab::{Addresses, Agent, Config, Host};
 
 /// How a router is set up; everything else is the same for all of them.
 #[derive(Clone, Copy)]
@@ -17,18 +18,26 @@ pub(crate) struct Settings {
     pub(crate) preempt: bool,
     /// Version 2's password.
     pub(crate) password: Option<&'static str>,
+    /// What moves.
+    pub(crate) addresses: Addresses,
 }
 
 impl Settings {
     /// The shortest sensible interval of a version.
     pub(crate) fn new(version: u8, priority: u8) -> Self {
         let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
-        Self { version, priority, interval, preempt: true, password: None }
+        let addresses = Addresses::Ipv4;
+        Self { version, priority, interval, preempt: true, password: None, addresses }
     }
 
     /// The same with a password.
     pub(crate) fn with_password(self, password: &'static str) -> Self {
         Self { password: Some(password), ..self }
+    }
+
+    /// Version 3 with these addresses.
+    pub(crate) fn moving(addresses: Addresses, priority: u8) -> Self {
+        Self { addresses, ..Self::new(3, priority) }
     }
 
     /// The same without preemption.
@@ -43,8 +52,8 @@ pub(crate) trait Router {
     fn start(host: &Host, settings: Settings) -> Self;
 
     /// Whether the host would answer for the virtual address.
-    fn holds(host: &Host) -> bool {
-        host.holds(VIP)
+    fn holds(host: &Host, vip: IpAddr) -> bool {
+        host.holds(vip)
     }
 
     /// Ends it as a crash would. What it put on the host stays there.
@@ -59,8 +68,8 @@ pub(crate) struct Vipd(Agent);
 
 impl Router for Vipd {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password } = settings;
-        let mut config = Config::new(&[])
+        let Settings { version, priority, interval, preempt, password, addresses } = settings;
+        let mut config = Config::with(&[], addresses.vip())
             .set("version", version.to_string())
             .set("priority", priority.to_string())
             .set("advertisement_interval", format!("{}ms", interval.as_millis()))
@@ -68,6 +77,10 @@ impl Router for Vipd {
         if let Some(password) = password {
             config = config.set("authentication", format!("{{ password: {password} }}"));
         }
+        let config = match addresses {
+            Addresses::Ipv4 | Addresses::Ipv6 => config,
+            Addresses::Ipv6Alone => config.set("link_local", "off"),
+        };
         Self(Agent::start(host, &config))
     }
 

@@ -16,10 +16,10 @@ pub(crate) fn failover<A: Router, B: Router>(lab: &Lab, version: u8) {
 
 /// The same with these settings.
 pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
-    let group = Group::new(lab, &NODES);
+    let group = Group::with(lab, &NODES, settings[0].addresses.vip());
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let interval = settings[0].interval;
-    let only_preferred = || A::holds(preferred) && !B::holds(other);
+    let only_preferred = || A::holds(preferred, group.vip) && !B::holds(other, group.vip);
 
     let first = A::start(preferred, settings[0]);
     let second = B::start(other, settings[1]);
@@ -64,21 +64,30 @@ pub(crate) fn no_preemption<A: Router, B: Router>(lab: &Lab) {
     group.taken_over_by(other);
     let _first = A::start(preferred, settings);
     group.stays_with(other, settings.interval * 10);
-    assert!(B::holds(other) && !A::holds(preferred), "the other one stays active");
+    assert!(
+        B::holds(other, group.vip) && !A::holds(preferred, group.vip),
+        "the other one stays active"
+    );
 }
 
 /// Cut off from each other, both become active; reunited, the better one alone stays so, and the
 /// client is served by it at once.
 pub(crate) fn reunion<A: Router, B: Router>(lab: &Lab, priorities: [u8; 2]) {
-    let group = Group::new(lab, &NODES);
+    reunion_of::<A, B>(lab, priorities.map(|priority| Settings::new(3, priority)));
+}
+
+/// The same with these settings.
+pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Settings; 2]) {
+    let group = Group::with(lab, &NODES, settings.addresses.vip());
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
-    let [settings, lower] = priorities.map(|priority| Settings::new(3, priority));
     let _first = A::start(preferred, settings);
     let _second = B::start(other, lower);
     group.segment.partition(other);
-    within(BOUND, "both are active", || A::holds(preferred) && B::holds(other));
+    within(BOUND, "both are active", || {
+        A::holds(preferred, group.vip) && B::holds(other, group.vip)
+    });
     group.segment.heal(other);
-    let only_preferred = || A::holds(preferred) && !B::holds(other);
+    let only_preferred = || A::holds(preferred, group.vip) && !B::holds(other, group.vip);
     let took = within(BOUND, "the better one alone holds the address", only_preferred);
     lab.note(format!("one active again after {took:?}"));
     group.taken_over_by(preferred);
@@ -104,7 +113,7 @@ pub(crate) fn replacement<A: Router, B: Router>(lab: &Lab, version: u8) {
     let _new_first = B::start(preferred, settings[0]);
     group.taken_over_by(preferred);
     within(BOUND, "only the preferred router holds the address", || {
-        B::holds(preferred) && !B::holds(other)
+        B::holds(preferred, group.vip) && !B::holds(other, group.vip)
     });
     group.stays_with(preferred, settings[0].interval * 3);
     lab.note(format!("longest gap of the client: {:?}", group.client.longest_gap(start)));

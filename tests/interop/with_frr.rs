@@ -1,10 +1,9 @@
 //! vipd and FRR's vrrpd in one group.
 
 use crate::frr::Frr;
-use crate::lab::Keepalived;
-use crate::lab::Lab;
-use crate::router::Vipd;
-use crate::scenario::{failover, no_preemption, reunion};
+use crate::lab::{Addresses, Keepalived, Lab};
+use crate::router::{Settings, Vipd};
+use crate::scenario::{failover, failover_of, no_preemption, reunion};
 
 /// Proves the lab: what the scenario asks holds between FRR and keepalived.
 pub(crate) fn with_keepalived(lab: &Lab) {
@@ -49,4 +48,26 @@ pub(crate) fn reunion_vipd_preferred(lab: &Lab) {
 /// Rule: of two active routers the better one stays, here theirs.
 pub(crate) fn reunion_frr_preferred(lab: &Lab) {
     reunion::<Frr, Vipd>(lab, [200, 100]);
+}
+
+fn both(addresses: Addresses) -> [Settings; 2] {
+    [200, 100].map(|priority| Settings::moving(addresses, priority))
+}
+
+/// Rule: vipd in front of FRR over IPv6.
+pub(crate) fn ipv6_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Frr>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: vipd behind FRR over IPv6.
+pub(crate) fn ipv6_frr_preferred(lab: &Lab) {
+    failover_of::<Frr, Vipd>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: an FRR router without link-local address understands vipd, which has one, and the other way
+/// round.
+pub(crate) fn ipv6_without_link_local(lab: &Lab) {
+    let [ours, _] = both(Addresses::Ipv6);
+    let [_, theirs] = both(Addresses::Ipv6Alone);
+    failover_of::<Vipd, Frr>(lab, [ours, theirs]);
 }

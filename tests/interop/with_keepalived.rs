@@ -1,9 +1,8 @@
 //! vipd and keepalived in one group.
 
-use crate::lab::Keepalived;
-use crate::lab::Lab;
-use crate::router::{Settings, Vipd};
-use crate::scenario::{failover, failover_of, no_preemption, replacement, reunion};
+use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, VIP6, within};
+use crate::router::{Router, Settings, Vipd};
+use crate::scenario::{failover, failover_of, no_preemption, replacement, reunion, reunion_of};
 
 /// Proves the lab: what the scenario asks holds between two keepalived.
 pub(crate) fn among_themselves(lab: &Lab) {
@@ -81,4 +80,41 @@ pub(crate) fn reunion_of_equals_keepalived_higher(lab: &Lab) {
 /// what keepalived speaks by default.
 pub(crate) fn replaced_one_by_one(lab: &Lab) {
     replacement::<Keepalived, Vipd>(lab, 2);
+}
+
+fn both(addresses: Addresses) -> [Settings; 2] {
+    [200, 100].map(|priority| Settings::moving(addresses, priority))
+}
+
+/// Rule: vipd in front of keepalived over IPv6, whose list has the link-local address that vipd adds.
+pub(crate) fn ipv6_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: vipd behind keepalived over IPv6.
+pub(crate) fn ipv6_keepalived_preferred(lab: &Lab) {
+    failover_of::<Keepalived, Vipd>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: with `link_local: off` vipd joins a keepalived group that has no link-local address.
+pub(crate) fn ipv6_without_link_local(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, both(Addresses::Ipv6Alone));
+}
+
+/// Rule: where keepalived lacks the link-local address that vipd adds, it drops vipd's
+/// advertisements and both are active; vipd says why, and what to do.
+pub(crate) fn ipv6_lists_differ(lab: &Lab) {
+    let group = Group::ipv6(lab, &[12, 11]);
+    let (ours, theirs) = (&group.nodes[0], &group.nodes[1]);
+    let agent = Agent::start(ours, &group.config());
+    group.taken_over_by(ours);
+    let settings = Settings::moving(Addresses::Ipv6Alone, 100);
+    let _keepalived = <Keepalived as Router>::start(theirs, settings);
+    within(BOUND, "both are active", || ours.holds(VIP6) && theirs.holds(VIP6));
+    agent.reports(&["fe80::11", "only here: fe80::200:5eff:fe00:233", "link_local: off"]);
+}
+
+/// Rule: of two active routers the better one stays, over IPv6 too.
+pub(crate) fn ipv6_reunion(lab: &Lab) {
+    reunion_of::<Keepalived, Vipd>(lab, both(Addresses::Ipv6));
 }

@@ -1,9 +1,10 @@
 //! The usual setting: routers on a segment, and a watcher with a tap and a client.
 
+use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VRID, within};
+use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, within};
 
 /// Far longer than anything that is waited for may take.
 pub(crate) const BOUND: Duration = Duration::from_secs(15);
@@ -21,24 +22,47 @@ pub(crate) struct Group {
     pub(crate) watcher: Host,
     /// Sees every advertisement.
     pub(crate) tap: Tap,
-    /// Asks [`VIP`] all the time.
+    /// What moves.
+    pub(crate) vip: IpAddr,
+    /// Asks it all the time.
     pub(crate) client: Client,
 }
 
 impl Group {
     /// Hosts with these numbers.
     pub(crate) fn new(lab: &Lab, numbers: &[u8]) -> Self {
+        Self::with(lab, numbers, VIP.into())
+    }
+
+    /// The same over IPv6.
+    pub(crate) fn ipv6(lab: &Lab, numbers: &[u8]) -> Self {
+        Self::with(lab, numbers, VIP6.into())
+    }
+
+    /// The same in the family of this address, which moves.
+    pub(crate) fn with(lab: &Lab, numbers: &[u8], vip: IpAddr) -> Self {
         let segment = Segment::new(lab);
         let nodes: Vec<Host> = numbers.iter().map(|number| segment.host(*number)).collect();
         let watcher = segment.host(1);
+        if vip.is_ipv6() {
+            nodes.iter().chain([&watcher]).for_each(Host::add_ipv6);
+        }
         let tap = Tap::start(&watcher);
-        let client = Client::start(&watcher, &nodes.iter().collect::<Vec<_>>(), VIP);
-        Self { segment, nodes, watcher, tap, client }
+        let client = Client::start(&watcher, &nodes.iter().collect::<Vec<_>>(), vip);
+        Self { segment, nodes, watcher, tap, vip, client }
+    }
+
+    /// The address that this host advertises from.
+    pub(crate) fn source(&self, host: &Host) -> IpAddr {
+        match self.vip {
+            IpAddr::V4(_) => host.address().into(),
+            IpAddr::V6(_) => host.link_local().into(),
+        }
     }
 
     /// The configuration of vipd on all of them, the same for each.
     pub(crate) fn config(&self) -> Config {
-        Config::new(&self.nodes.iter().collect::<Vec<_>>())
+        Config::with(&self.nodes.iter().collect::<Vec<_>>(), self.vip)
     }
 
     /// Waits until `active` advertises and serves the client, and says how long that took.
@@ -48,7 +72,7 @@ impl Group {
         let what = format!("{} is active and serves the client", active.address());
         within(BOUND, &what, || {
             self.client.answered_by(RECENTLY) == Some(active.number())
-                && self.tap.advertisers(VRID, start).contains(&active.address())
+                && self.tap.advertisers(VRID, start).contains(&self.source(active))
         })
     }
 
@@ -56,7 +80,7 @@ impl Group {
     #[track_caller]
     pub(crate) fn held_only_by(&self, active: &Host) -> Duration {
         within(BOUND, &format!("only {} has the address", active.address()), || {
-            self.nodes.iter().all(|node| node.holds(VIP) == (node.number() == active.number()))
+            self.nodes.iter().all(|node| node.holds(self.vip) == (node.number() == active.number()))
         })
     }
 
@@ -67,13 +91,13 @@ impl Group {
         let start = Instant::now() + RECENTLY;
         sleep(RECENTLY + span);
         assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
-        assert_eq!(self.tap.advertisers(VRID, start), [active.address()], "who advertises");
+        assert_eq!(self.tap.advertisers(VRID, start), [self.source(active)], "who advertises");
     }
 
     /// Whether `node` has said since `start` that it stops being active (priority zero).
     pub(crate) fn said_goodbye(&self, node: &Host, start: Instant) -> bool {
         let advertisements = self.tap.advertisements().into_iter();
         let mut goodbyes = advertisements.filter(|seen| seen.priority == 0);
-        goodbyes.any(|seen| seen.at >= start && seen.source == node.address())
+        goodbyes.any(|seen| seen.at >= start && seen.source == self.source(node))
     }
 }

@@ -1,7 +1,7 @@
 //! Which hosts have the virtual address on an interface, from moment to moment.
 
 use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,9 +13,11 @@ use nix::sys::socket::{AddressFamily, NetlinkAddr, bind};
 use socket2::{Domain, Socket, Type};
 
 use super::Host;
+use super::segment::is_at;
 
-/// The kernel's messages about IPv4 addresses (`RTMGRP_IPV4_IFADDR`, `rtnetlink(7)`).
-const ADDRESSES: u32 = 0x10;
+/// The kernel's messages about addresses (`RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`,
+/// `rtnetlink(7)`).
+const ADDRESSES: u32 = 0x10 | 0x100;
 
 /// How often a host is looked at even where the kernel says nothing.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -32,7 +34,8 @@ pub(crate) struct Holders {
 
 impl Holders {
     /// Starts to watch `hosts` for `vip`.
-    pub(crate) fn watch(hosts: &[&Host], vip: Ipv4Addr) -> Self {
+    pub(crate) fn watch(hosts: &[&Host], vip: impl Into<IpAddr>) -> Self {
+        let vip = vip.into();
         let over = Arc::new(AtomicBool::new(false));
         let mut watch = Self { hosts: Vec::new(), over, threads: Vec::new() };
         for host in hosts {
@@ -122,14 +125,12 @@ fn changes_of_addresses() -> Socket {
 }
 
 /// The kernel's message only wakes: what counts is what is there then, so that none can be missed.
-fn look(mut socket: &Socket, vip: Ipv4Addr, over: &AtomicBool, changes: &Mutex<Vec<Change>>) {
+fn look(mut socket: &Socket, vip: IpAddr, over: &AtomicBool, changes: &Mutex<Vec<Change>>) {
     let mut message = [0; 4096];
     while !over.load(Ordering::Relaxed) {
         let _ = socket.read(&mut message);
         let Ok(interfaces) = getifaddrs() else { continue };
-        let held = interfaces
-            .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
-            .any(|address| address == vip);
+        let held = interfaces.into_iter().any(|interface| is_at(&interface, vip));
         let mut changes = changes.lock().expect("the changes");
         if changes.last().is_none_or(|(_, before)| *before != held) {
             changes.push((Instant::now(), held));

@@ -2,13 +2,14 @@
 //! itself is left at its default.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{Host, Process, VIP, VRID};
+use super::{Host, LINK_LOCAL_VIP, Process, VIP, VIP6, VRID};
 
 /// What differs from node to node and from case to case.
 #[derive(Clone, Copy)]
@@ -23,11 +24,39 @@ pub(crate) struct KeepalivedConfig {
     pub(crate) preempt: bool,
     /// Version 2's password.
     pub(crate) password: Option<&'static str>,
+    /// What it moves.
+    pub(crate) addresses: Addresses,
+}
+
+/// The addresses of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Addresses {
+    /// An IPv4 one.
+    Ipv4,
+    /// An IPv6 one and the link-local one that goes before it.
+    Ipv6,
+    /// An IPv6 one alone, as many keepalived groups have it.
+    Ipv6Alone,
+}
+
+impl Addresses {
+    /// The one that the client asks.
+    pub(crate) fn vip(self) -> IpAddr {
+        match self {
+            Self::Ipv4 => VIP.into(),
+            Self::Ipv6 | Self::Ipv6Alone => VIP6.into(),
+        }
+    }
 }
 
 impl KeepalivedConfig {
     fn text(self) -> String {
-        let Self { version, priority, interval, preempt, password } = self;
+        let Self { version, priority, interval, preempt, password, addresses } = self;
+        let list = match addresses {
+            Addresses::Ipv4 => format!("{VIP}/24"),
+            Addresses::Ipv6 => format!("{LINK_LOCAL_VIP}/128\n{VIP6}/64"),
+            Addresses::Ipv6Alone => format!("{VIP6}/64"),
+        };
         let interval = interval.as_secs_f64();
         let preempt = if preempt { "" } else { "nopreempt" };
         let authentication = password.map_or_else(String::new, |password| {
@@ -44,7 +73,7 @@ impl KeepalivedConfig {
                 advert_int {interval:.2}
                 {authentication}
                 virtual_ipaddress {{
-                    {VIP}/24
+                    {list}
                 }}
             }}
             "

@@ -1,15 +1,15 @@
 //! A client that measures: a numbered datagram each millisecond to the virtual address.
 
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
+use socket2::{Socket, Type};
 
 use super::Host;
-use super::traffic::PORT;
+use super::traffic::{PORT, domain};
 
 /// How often it asks.
 const EVERY: Duration = Duration::from_millis(1);
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(1);
 /// datagram arrived.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// As little as the kernel allows: what ARP keeps until somebody has the address would look as if
+/// As little as the kernel allows: what the kernel keeps until somebody has the address would look as if
 /// it had been answered.
 const SEND_BUFFER: usize = 1;
 
@@ -38,8 +38,9 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Starts asking `vip` from `client`.
-    pub(crate) fn start(client: &Host, vip: Ipv4Addr) -> Self {
-        let socket = client.inside(|| Socket::new(Domain::IPV4, Type::DGRAM, None));
+    pub(crate) fn start(client: &Host, vip: impl Into<IpAddr>) -> Self {
+        let vip = vip.into();
+        let socket = client.inside(|| Socket::new(domain(vip), Type::DGRAM, None));
         let socket = socket.expect("the client's socket");
         socket.set_send_buffer_size(SEND_BUFFER).expect("a small buffer");
         socket.set_nonblocking(true).expect("a socket that doesn't wait");
@@ -116,7 +117,7 @@ impl Drop for Meter {
     }
 }
 
-fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool, sent: &Mutex<Vec<Datagram>>) {
+fn ask(socket: &UdpSocket, vip: IpAddr, over: &AtomicBool, sent: &Mutex<Vec<Datagram>>) {
     let mut next = Instant::now();
     while !over.load(Ordering::Relaxed) {
         collect(socket, vip, sent);
@@ -133,7 +134,7 @@ fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool, sent: &Mutex<Vec<Da
     }
 }
 
-fn collect(socket: &UdpSocket, vip: Ipv4Addr, sent: &Mutex<Vec<Datagram>>) {
+fn collect(socket: &UdpSocket, vip: IpAddr, sent: &Mutex<Vec<Datagram>>) {
     let mut bytes = [0; 16];
     loop {
         match socket.recv_from(&mut bytes) {

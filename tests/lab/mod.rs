@@ -29,14 +29,14 @@ pub(crate) use browser::Browser;
 pub(crate) use group::{BOUND, Group};
 pub(crate) use harness::{Case, Lab, in_namespaces, run};
 pub(crate) use holders::Holders;
-pub(crate) use keepalived::{Keepalived, KeepalivedConfig};
+pub(crate) use keepalived::{Addresses, Keepalived, KeepalivedConfig};
 pub(crate) use meter::Meter;
 pub(crate) use process::Process;
 pub(crate) use segment::{Host, Segment};
 pub(crate) use tap::{Frame, Tap};
 pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};
-pub(crate) use vipd::{Agent, Config, VIP, VRID};
+pub(crate) use vipd::{Agent, Config, LINK_LOCAL_VIP, VIP, VIP6, VRID};
 pub(crate) use wait::{steadily, within};
 pub(crate) use web::{Answer, Web, ask, connect, ends_within};
 

@@ -1,11 +1,11 @@
 //! Hosts on a bridge, each in its network namespace.
 
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::ifaddrs::getifaddrs;
+use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::mount::{MntFlags, umount2};
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sched::{CloneFlags, setns};
@@ -205,6 +205,20 @@ impl Host {
         self.address
     }
 
+    /// Its own link-local address, once [`Host::add_ipv6`] has given it one.
+    pub(crate) fn link_local(&self) -> Ipv6Addr {
+        format!("fe80::{}", self.number).parse().expect("an address")
+    }
+
+    /// Gives it IPv6 addresses with its number instead of those that the kernel has made: they
+    /// work at once.
+    pub(crate) fn add_ipv6(&self) {
+        self.run("ip link set eth0 addrgenmode none");
+        self.run("ip -6 address flush dev eth0");
+        self.run(&format!("ip address add {}/64 dev eth0 nodad", self.link_local()));
+        self.run(&format!("ip address add 2001:db8:77::{}/64 dev eth0 nodad", self.number));
+    }
+
     /// The case's directory.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
@@ -237,11 +251,10 @@ impl Host {
     }
 
     /// Whether an interface of this host has this address.
-    pub(crate) fn holds(&self, address: Ipv4Addr) -> bool {
-        let interfaces = self.inside(getifaddrs).expect("the list of addresses");
-        interfaces
-            .filter_map(|interface| Some(interface.address?.as_sockaddr_in()?.ip()))
-            .any(|held| held == address)
+    pub(crate) fn holds(&self, address: impl Into<IpAddr>) -> bool {
+        let address = address.into();
+        let mut interfaces = self.inside(getifaddrs).expect("the list of addresses");
+        interfaces.any(|interface| is_at(&interface, address))
     }
 
     /// The kernel's number of an interface.
@@ -255,6 +268,15 @@ impl Host {
         interfaces.any(|found| {
             found.interface_name == interface && found.flags.contains(InterfaceFlags::IFF_RUNNING)
         })
+    }
+}
+
+/// Whether this is an interface with this address.
+pub(super) fn is_at(interface: &InterfaceAddress, address: IpAddr) -> bool {
+    let Some(held) = &interface.address else { return false };
+    match address {
+        IpAddr::V4(address) => held.as_sockaddr_in().is_some_and(|held| held.ip() == address),
+        IpAddr::V6(address) => held.as_sockaddr_in6().is_some_and(|held| held.ip() == address),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A wire tap: every frame that a host's interfaces see, kept in memory.
 
 use std::io::Read as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,9 @@ use super::Host;
 /// Every protocol (`packet(7)`).
 const ETH_P_ALL: u16 = 0x0003;
 
-/// The length of an Ethernet header.
+/// The length of an Ethernet header, and of an IPv6 one.
 const ETHERNET: usize = 14;
+const IPV6: usize = 40;
 
 /// VRRP's IP protocol number.
 const VRRP: u8 = 112;
@@ -33,13 +34,13 @@ pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What the tests ask of a VRRP advertisement over IPv4.
+/// What the tests ask of a VRRP advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Advertisement {
     /// When it was seen.
     pub(crate) at: Instant,
     /// Who sent it.
-    pub(crate) source: Ipv4Addr,
+    pub(crate) source: IpAddr,
     /// The virtual router.
     pub(crate) virtual_router_id: u8,
     /// The priority.
@@ -49,22 +50,25 @@ pub(crate) struct Advertisement {
 impl Advertisement {
     fn of(frame: &Frame) -> Option<Self> {
         let packet = frame.bytes.get(ETHERNET..)?;
-        let ipv4 = frame.bytes.get(12..ETHERNET)? == [0x08, 0x00];
-        let header = usize::from(packet.first()? & 0x0f) * 4;
-        let message = packet.get(header..header + 8)?;
-        let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
-        (ipv4 && packet[9] == VRRP).then(|| Self {
-            at: frame.at,
-            source: source.into(),
-            virtual_router_id: message[1],
-            priority: message[2],
-        })
+        let (protocol, header, source): (u8, usize, IpAddr) = match frame.bytes.get(12..ETHERNET)? {
+            [0x08, 0x00] => {
+                let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
+                (*packet.get(9)?, usize::from(packet.first()? & 0x0f) * 4, source.into())
+            }
+            [0x86, 0xdd] => {
+                let source: [u8; 16] = packet.get(8..24)?.try_into().ok()?;
+                (*packet.get(6)?, IPV6, source.into())
+            }
+            _ => return None,
+        };
+        let &[_, virtual_router_id, priority, _] = packet.get(header..)?.first_chunk()?;
+        (protocol == VRRP).then_some(Self { at: frame.at, source, virtual_router_id, priority })
     }
 }
 
-/// Takes all frames but UDP over IPv4: the client's datagrams come in bursts that the socket's
+/// Takes all frames but UDP: the client's datagrams come in bursts that the socket's
 /// buffer is too small for, and then others would be lost (`bpf(4)` on the instructions).
-fn without_udp() -> [SockFilter; 6] {
+fn without_udp() -> [SockFilter; 9] {
     const LOAD_HALF_WORD: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const JUMP_IF_EQUAL: u16 = 0x15;
@@ -74,6 +78,9 @@ fn without_udp() -> [SockFilter; 6] {
         at(LOAD_HALF_WORD, 12),
         SockFilter::new(JUMP_IF_EQUAL, 0, 2, 0x0800),
         at(LOAD_BYTE, 23),
+        SockFilter::new(JUMP_IF_EQUAL, 4, 3, 17),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 2, 0x86dd),
+        at(LOAD_BYTE, 20),
         SockFilter::new(JUMP_IF_EQUAL, 1, 0, 17),
         at(RETURN, u32::MAX),
         at(RETURN, 0),
@@ -117,8 +124,8 @@ impl Tap {
     }
 
     /// Who has advertised this virtual router with a priority above zero since `from`.
-    pub(crate) fn advertisers(&self, virtual_router_id: u8, from: Instant) -> Vec<Ipv4Addr> {
-        let mut sources: Vec<Ipv4Addr> = self
+    pub(crate) fn advertisers(&self, virtual_router_id: u8, from: Instant) -> Vec<IpAddr> {
+        let mut sources: Vec<IpAddr> = self
             .advertisements()
             .iter()
             .filter(|seen| seen.at >= from && seen.priority > 0)

@@ -1,6 +1,6 @@
 //! A client that asks the virtual address who is there, and hosts that answer.
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -35,7 +35,8 @@ pub(crate) struct Responders {
 
 impl Responders {
     /// Starts one on each of `hosts`.
-    pub(crate) fn start(hosts: &[&Host], vip: Ipv4Addr) -> Self {
+    pub(crate) fn start(hosts: &[&Host], vip: impl Into<IpAddr>) -> Self {
+        let vip = vip.into();
         let over = Arc::new(AtomicBool::new(false));
         let threads = hosts.iter().map(|host| responder(host, vip, &over)).collect();
         Self { over, threads }
@@ -61,11 +62,16 @@ pub(crate) struct Client {
 
 impl Client {
     /// Starts asking from `client`; each of `hosts` answers with its number while it has `vip`.
-    pub(crate) fn start(client: &Host, hosts: &[&Host], vip: Ipv4Addr) -> Self {
+    pub(crate) fn start(client: &Host, hosts: &[&Host], vip: impl Into<IpAddr>) -> Self {
+        let vip = vip.into();
+        let any: IpAddr = match vip {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
         let over = Arc::new(AtomicBool::new(false));
         let answers = Arc::new(Mutex::new(Vec::new()));
         let mut threads = Vec::new();
-        let socket = client.inside(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)));
+        let socket = client.inside(|| UdpSocket::bind((any, 0)));
         let socket = Arc::new(socket.expect("the client's socket"));
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         threads.push(thread::spawn({
@@ -115,12 +121,17 @@ impl Drop for Client {
 
 /// Answers on `host` from the virtual address itself, whether the host has it yet or not: without
 /// it no question arrives.
-fn responder(host: &Host, vip: Ipv4Addr, over: &Arc<AtomicBool>) -> JoinHandle<()> {
+fn responder(host: &Host, vip: IpAddr, over: &Arc<AtomicBool>) -> JoinHandle<()> {
     let number = host.number();
     let over = Arc::clone(over);
-    let socket = host.inside(|| Socket::new(Domain::IPV4, Type::DGRAM, None)).expect("a socket");
-    socket.set_freebind_v4(true).expect("binding to an absent address");
-    socket.bind(&SocketAddrV4::new(vip, PORT).into()).expect("the responder's port");
+    let domain = domain(vip);
+    let socket = host.inside(|| Socket::new(domain, Type::DGRAM, None)).expect("a socket");
+    let unbound = match vip {
+        IpAddr::V4(_) => socket.set_freebind_v4(true),
+        IpAddr::V6(_) => socket.set_freebind_v6(true),
+    };
+    unbound.expect("binding to an absent address");
+    socket.bind(&SocketAddr::new(vip, PORT).into()).expect("the responder's port");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let socket = UdpSocket::from(socket);
     thread::spawn(move || {
@@ -134,7 +145,15 @@ fn responder(host: &Host, vip: Ipv4Addr, over: &Arc<AtomicBool>) -> JoinHandle<(
     })
 }
 
-fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool) {
+/// The kind of socket that reaches an address.
+pub(super) fn domain(address: IpAddr) -> Domain {
+    match address {
+        IpAddr::V4(_) => Domain::IPV4,
+        IpAddr::V6(_) => Domain::IPV6,
+    }
+}
+
+fn ask(socket: &UdpSocket, vip: IpAddr, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         // While nobody has the address there is nobody to send to.
         let _ = socket.send_to(b"who?", (vip, PORT));
@@ -142,7 +161,7 @@ fn ask(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool) {
     }
 }
 
-fn listen(socket: &UdpSocket, vip: Ipv4Addr, over: &AtomicBool, answers: &Mutex<Vec<Answer>>) {
+fn listen(socket: &UdpSocket, vip: IpAddr, over: &AtomicBool, answers: &Mutex<Vec<Answer>>) {
     let mut answer = [0; 16];
     while !over.load(Ordering::Relaxed) {
         // Errors: nothing has come, or "host unreachable", said of an earlier question.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
@@ -17,6 +17,11 @@ use super::{BOUND, Host, Process, within};
 
 /// The virtual address of most cases.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+/// The same of those over IPv6, and the link-local address that belongs to [`VRID`].
+pub(crate) const VIP6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0x100);
+pub(crate) const LINK_LOCAL_VIP: Ipv6Addr =
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0x200, 0x5eff, 0xfe00, 0x233);
 
 /// The virtual router of most cases.
 pub(crate) const VRID: u8 = 51;
@@ -38,21 +43,39 @@ impl Config {
     /// The instance `web`, which moves [`VIP`] among `nodes`, the first one preferred. Without
     /// nodes it wants a priority.
     pub(crate) fn new(nodes: &[&Host]) -> Self {
+        Self::with(nodes, VIP.into())
+    }
+
+    /// The same with another address. IPv6 nodes are listed with their link-local addresses too.
+    pub(crate) fn with(nodes: &[&Host], vip: IpAddr) -> Self {
         let list = nodes.iter().fold(String::new(), |mut list, node| {
-            let _ = writeln!(list, "  node{}: {}", node.number(), node.address());
+            let (number, address) = (node.number(), node.address());
+            let _ = match vip {
+                IpAddr::V4(_) => writeln!(list, "  node{number}: {address}"),
+                IpAddr::V6(_) => {
+                    writeln!(list, "  node{number}: [{address}, {}]", node.link_local())
+                }
+            };
             list
         });
         let nodes = if list.is_empty() { list } else { format!("nodes:\n{list}") };
         let (checks, instances, sync_group) = (Vec::new(), Vec::new(), None);
-        Self { nodes, checks, instances, sync_group }.instance("web", VRID, VIP)
+        Self { nodes, checks, instances, sync_group }.instance("web", VRID, vip)
     }
 
     /// Adds another instance; [`Config::set`] is about it from now on.
-    pub(crate) fn instance(mut self, name: &'static str, vrid: u8, address: Ipv4Addr) -> Self {
+    pub(crate) fn instance(
+        mut self,
+        name: &'static str,
+        vrid: u8,
+        address: impl Into<IpAddr>,
+    ) -> Self {
+        let address = address.into();
+        let prefix = if address.is_ipv6() { 64 } else { 24 };
         self.instances.push((name, Vec::new()));
         self.set("interface", "eth0")
             .set("virtual_router_id", vrid.to_string())
-            .set("addresses", format!("[{address}/24]"))
+            .set("addresses", format!("[{address}/{prefix}]"))
             .set("advertisement_interval", "200ms")
             .set("hold_down", "0s")
     }
@@ -80,11 +103,14 @@ impl Config {
         self.set("track", names)
     }
 
-    /// All instances are in one sync group, `gateway`, with these hooks.
+    /// All instances are in one sync group, `gateway`, with these hooks, or none.
     pub(crate) fn sync_group(mut self, notify: &str) -> Self {
         let members: Vec<&str> = self.instances.iter().map(|(name, _)| *name).collect();
         let members = members.join(", ");
-        self.sync_group = Some(format!("{{ members: [{members}], notify: {notify} }}"));
+        self.sync_group = Some(match notify {
+            "" => format!("[{members}]"),
+            _ => format!("{{ members: [{members}], notify: {notify} }}"),
+        });
         self
     }
 

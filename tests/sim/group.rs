@@ -1,20 +1,34 @@
 //! The configurations and names of a simulated group.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vipd::engine::{Link, LinkAddress};
 use vipd::model::{
-    ChecksumStyle, Config, InstanceConfig, InstanceName, InterfaceName, Interval, Mac, Node,
-    NodeName, Scope, Version, VirtualAddress, Vrid,
+    ChecksumStyle, Config, Family, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
+    Node, NodeName, Scope, Version, VirtualAddress, Vrid,
 };
 
 use crate::schedule::Group;
 use vipd::time::Span;
 
-pub(crate) const VIRTUAL_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 100));
+/// What moves.
+pub(crate) fn virtual_address(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 0, 0, 100).into(),
+        Family::V6 => virtual_router_id().link_local().into(),
+    }
+}
 
-pub(crate) fn node_address(node: usize) -> IpAddr {
-    Ipv4Addr::new(10, 0, 0, 10 + u8::try_from(node).expect("few nodes")).into()
+fn virtual_router_id() -> Vrid {
+    Vrid::try_from(51).expect("valid")
+}
+
+pub(crate) fn node_address(family: Family, node: usize) -> IpAddr {
+    let last = 10 + u8::try_from(node).expect("few nodes");
+    match family {
+        Family::V4 => Ipv4Addr::new(10, 0, 0, last).into(),
+        Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last.into()).into(),
+    }
 }
 
 pub(crate) fn interface() -> InterfaceName {
@@ -38,13 +52,13 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
     let instance = InstanceConfig {
         name: instance_name(),
         interface: interface(),
-        virtual_router_id: Vrid::try_from(51).expect("valid"),
+        virtual_router_id: virtual_router_id(),
         version: group.version,
         priority: group.priorities[node],
         advertisement_interval: group.interval,
         maximum_interval: longest,
         addresses: vec![VirtualAddress {
-            address: VIRTUAL_ADDRESS,
+            address: virtual_address(group.family),
             prefix: 32,
             dev: None,
             label: None,
@@ -62,7 +76,8 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         notify: group.notify.clone(),
         authentication: vipd::model::Authentication::None,
     };
-    let node_of = |n| Node { name: node_name(n), address: node_address(n) };
+    let node_of =
+        |n| Node { name: node_name(n), address: node_address(group.family, n), others: Vec::new() };
     Config {
         this_node: Some(node_name(node)),
         nodes: (0..group.priorities.len()).map(node_of).collect(),
@@ -74,7 +89,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
 }
 
 /// A node's interface.
-pub(crate) fn link(node: usize, index: u32, carrier: bool) -> Link {
+pub(crate) fn link(family: Family, node: usize, index: u32, carrier: bool) -> Link {
     let last = u8::try_from(node).expect("few nodes");
     Link {
         index,
@@ -82,6 +97,12 @@ pub(crate) fn link(node: usize, index: u32, carrier: bool) -> Link {
         up: true,
         carrier,
         mtu: 1500,
-        addresses: vec![LinkAddress { address: node_address(node), prefix: 24, secondary: false }],
+        addresses: vec![LinkAddress {
+            address: node_address(family, node),
+            prefix: 24,
+            secondary: false,
+        }],
+        unusable: Vec::new(),
+        forwards_ipv6: false,
     }
 }

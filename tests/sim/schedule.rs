@@ -1,7 +1,9 @@
 //! What happens to a group, drawn from a seed.
 
 use fastrand::Rng;
-use vipd::model::{IfAllFail, Interval, Notify, Phase, Preempt, Priority, TrackConfig, Version};
+use vipd::model::{
+    Family, IfAllFail, Interval, Notify, Phase, Preempt, Priority, TrackConfig, Version,
+};
 use vipd::time::Span;
 
 use crate::health::{self, Truth};
@@ -21,6 +23,7 @@ pub(crate) struct Schedule {
 pub(crate) struct Group {
     pub(crate) priorities: Vec<Priority>,
     pub(crate) version: Version,
+    pub(crate) family: Family,
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
     pub(crate) hold_down: Span,
@@ -212,6 +215,10 @@ impl Group {
             Version::V2 => rng.choice([100, 200]).expect("not empty"),
             Version::V3 => rng.choice([1, 10, 100, 100, 300]).expect("not empty"),
         };
+        let family = match version {
+            Version::V3 if rng.u8(..4) == 0 => Family::V6,
+            _ => Family::V4,
+        };
         let interval = Interval::try_from(centiseconds).expect("valid");
         let nodes = rng.usize(2..=5);
         let tracks = health::draw(rng);
@@ -242,6 +249,7 @@ impl Group {
         Self {
             priorities,
             version,
+            family,
             interval,
             preempt,
             hold_down,

@@ -11,8 +11,8 @@ use vipd::engine::{
     Action, Engine, Event, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult,
 };
 use vipd::model::{
-    Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Node as Listed,
-    Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
+    Config, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
+    Node as Listed, Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
 };
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::Proof;
@@ -21,7 +21,7 @@ use crate::group;
 use crate::health;
 use crate::schedule::Group;
 use crate::sync_hooks::{Hooks, Under};
-use crate::world::ipv4;
+use crate::world::packet;
 
 /// The instances and their segments.
 const SEGMENTS: [&str; 2] = ["wan", "lan"];
@@ -92,6 +92,7 @@ fn draw(rng: &mut Rng) -> Group {
     Group {
         priorities: (0..rng.u8(2..5)).map(place).collect(),
         version: Version::V3,
+        family: Family::V4,
         interval,
         preempt: match rng.u8(..4) {
             0 => Preempt::Never,
@@ -242,7 +243,7 @@ impl World {
         let own =
             LinkAddress { address: address(segment, 10 + node), prefix: 24, secondary: false };
         let carrier = self.nodes[node].carrier[segment];
-        let link = Link { addresses: vec![own], ..group::link(node, 2, carrier) };
+        let link = Link { addresses: vec![own], ..group::link(Family::V4, node, 2, carrier) };
         self.input(node, Input::Link { interface: segment_name(segment), link: Some(link) });
     }
 
@@ -388,7 +389,7 @@ impl World {
             }
             Action::Send { interface, source, destination, message } => {
                 let segment = segment_of(&interface)?;
-                let packet = ipv4(source, destination, &message);
+                let packet = packet(source, destination, &message);
                 for to in (0..self.nodes.len()).filter(|to| *to != node) {
                     let lost = self.rng.u8(..100) < self.loss;
                     if self.connected(segment, node, to) && !lost {

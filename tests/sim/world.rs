@@ -10,7 +10,7 @@ use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::Proof;
 
-use crate::group::{VIRTUAL_ADDRESS, config, interface, link};
+use crate::group::{config, interface, link, virtual_address};
 use crate::health::Truth;
 use crate::schedule::{Fault, Group};
 
@@ -343,7 +343,7 @@ impl World {
                 self.nodes[node].holds = false;
             }
             if let Some(farewell) = router.farewell.filter(|_| self.nodes[node].exists) {
-                let packet = ipv4(farewell.source, farewell.destination, &farewell.message);
+                let packet = packet(farewell.source, farewell.destination, &farewell.message);
                 self.broadcast(node, &packet);
                 self.broadcast(node, &packet);
             }
@@ -433,14 +433,17 @@ impl World {
         if std::mem::take(&mut self.nodes[node].holds) {
             self.input(
                 node,
-                Input::AddressGone { interface: interface(), address: VIRTUAL_ADDRESS },
+                Input::AddressGone {
+                    interface: interface(),
+                    address: virtual_address(self.group.family),
+                },
             );
         }
     }
 
     fn report_link(&mut self, node: usize) {
         let Node { exists, index, carrier, .. } = self.nodes[node];
-        let link = exists.then(|| link(node, index, carrier));
+        let link = exists.then(|| link(self.group.family, node, index, carrier));
         self.input(node, Input::Link { interface: interface(), link });
     }
 
@@ -464,7 +467,7 @@ impl World {
             return;
         }
         while let Some((arrived, bytes)) = self.nodes[node].inbox.pop_front() {
-            let packet = Packet::V4 { bytes };
+            let packet = received(bytes);
             let proof = Proof::None;
             self.input(node, Input::Received { interface: interface(), arrived, packet, proof });
         }
@@ -563,7 +566,7 @@ impl World {
             Action::Listen { .. } => self.nodes[node].listening = true,
             Action::StopListening { .. } => self.nodes[node].listening = false,
             Action::Send { source, destination, message, .. } => {
-                self.broadcast(node, &ipv4(*source, *destination, message));
+                self.broadcast(node, &packet(*source, *destination, message));
             }
             Action::AddAddress { .. } if self.nodes[node].refusals > 0 => {
                 self.nodes[node].refusals -= 1;
@@ -649,17 +652,40 @@ impl Node {
     }
 }
 
-/// An IPv4 packet as a raw socket hands it over.
-pub(crate) fn ipv4(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
-    let (IpAddr::V4(source), IpAddr::V4(destination)) = (source, destination) else {
-        panic!("the simulated segment is IPv4")
-    };
-    let length = u16::try_from(20 + message.len()).expect("short");
-    let mut packet = vec![0x45, 0xc0];
-    packet.extend(length.to_be_bytes());
-    packet.extend([0, 0, 0, 0, 255, 112, 0, 0]);
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
+/// An IP packet on the wire.
+pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).expect("short");
+    let mut packet = Vec::new();
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            packet.extend([0x45, 0xc0]);
+            packet.extend((20 + length).to_be_bytes());
+            packet.extend([0, 0, 0, 0, 255, 112, 0, 0]);
+            packet.extend(source.octets());
+            packet.extend(destination.octets());
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            packet.extend([0x6c, 0, 0, 0]);
+            packet.extend(length.to_be_bytes());
+            packet.extend([112, 255]);
+            packet.extend(source.octets());
+            packet.extend(destination.octets());
+        }
+        ends => panic!("no packet goes between {ends:?}"),
+    }
     packet.extend(message);
     packet
+}
+
+/// The same as a raw socket hands it over.
+fn received(bytes: Vec<u8>) -> Packet {
+    let Some((header, message)) = bytes.split_at_checked(40).filter(|_| bytes[0] >> 4 == 6) else {
+        return Packet::V4 { bytes };
+    };
+    let address = |at: usize| {
+        let octets: [u8; 16] = header[at..at + 16].try_into().expect("an address");
+        IpAddr::from(octets)
+    };
+    let (source, destination) = (address(8), address(24));
+    Packet::V6 { source, destination, hop_limit: header[7], bytes: message.to_vec() }
 }

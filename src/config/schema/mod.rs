@@ -4,7 +4,11 @@
 //!
 //! These types mirror what stands in the file. Nothing ever has a value of one.
 
-#![allow(dead_code, reason = "only the definitions of these types are used")]
+#![allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "only the definitions of these types are used"
+)]
 #![allow(clippy::doc_markdown, reason = "editors show these comments as they are")]
 
 mod authentication;
@@ -32,9 +36,9 @@ pub fn schema() -> serde_json::Value {
 #[derive(JsonSchema)]
 #[schemars(title = "vipd.yaml", deny_unknown_fields)]
 struct File {
-    /// The machines of the group by name, each with its own address, the most preferred first. The
-    /// node whose address is on this machine is this one.
-    nodes: Option<BTreeMap<String, String>>,
+    /// The machines of the group by name, each with its own address or a list of them, the most
+    /// preferred first. The node whose address is on this machine is this one.
+    nodes: Option<BTreeMap<String, OneOrMany<String>>>,
     /// Checks by name. An instance names those that it depends on under 'track'.
     tracks: Option<BTreeMap<String, Track>>,
     /// Virtual routers by name: sets of addresses that are on one node at a time.
@@ -57,6 +61,9 @@ struct Instance {
     virtual_router_id: u8,
     /// What moves.
     addresses: OneOrMany<Address>,
+    /// Whether IPv6 addresses without a link-local one get that of the virtual router, with which an
+    /// advertisement starts. Default: auto, it is added.
+    link_local: Option<AutoOrOff>,
     /// The VRRP version, the same on all routers of the group. Default: 3.
     version: Option<Version>,
     /// This node's priority; the live router with the highest one is active. 255: the addresses are
@@ -103,8 +110,8 @@ struct Instance {
 #[derive(JsonSchema)]
 #[schemars(untagged)]
 enum Address {
-    /// With or without a prefix length, like 192.0.2.100/24; without: /32.
-    Alone(#[schemars(length(min = 7))] String),
+    /// With or without a prefix length, like 192.0.2.100/24 or 2001:db8::100; without: /32 or /128.
+    Alone(#[schemars(length(min = 3))] String),
     /// With options.
     WithOptions(AddressOptions),
 }
@@ -113,15 +120,16 @@ enum Address {
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct AddressOptions {
-    /// With or without a prefix length, like 192.0.2.100/24; without: /32.
+    /// With or without a prefix length, like 192.0.2.100/24 or 2001:db8::100; without: /32 or /128.
     address: String,
     /// The interface that gets it. Default: the instance's.
     #[schemars(length(min = 1, max = 15))]
     dev: Option<String>,
     /// What 'ip address' shows beside it: the interface's name, alone or followed by ':' and a word.
+    /// IPv4 only.
     #[schemars(length(min = 1, max = 15))]
     label: Option<String>,
-    /// As in ip-address(8). Default: global.
+    /// As in ip-address(8), IPv4 only. Default: global.
     scope: Option<Scope>,
 }
 
@@ -171,6 +179,22 @@ enum Lease {
     Off(Off),
     /// So long: whole seconds.
     For(Duration),
+}
+
+/// Whether something is done where it is needed.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum AutoOrOff {
+    /// It is.
+    Auto(Auto),
+    /// It is not (YAML reads the bare word off as false, or as text).
+    Off(Off),
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+enum Auto {
+    Auto,
 }
 
 #[derive(JsonSchema)]

@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, Kind, Severity};
 use crate::engine::status::{InstanceStatus, TrackStatus};
-use crate::engine::story::{Fault, StateName, Why};
+use crate::engine::story::{Fault, LinkLocal, StateName, Why};
 use crate::engine::{Status, story::TrackFailure};
 
 /// What keeps instances from their best.
@@ -100,6 +100,21 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
                 "give {name} an address of its own, of the same family: ip address show dev {name}"
             )
         }
+        Fault::NoLinkLocal(name, LinkLocal::Missing) => {
+            format!(
+                "sysctl -w net.ipv6.conf.{name}.disable_ipv6=0; where that is so already: ip link \
+                 set {name} addrgenmode eui64"
+            )
+        }
+        Fault::NoLinkLocal(name, LinkLocal::Tentative(_)) => {
+            format!("wait two seconds; if it stays so: ip address show dev {name} tentative")
+        }
+        Fault::NoLinkLocal(name, LinkLocal::Duplicate(address)) => {
+            format!(
+                "find who else has {address} (a cloned machine with the same Ethernet address?), \
+                 or give {name} another one beside it: ip address add fe80::.../64 dev {name}"
+            )
+        }
         Fault::NotEthernet(name) => {
             format!("ip link show {name}: only Ethernet can announce addresses")
         }
@@ -115,7 +130,8 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
         }
         Fault::CannotSend(..) => {
             format!(
-                "a firewall on output? nft list ruleset; ip route get 224.0.0.18 oif {interface}"
+                "a firewall on output? nft list ruleset; ip route get 224.0.0.18 oif {interface} \
+                 (ff02::12 over IPv6)"
             )
         }
     };

@@ -104,6 +104,7 @@ mod tests {
         let node = |place: usize| Node {
             name: names[place].try_into().unwrap(),
             address: addresses[place].parse().unwrap(),
+            others: Vec::new(),
         };
         let address = VirtualAddress {
             address: virtual_address.0.parse().unwrap(),
@@ -128,12 +129,14 @@ mod tests {
         for draft in [
             draft(["db1", "no"], ["10.0.0.11", "10.0.0.12"], ("10.0.0.100", 24)),
             draft(["1e3", "db.2"], ["10.0.0.11", "10.0.0.12"], ("10.0.0.100", 32)),
+            draft(["db1", "db2"], ["2001:db8::11", "2001:db8::12"], ("2001:db8::100", 64)),
         ] {
             let here = Here::Node(draft.nodes[0].name.clone());
             let config = config::load("vipd.yaml", &draft.yaml(), &here).unwrap();
             assert_eq!(config.nodes, draft.nodes);
             let [instance] = &config.instances[..] else { panic!() };
-            assert_eq!(instance.addresses, draft.addresses);
+            // Over IPv6 the link-local address of the virtual router comes first.
+            assert!(instance.addresses.ends_with(&draft.addresses));
             assert_eq!((&instance.name, instance.virtual_router_id), (&draft.instance, draft.vrid));
         }
     }

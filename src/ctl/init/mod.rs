@@ -61,7 +61,7 @@ pub(super) struct InitOptions {
 fn node(text: &str) -> Result<Node, String> {
     let (name, address) = text.split_once('=').ok_or("write it as NAME=ADDRESS")?;
     let name = NodeName::try_from(name).map_err(|error| error.to_string())?;
-    Ok(Node { name, address: ip(address)? })
+    Ok(Node { name, address: ip(address)?, others: Vec::new() })
 }
 
 fn ip(text: &str) -> Result<IpAddr, String> {
@@ -274,7 +274,8 @@ fn own_node(own: &[OwnAddress], interface: &str, family: Family) -> Result<Node,
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim().split('.').next().unwrap_or_default().to_owned();
     let name = NodeName::try_from(host.as_str()).or_else(|_| NodeName::try_from("node1"));
-    name.map(|name| Node { name, address }).map_err(|error| refused(error.to_string()))
+    name.map(|name| Node { name, address, others: Vec::new() })
+        .map_err(|error| refused(error.to_string()))
 }
 
 fn other_nodes<I: BufRead, O: Write>(

@@ -9,7 +9,9 @@ use netlink_packet_core::{
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
 
@@ -60,10 +62,23 @@ fn link_state(link: LinkMessage) -> LinkState {
             LinkAttribute::IfName(name) => state.name = Some(name),
             LinkAttribute::Address(bytes) => state.mac = Some(bytes),
             LinkAttribute::Mtu(bytes) => state.mtu = Some(bytes),
+            LinkAttribute::AfSpecUnspec(families) => state.forwards_ipv6 = forwards_ipv6(&families),
             _ => {}
         }
     }
     state
+}
+
+/// Whether an interface forwards IPv6; `None` where it has no IPv6.
+fn forwards_ipv6(families: &[AfSpecUnspec]) -> Option<bool> {
+    let mut of_ipv6 = families.iter().filter_map(|family| match family {
+        AfSpecUnspec::Inet6(attributes) => Some(attributes),
+        _ => None,
+    });
+    of_ipv6.by_ref().flatten().find_map(|attribute| match attribute {
+        AfSpecInet6::DevConf(conf) => Some(conf.forwarding != 0),
+        _ => None,
+    })
 }
 
 fn kernel_address(message: &AddressMessage) -> Option<KernelAddress> {
@@ -86,6 +101,7 @@ fn kernel_address(message: &AddressMessage) -> Option<KernelAddress> {
             && message.header.family == AddressFamily::Inet,
         scope: message.header.scope.into(),
         usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        duplicate: flags.contains(AddressFlags::Dadfailed),
     })
 }
 
@@ -107,7 +123,7 @@ pub(super) fn dumps() -> [Message; 2] {
 /// true of IPv6 because we ask for the same flags each time.
 pub(super) fn add(index: u32, address: &VirtualAddress, lease: Option<Span>) -> Message {
     let mut body = describe(index, address);
-    body.attributes.push(AddressAttribute::CacheInfo(lifetime(lease)));
+    body.attributes.push(AddressAttribute::CacheInfo(lifetime(address, lease)));
     if let Some(label) = &address.label {
         body.attributes.push(AddressAttribute::Label(label.clone()));
     }
@@ -130,7 +146,11 @@ pub(super) fn add(index: u32, address: &VirtualAddress, lease: Option<Span>) -> 
 /// How long the kernel keeps an address, and as long it may be chosen as a source: whole seconds,
 /// at least one, since the kernel refuses zero. Without a lease forever, which has to be said:
 /// an address that is there may have a lifetime already.
-fn lifetime(lease: Option<Span>) -> CacheInfo {
+///
+/// An IPv6 address with /128 is deprecated from the start: it is never chosen as a source where
+/// there is another one (RFC 6724 section 5, rule 3). IPv4 has that by the prefix length alone;
+/// among IPv6 addresses of whatever prefix length the kernel takes the newest.
+fn lifetime(address: &VirtualAddress, lease: Option<Span>) -> CacheInfo {
     // The kernel's `INFINITY_LIFE_TIME`.
     const FOREVER: u32 = u32::MAX;
     let seconds = lease.map_or(FOREVER, |lease| {
@@ -138,7 +158,8 @@ fn lifetime(lease: Option<Span>) -> CacheInfo {
     });
     let mut lifetime = CacheInfo::default();
     lifetime.ifa_valid = seconds;
-    lifetime.ifa_preferred = seconds;
+    let is_deprecated = address.address.is_ipv6() && address.prefix == 128;
+    lifetime.ifa_preferred = if is_deprecated { 0 } else { seconds };
     lifetime
 }
 
@@ -228,7 +249,8 @@ mod tests {
             AddressAttribute::Flags(AddressFlags::Secondary | AddressFlags::Tentative),
         ];
         let key = AddressKey { address: own.into(), prefix: 32 };
-        let address = KernelAddress { key, secondary: true, scope: 0, usable: false };
+        let address =
+            KernelAddress { key, secondary: true, scope: 0, usable: false, duplicate: false };
         let told = change(RouteNetlinkMessage::NewAddress(message));
         assert_eq!(told, Some(Change::Address(3, address)));
     }

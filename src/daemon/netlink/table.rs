@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::engine::{Input, Link, LinkAddress};
+use crate::engine::{Input, Link, LinkAddress, UnusableAddress};
 use crate::model::{InterfaceName, Mac};
 
 /// What a message of the kernel says.
@@ -28,6 +28,8 @@ pub(super) struct LinkState {
     pub(super) mtu: Option<u32>,
     pub(super) up: bool,
     pub(super) carrier: bool,
+    /// Whether the kernel forwards IPv6 packets that arrive there.
+    pub(super) forwards_ipv6: Option<bool>,
 }
 
 /// What tells two addresses of an interface apart.
@@ -46,6 +48,8 @@ pub(super) struct KernelAddress {
     pub(super) scope: u8,
     /// Neither tentative nor found to be a duplicate.
     pub(super) usable: bool,
+    /// Found to be a duplicate.
+    pub(super) duplicate: bool,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +59,7 @@ struct Interface {
     mtu: u32,
     up: bool,
     carrier: bool,
+    forwards_ipv6: bool,
     addresses: Vec<KernelAddress>,
 }
 
@@ -154,6 +159,9 @@ impl Table {
         if let Some(mtu) = link.mtu {
             interface.mtu = mtu;
         }
+        if let Some(forwards) = link.forwards_ipv6 {
+            interface.forwards_ipv6 = forwards;
+        }
         interface.up = link.up;
         interface.carrier = link.carrier;
     }
@@ -226,11 +234,9 @@ impl Interface {
     }
 
     fn describe(&self, index: u32) -> Link {
-        let usable = self.addresses.iter().filter(|address| address.usable);
-        let addresses = usable.map(|&KernelAddress { key, secondary, .. }| LinkAddress {
-            address: key.address,
-            prefix: key.prefix,
-            secondary,
+        let (usable, unusable): (Vec<_>, Vec<_>) = self.addresses.iter().partition(|a| a.usable);
+        let addresses = usable.into_iter().map(|&KernelAddress { key, secondary, .. }| {
+            LinkAddress { address: key.address, prefix: key.prefix, secondary }
         });
         Link {
             index,
@@ -239,6 +245,14 @@ impl Interface {
             carrier: self.carrier,
             mtu: self.mtu,
             addresses: addresses.collect(),
+            unusable: unusable
+                .into_iter()
+                .map(|&KernelAddress { key, duplicate, .. }| UnusableAddress {
+                    address: key.address,
+                    duplicate,
+                })
+                .collect(),
+            forwards_ipv6: self.forwards_ipv6,
         }
     }
 }
@@ -322,6 +336,7 @@ mod tests {
             mtu: Some(1500),
             up,
             carrier: up,
+            forwards_ipv6: None,
         })
     }
 
@@ -331,7 +346,7 @@ mod tests {
     }
 
     fn address(text: &str, secondary: bool) -> KernelAddress {
-        KernelAddress { key: key(text), secondary, scope: 0, usable: true }
+        KernelAddress { key: key(text), secondary, scope: 0, usable: true, duplicate: false }
     }
 
     /// eth0 with index 2, its own address and a virtual one, all told.

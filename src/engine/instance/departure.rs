@@ -5,7 +5,7 @@ use super::super::event::{Action, Answer};
 use super::super::handover::{HandoverAnswer, HandoverRefusal};
 use super::super::story::{Peer, StateName, What, Why};
 use super::{Condition, Context, Ending, Instance};
-use crate::model::{InterfaceName, NodeName};
+use crate::model::{Family, InterfaceName, NodeName, is_link_local};
 use crate::time::Mono;
 use crate::vrrp::router::{Departure, Heard, Outcome, State};
 
@@ -117,9 +117,12 @@ impl Instance {
     ) -> Result<(), HandoverRefusal> {
         if let Some(to) = to {
             let nodes = &context.config.nodes;
-            if !nodes.iter().any(|node| node.name == *to) {
+            let Some(node) = nodes.iter().find(|node| node.name == *to) else {
                 let known = nodes.iter().map(|node| node.name.clone()).collect();
                 return Err(HandoverRefusal::NoSuchNode(known));
+            };
+            if self.config.family() == Family::V6 && !node.addresses().any(is_link_local) {
+                return Err(HandoverRefusal::NoLinkLocal(to.clone()));
             }
         }
         if self.is_ending() || self.is_leaving() {

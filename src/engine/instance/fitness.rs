@@ -147,7 +147,7 @@ impl Instance {
             return Some(fault.clone());
         }
         let fault = self.interfaces().find_map(|name| context.links.fault(name));
-        let no_source = || Fault::NoSourceAddress(self.config.interface.clone());
+        let no_source = || context.links.why_no_source(context.config, &self.config);
         fault
             .or_else(|| self.source(context).is_none().then(no_source))
             .or_else(|| self.judge(context).fault)
