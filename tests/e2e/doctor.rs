@@ -1,14 +1,19 @@
 //! `vipctl doctor` on real nodes with real faults, and on healthy ones.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, within};
+use crate::forgery::Forgery;
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VIP6, within};
 
 /// What doctor said.
 struct Diagnosis {
@@ -431,4 +436,128 @@ pub(crate) fn without_root(lab: &Lab) {
     let left = diagnosis.report["left_out"].to_string();
     assert!(left.contains("the wire of eth0") && left.contains("CAP_NET_RAW"), "{left}");
     assert!(left.contains("firewall rules"), "{left}");
+}
+
+/// Rule: another key than the others have is found on both nodes, and the key is not shown.
+pub(crate) fn authentication(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let [one, two] = &group.nodes[..] else { panic!("two nodes") };
+    let keyed = |digit: &str| {
+        let secret = digit.repeat(64);
+        let keys = format!("{{ keys: {{ 1: {{ secret: 'hex:{secret}' }} }} }}");
+        config(&group).set("authentication", keys)
+    };
+    let _agents = [Agent::start(one, &keyed("a")), Agent::start(two, &keyed("b"))];
+    within(BOUND, "both are active", || one.holds(VIP) && two.holds(VIP));
+    for node in [one, two] {
+        within(BOUND, "doctor says so", || {
+            let diagnosis = Diagnosis::of(node, "");
+            assert!(!diagnosis.report.to_string().contains("aaaaaaaa"));
+            diagnosis.findings().any(|found| found["kind"] == "authentication-differs")
+        });
+    }
+}
+
+/// Rule: advertisements that are refused for another reason are found with it: here from somebody who
+/// is not on the segment.
+pub(crate) fn refused_advertisements(lab: &Lab) {
+    let (group, _agents) = pair(lab);
+    let wrong = Forgery::all_wrong(20).into_iter();
+    let routed = wrong.filter(|forgery| forgery.defect.contains("TTL")).collect::<Vec<_>>();
+    assert!(!routed.is_empty(), "a forgery with a wrong TTL");
+    let node = &group.nodes[0];
+    within(BOUND, "doctor says so", || {
+        for forgery in &routed {
+            forgery.send(&group.watcher);
+        }
+        let diagnosis = Diagnosis::of(node, "");
+        let mut findings = diagnosis.findings();
+        findings.any(|found| {
+            found["kind"] == "advertisements-refused"
+                && found.to_string().contains("must be on one segment")
+        })
+    });
+}
+
+/// Rule: a daemon that was held up, and one that the system does not let be punctual, are found.
+pub(crate) fn punctuality(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::command(node, &config(&group).yaml());
+    let mut command = Command::new("prlimit");
+    command.args(["--rtprio=0:0", "--memlock=65536:65536", "setpriv"]);
+    command.args(["--bounding-set=-sys_nice,-ipc_lock", "--inh-caps=-sys_nice,-ipc_lock"]);
+    command.arg(agent.get_program()).args(agent.get_args());
+    let agent = Agent::launch(node, &mut command);
+    group.taken_over_by(node);
+    let expected = ["not real-time: Operation not permitted", "LimitRTPRIO=10"];
+    Diagnosis::of(node, "").has("refused-by-the-system", &expected);
+    agent.signal(Signal::SIGSTOP);
+    sleep(Duration::from_millis(1500));
+    agent.signal(Signal::SIGCONT);
+    agent.reports(&["held up"]);
+    Diagnosis::of(node, "").has("held-up", &["half an advertisement interval or more"]);
+}
+
+/// Rule: an active node on which nothing listens says so, until something does.
+pub(crate) fn nobody_listens(lab: &Lab) {
+    let (group, _agents) = pair(lab);
+    let node = &group.nodes[0];
+    let one = node.inside(|| TcpListener::bind((node.address(), 0))).expect("a listener");
+    let expected = ["nothing on this machine listens on 10.77.0.100", "start the service"];
+    Diagnosis::of(node, "").has("nobody-listens", &expected);
+    let _all = node.inside(|| TcpListener::bind("0.0.0.0:0")).expect("a listener");
+    let diagnosis = Diagnosis::of(node, "");
+    assert!(diagnosis.findings().all(|found| found["kind"] != "nobody-listens"));
+    drop(one);
+}
+
+/// Rule: an active node that does not answer for the address is found from the backup.
+pub(crate) fn unanswered(lab: &Lab) {
+    let (group, _agents) = pair(lab);
+    // It answers for its own address alone.
+    group.nodes[0].run("nft add table arp silence");
+    group.nodes[0].run(
+        "nft add chain arp silence out { type filter hook output priority 0; policy accept; }",
+    );
+    group.nodes[0].run("nft add rule arp silence out arp saddr ip 10.77.0.100 drop");
+    let expected = ["nobody answers for 10.77.0.100", "node11 (10.77.0.11) is active"];
+    Diagnosis::of(&group.nodes[1], "").has("address-unanswered", &expected);
+}
+
+/// Rule: a clock that nobody sets is a note, and a problem where advertisements are signed.
+pub(crate) fn clock(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let programs = node.directory().join("programs");
+    fs::create_dir(&programs).expect("a directory");
+    let program = programs.join("timedatectl");
+    fs::write(&program, "#!/bin/sh\necho no\n").expect("a program");
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a program");
+    let diagnosis = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
+        Diagnosis::told(node, command.args(["doctor", "--json"]).env("PATH", path))
+    };
+    let agent = Agent::start(node, &config(&group));
+    group.taken_over_by(node);
+    assert_eq!(diagnosis().has("clock", &["NTPSynchronized=no"])["severity"], "note");
+    let keys = format!("{{ keys: {{ 1: {{ secret: 'hex:{}' }} }} }}", "a".repeat(64));
+    agent.reload(node, &config(&group).set("authentication", keys));
+    let found = diagnosis();
+    assert_eq!(found.has("clock", &["timedatectl set-ntp true"])["severity"], "problem");
+}
+
+/// Rule: an interface without IPv6 under an IPv6 address is found, and so is what comes of it.
+pub(crate) fn without_ipv6(lab: &Lab) {
+    let group = Group::with(lab, &[11], VIP6.into());
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    agent.reports(&["web: active"]);
+    set(node, "net/ipv6/conf/eth0/disable_ipv6", "1");
+    agent.reports(&["web: fault"]);
+    let diagnosis = Diagnosis::of(node, "");
+    let expected = ["IPv6 is off on eth0", "sysctl -w net.ipv6.conf.eth0.disable_ipv6=0"];
+    diagnosis.has("ipv6-disabled", &expected);
+    diagnosis.has("fault", &["web: cannot take part"]);
 }

@@ -9,7 +9,7 @@ use crate::ctl::wire::{Heard, OwnAddress, in_network};
 use crate::engine::PeerStatus;
 use crate::engine::status::InstanceStatus;
 use crate::engine::story::StateName;
-use crate::model::{Config, Family, Mac, Node};
+use crate::model::{Authentication, Config, Family, Mac, Node};
 use crate::time::Span;
 
 /// A running daemon and what surrounds it.
@@ -40,6 +40,12 @@ impl Look {
     /// All instances.
     pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.now.status.instances.iter().map(|instance| Member { instance, look: self })
+    }
+
+    /// Whether an instance signs what it says, with the time.
+    pub(super) fn signs(&self) -> bool {
+        let mut all = self.config.iter().flat_map(|config| &config.instances);
+        all.any(|instance| matches!(instance.authentication, Authentication::Hmac(_)))
     }
 }
 

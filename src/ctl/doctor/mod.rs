@@ -81,9 +81,11 @@ pub(super) fn main(options: &DoctorOptions) -> Told {
 fn examine(options: &DoctorOptions) -> Report {
     let system = System::new(&options.root);
     let mut left_out = Vec::new();
-    let mut findings: Vec<Finding> = clock::judge(&mut left_out).into_iter().collect();
+    let mut findings = Vec::new();
     let look =
         snapshot(options).and_then(|before| look(options, before, &mut findings, &mut left_out));
+    let signs = look.as_ref().is_ok_and(Look::signs);
+    findings.extend(clock::judge(signs, &mut left_out));
     match look {
         Ok(look) => {
             let rules = firewall::gather(&mut left_out);

@@ -117,7 +117,13 @@ fn refused(member: &Member<'_>, peer: &PeerStatus, why: Discard) -> Finding {
             ),
             format!("the same version: on both, under {}; keepalived: vrrp_version", member.name()),
         ),
-        Discard::AuthenticationType | Discard::AuthenticationMismatch | Discard::Password => (
+        Discard::AuthenticationType
+        | Discard::AuthenticationMismatch
+        | Discard::Password
+        | Discard::TrailerMissing
+        | Discard::TrailerMalformed
+        | Discard::UnknownKey
+        | Discard::Hmac => (
             Kind::AuthenticationDiffers,
             format!("{called} and this node do not authenticate alike"),
             "the same authentication, or none, on both (keepalived: the block authentication)"
@@ -142,6 +148,11 @@ fn refused(member: &Member<'_>, peer: &PeerStatus, why: Discard) -> Finding {
                 Discard::Ttl => "something on the way routes them, or they are forged: vipd and \
                                  they must be on one segment"
                     .to_owned(),
+                Discard::Stale => {
+                    "synchronize the clocks of all nodes (timedatectl set-ntp true), \
+                                   or give more time: window under authentication"
+                        .to_owned()
+                }
                 _ => {
                     format!("look at what it sends: tcpdump -vni {} proto 112", member.interface())
                 }
