@@ -12,10 +12,10 @@ use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, within};
 
 /// What no client may notice of a planned move. It takes some milliseconds; the rest is for a busy
 /// machine.
-const GAPLESS: Duration = Duration::from_millis(100);
+pub(crate) const GAPLESS: Duration = Duration::from_millis(100);
 
 /// Two agents of which the first is active, and none takes the address by itself.
-fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
+pub(crate) fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
     let group = Group::new(lab, &[11, 12]);
     let config = config(&group);
     let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
@@ -24,7 +24,8 @@ fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
     (group, agents)
 }
 
-fn config(group: &Group) -> Config {
+/// Who is active stays so.
+pub(crate) fn config(group: &Group) -> Config {
     group.config().set("preempt", "never")
 }
 

@@ -7,28 +7,11 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Group as SystemGroup;
 
+use crate::handover::{GAPLESS, config, two_nodes};
 use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, within};
-
-/// What no client may notice of a planned move. It takes some milliseconds; the rest is for a busy
-/// machine.
-const GAPLESS: Duration = Duration::from_millis(100);
 
 /// Longer than the others wait for an active router at the interval of the cases.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// Two agents of which the first is active, and none takes the address by itself.
-fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
-    let group = Group::new(lab, &[11, 12]);
-    let config = config(&group);
-    let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
-    group.taken_over_by(&group.nodes[0]);
-    group.held_only_by(&group.nodes[0]);
-    (group, agents)
-}
-
-fn config(group: &Group) -> Config {
-    group.config().set("preempt", "never")
-}
 
 fn told(output: &Output) -> (i32, String) {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
