@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::engine::{Action, Input, Packet};
-use crate::model::{Family, InstanceConfig, InterfaceName, Key, KeyId, Password, Vrid};
+use crate::model::{Family, InstanceConfig, InterfaceName, Key, KeyId, Password, Path, Vrid};
 use crate::vrrp::auth::{Proof, Sequence, Trailer, unsigned};
 use crate::vrrp::packet::{
     ChecksumForm, Datagram, blank_password, fill_in_password, put_checksum, split_trailer,
@@ -19,9 +20,10 @@ use crate::vrrp::packet::{
 /// Which virtual router a secret is of, as packets name it.
 pub type Place = (InterfaceName, Family, Vrid);
 
-/// Where the packets of an instance are.
-pub fn place(instance: &InstanceConfig) -> Place {
-    (instance.interface.clone(), instance.family(), instance.virtual_router_id)
+/// Where the packets of an instance are: its paths.
+pub fn places(instance: &InstanceConfig) -> impl Iterator<Item = Place> {
+    let id = instance.virtual_router_id;
+    instance.paths().map(move |Path { interface, family }| (interface, family, id))
 }
 
 /// The secrets of one virtual router. They are wiped from memory when they are dropped.
@@ -48,15 +50,16 @@ impl Secrets {
 /// The secrets of all virtual routers that have some.
 #[derive(Debug, Default)]
 pub struct KeyRing {
-    routers: BTreeMap<Place, Secrets>,
+    routers: BTreeMap<Place, Arc<Secrets>>,
     /// Those of virtual routers that the configuration has no more: they may be on their way out.
-    leaving: BTreeMap<Place, Secrets>,
+    leaving: BTreeMap<Place, Arc<Secrets>>,
 }
 
 impl KeyRing {
-    /// Adds the secrets of a virtual router.
-    pub fn put(&mut self, place: Place, secrets: Secrets) {
-        self.routers.insert(place, secrets);
+    /// Adds the secrets of a virtual router, which are the same on all of its paths.
+    pub fn put(&mut self, places: impl IntoIterator<Item = Place>, secrets: Secrets) {
+        let secrets = Arc::new(secrets);
+        self.routers.extend(places.into_iter().map(|place| (place, Arc::clone(&secrets))));
     }
 
     /// Takes those of another configuration instead. Those of virtual routers that it doesn't have are
@@ -69,13 +72,15 @@ impl KeyRing {
     /// Whether a virtual router has another password than in the other one, or another key under a
     /// number that both have.
     pub fn differs(&self, other: &Self, instance: &InstanceConfig) -> bool {
-        let place = place(instance);
-        let both = self.routers.get(&place).zip(other.routers.get(&place));
-        both.is_some_and(|(ours, theirs)| ours.contradicts(theirs))
+        let differ = |place: Place| {
+            let both = self.routers.get(&place).zip(other.routers.get(&place));
+            both.is_some_and(|(ours, theirs)| ours.contradicts(theirs))
+        };
+        places(instance).any(differ)
     }
 
     fn of(&self, place: &Place) -> Option<&Secrets> {
-        self.routers.get(place).or_else(|| self.leaving.get(place))
+        self.routers.get(place).or_else(|| self.leaving.get(place)).map(Arc::as_ref)
     }
 
     /// Judges a packet, before the engine gets it. A password is taken out of it: inputs are recorded.

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 use vipd::engine::{Discard, Engine, Input, Link, LinkAddress, Packet};
-use vipd::keyring::{KeyRing, Secrets, place};
+use vipd::keyring::{KeyRing, Secrets, places};
 use vipd::model::{
     AntiReplay, Authentication, ChecksumStyle, Config, Family, HmacAuthentication, HmacKey,
     HmacMode, IfAllFail, InstanceConfig, InterfaceName, Interval, Key, KeyId, Mac, Notify,
@@ -179,7 +179,7 @@ impl Receiver {
         let family = datagram.family();
         let config = instance(family, datagram.message[0] >> 4, authentication);
         let mut ring = KeyRing::default();
-        ring.put(place(&config), secrets);
+        ring.put(places(&config), secrets);
         let mono = Mono(0) + Span::from_secs(1_000);
         let zero = at - Span::from_secs(1_001);
         let now = Now { mono, wall: zero + Span::from_secs(1_000) };
@@ -246,6 +246,8 @@ fn instance(family: Family, version: u8, authentication: Authentication) -> Inst
         Family::V6 => "fe80::100",
     };
     InstanceConfig {
+        further_interfaces: Vec::new(),
+        transport: vipd::model::Transport::STANDARD,
         name: "web".try_into().unwrap(),
         interface: eth0(),
         virtual_router_id: Vrid::try_from(51).unwrap(),

@@ -189,16 +189,14 @@ fn captured_packets_decode_to_their_fields_and_encode_to_their_bytes() {
     }
 }
 
-/// Rule: the multicast checks let through what was sent to the group and nothing sent unicast.
+/// Rule: all that real daemons send, to the group or to one peer, has TTL 255 by default.
 #[test]
-fn the_multicast_checks_tell_captured_multicast_from_unicast() {
+fn captured_packets_start_on_the_segment() {
     for captured in captured(false) {
         let datagram = captured.datagram();
-        let multicast = datagram.destination == multicast_group(datagram.family());
-        assert_eq!(datagram.require_multicast_group().is_ok(), multicast, "{}", captured.place);
-        if multicast {
-            assert_eq!(datagram.require_multicast_ttl(), Ok(()), "{}", captured.place);
-        }
+        assert_eq!(datagram.require_ttl(255), Ok(()), "{}", captured.place);
+        let group = datagram.require_group(multicast_group(datagram.family()));
+        assert_eq!(group.is_ok(), datagram.destination.is_multicast(), "{}", captured.place);
     }
 }
 

@@ -97,7 +97,7 @@ impl Router {
         match self {
             Self::Vipd(_) => hand_over(host, "web"),
             Self::Keepalived(keepalived) => {
-                keepalived.reload(of_keepalived(Settings { priority: LOW, ..settings }));
+                keepalived.reload(host, of_keepalived(Settings { priority: LOW, ..settings }));
                 Ok(())
             }
         }
@@ -121,5 +121,6 @@ fn of_keepalived(settings: Settings) -> KeepalivedConfig {
         preempt,
         password: None,
         addresses: Addresses::Ipv4,
+        unicast_to: None,
     }
 }

@@ -25,18 +25,27 @@ pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &m
 fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     let mut seen = BTreeMap::<(&InterfaceName, Family, Vrid), &Spot>::new();
     for draft in drafts {
-        let (Some(interface), Some(id)) = (&draft.interface, &draft.virtual_router_id) else {
-            continue;
-        };
-        let family = draft.family().unwrap_or(Family::V4);
-        let Some(first) = seen.get(&(interface, family, id.value)) else {
-            seen.insert((interface, family, id.value), &id.spot);
-            continue;
-        };
-        let what =
-            format!("{} is already taken on {interface}, in line {}", id.value, first.place.line);
-        let hint = "every virtual router on an interface needs its own number";
-        problems.add(&id.spot, Wrong::new(what).hint(hint));
+        let Some(id) = &draft.virtual_router_id else { continue };
+        // Before its addresses are right it is of IPv4, as most are.
+        let is_ipv4 = draft.has(Family::V4) || !draft.has(Family::V6);
+        let families = [(Family::V4, is_ipv4), (Family::V6, draft.has(Family::V6))];
+        let families = families.into_iter().filter(|(_, has)| *has).map(|(family, _)| family);
+        let paths = draft.interfaces().flat_map(|one| families.clone().map(move |f| (one, f)));
+        let mut taken = None;
+        for (interface, family) in paths {
+            match seen.get(&(interface, family, id.value)) {
+                None => drop(seen.insert((interface, family, id.value), &id.spot)),
+                Some(first) => taken = taken.or(Some((interface, *first))),
+            }
+        }
+        if let Some((interface, first)) = taken {
+            let what = format!(
+                "{} is already taken on {interface}, in line {}",
+                id.value, first.place.line
+            );
+            let hint = "every virtual router on an interface needs its own number";
+            problems.add(&id.spot, Wrong::new(what).hint(hint));
+        }
     }
 }
 

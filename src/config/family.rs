@@ -1,4 +1,4 @@
-//! What the address family asks of an instance: one family, and of IPv6 a link-local address first.
+//! What the address families ask of an instance: of IPv6 a link-local address first.
 
 use serde::Deserialize;
 
@@ -18,14 +18,14 @@ pub(super) enum LinkLocal {
     Off,
 }
 
-/// The family of the addresses: that of the first one.
-pub(super) fn of(addresses: &[Marked<VirtualAddress>]) -> Option<Family> {
-    addresses.first().map(|first| Family::of(first.value.address))
+/// Whether one of the addresses is of that family.
+pub(super) fn has(addresses: &[Marked<VirtualAddress>], family: Family) -> bool {
+    addresses.iter().any(|address| Family::of(address.value.address) == family)
 }
 
-/// Refuses what a family does not allow, and brings IPv6 addresses into the order of an
-/// advertisement: the link-local ones of the interface first. Where there is none, that of the
-/// virtual router is added (RFC 9568 section 5.2.9).
+/// Refuses what a family does not allow, and brings addresses into the order of advertisements: those
+/// of IPv4, then those of IPv6 with the link-local ones of the interface first. Where there is none,
+/// that of the virtual router is added (RFC 9568 section 5.2.9).
 pub(super) fn settle(
     section: &Section<'_>,
     addresses: &mut Vec<Marked<VirtualAddress>>,
@@ -35,9 +35,8 @@ pub(super) fn settle(
     problems: &mut Problems<'_>,
 ) {
     let choice = section.take("link_local", problems);
-    refuse_mixture(addresses, problems);
-    if of(addresses) != Some(Family::V6) {
-        if let (Some(_), Given::Right(choice)) = (of(addresses), &choice) {
+    if !has(addresses, Family::V6) {
+        if let (true, Given::Right(choice)) = (has(addresses, Family::V4), &choice) {
             let wrong = Wrong::new("has no meaning for IPv4 addresses");
             problems.add(&choice.spot, wrong.hint("leave it out"));
         }
@@ -47,8 +46,10 @@ pub(super) fn settle(
         let dev = address.dev.as_ref();
         address.is_link_local() && dev.is_none_or(|dev| Some(dev) == interface)
     };
-    addresses.sort_by_key(|address| !is_first(&address.value));
-    let has_one = addresses.first().is_some_and(|first| is_first(&first.value));
+    let is_ipv6 = |address: &VirtualAddress| Family::of(address.address) == Family::V6;
+    addresses.sort_by_key(|address| (is_ipv6(&address.value), !is_first(&address.value)));
+    let has_one = addresses.iter().any(|address| is_first(&address.value));
+    let start = addresses.iter().take_while(|address| !is_ipv6(&address.value)).count();
     let spot = section.spot_of("addresses").unwrap_or_else(|| section.spot().clone());
     if !has_one && choice.or(LinkLocal::Auto) == Some(LinkLocal::Auto) {
         match priority {
@@ -59,13 +60,16 @@ pub(super) fn settle(
                 );
                 problems.add(&spot, wrong.hint("list the one that this machine has there"));
             }
-            _ => addresses.splice(0..0, id.map(|id| own(id, spot.clone()))).for_each(drop),
+            _ => {
+                let own = id.map(|id| own(id, spot.clone()));
+                addresses.splice(start..start, own).for_each(drop);
+            }
         }
     }
-    if addresses.len() > MOST_IPV6 {
+    let count = addresses.len() - start;
+    if count > MOST_IPV6 {
         let what = format!(
-            "comes to {} IPv6 addresses with the link-local one; an advertisement carries {MOST_IPV6}",
-            addresses.len()
+            "comes to {count} IPv6 addresses with the link-local one; an advertisement carries {MOST_IPV6}"
         );
         problems.add(&spot, Wrong::new(what).hint("move some to another instance"));
     }
@@ -75,24 +79,4 @@ fn own(id: Vrid, spot: super::problem::Spot) -> Marked<VirtualAddress> {
     let address = id.link_local().into();
     let (dev, label, scope) = (None, None, Scope::Global);
     Marked { value: VirtualAddress { address, prefix: 128, dev, label, scope }, spot }
-}
-
-/// A virtual router is of one family (RFC 9568 section 1.7): both would be two of them.
-fn refuse_mixture(addresses: &[Marked<VirtualAddress>], problems: &mut Problems<'_>) {
-    let Some(first) = addresses.first() else { return };
-    let family = Family::of(first.value.address);
-    let Some(other) = addresses.iter().find(|a| Family::of(a.value.address) != family) else {
-        return;
-    };
-    let what = format!(
-        "{} is {}, and {} in line {} is {family}: IPv4 and IPv6 in one instance (dual stack) is not \
-         supported by this version of vipd yet",
-        other.value.address,
-        Family::of(other.value.address),
-        first.value.address,
-        first.spot.place.line,
-    );
-    let hint = "make two instances of it, which may have the same virtual_router_id, and put them \
-                into one sync group";
-    problems.add(&other.spot, Wrong::new(what).hint(hint));
 }

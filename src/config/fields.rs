@@ -81,15 +81,47 @@ read_by_serde!(Priority, "a number from 1 to 255", number_in_text);
 read_by_serde!(ChecksumStyle, "auto, rfc5798 or rfc9568", |_| None);
 read_by_serde!(LinkLocal, "auto or off", |_| None);
 read_by_serde!(Scope, "global, site, link or host", |_| None);
-read_by_serde!(Transport, "multicast", |_| None);
+read_by_serde!(TransportName, "multicast or unicast", |_| None);
 read_by_serde!(IfAllFail, "release or keep", |_| None);
 
-/// How advertisements travel. `unicast` is a word already, so that it gets an answer of its own.
+/// How advertisements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Transport {
+pub(super) enum TransportName {
     Multicast,
     Unicast,
+}
+
+/// A multicast group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupAddress(pub(super) IpAddr);
+
+impl Field for GroupAddress {
+    type Written = String;
+    const TAKES: &'static str = "a multicast group like 224.0.0.50 or ff02::50";
+
+    fn check(written: String) -> Result<Self, Wrong> {
+        let group = written.parse::<IpAddr>().ok().filter(IpAddr::is_multicast);
+        group.map(Self).ok_or_else(|| Wrong::expected(Self::TAKES, &quoted(&written)))
+    }
+}
+
+/// The lowest TTL or hop limit on arrival.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MinimumTtl(pub(super) u8);
+
+impl Field for MinimumTtl {
+    type Written = u64;
+    const TAKES: &'static str = "a number from 1 to 255";
+
+    fn check(written: u64) -> Result<Self, Wrong> {
+        let ttl = u8::try_from(written).ok().filter(|ttl| *ttl > 0);
+        ttl.map(Self).ok_or_else(|| Wrong::expected(Self::TAKES, &written.to_string()))
+    }
+
+    fn hint(found: &Scalar) -> Option<String> {
+        number_in_text(found)
+    }
 }
 
 impl Field for Version {

@@ -3,13 +3,14 @@
 use super::address;
 use super::authentication;
 use super::family;
-use super::fields::{Lease, Pace, Transport};
+use super::fields::{Lease, Pace};
 use super::keys::INSTANCE;
 use super::nodes::Nodes;
 use super::notify;
 use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section};
 use super::source::Entry;
+use super::transport;
 use crate::model::{
     ChecksumStyle, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
     Preempt, Priority, TrackName, Version, VirtualAddress, Vrid,
@@ -33,6 +34,8 @@ pub(super) struct Draft<'n> {
     pub(super) section: Section<'n>,
     pub(super) name: Option<InstanceName>,
     pub(super) interface: Option<InterfaceName>,
+    /// `None`: what is written is wrong.
+    pub(super) further_interfaces: Option<Vec<InterfaceName>>,
     pub(super) virtual_router_id: Option<Marked<Vrid>>,
     pub(super) addresses: Vec<Marked<VirtualAddress>>,
     pub(super) priority: Given<Priority>,
@@ -57,6 +60,7 @@ pub(super) fn read<'n>(
         addresses: address::read(&section, interface.as_ref(), problems),
         priority: section.take("priority", problems),
         tracks: section.several("track", problems),
+        further_interfaces: transport::further_interfaces(&section, interface.as_ref(), problems),
         interface,
         name: name.ok(),
         section,
@@ -70,9 +74,14 @@ pub(super) fn read<'n>(
 }
 
 impl Draft<'_> {
-    /// The family of its addresses, where it has any.
-    pub(super) fn family(&self) -> Option<Family> {
-        family::of(&self.addresses)
+    /// Whether it has an address of that family.
+    pub(super) fn has(&self, family: Family) -> bool {
+        family::has(&self.addresses, family)
+    }
+
+    /// The interfaces on which it speaks, as far as they are known.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        self.interface.iter().chain(self.further_interfaces.iter().flatten())
     }
 
     /// The names of the checks that it depends on.
@@ -98,7 +107,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     let lease = section.take::<Lease>("lease", problems);
     let announce_refresh = section.take("announce_refresh", problems).or(ANNOUNCE_REFRESH);
     let checksum = checksum(draft, version, problems);
-    transport(section, problems);
+    let transport = transport::read(section, &draft.addresses, nodes, problems);
     let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
     let notify = notify::read(section, problems);
     let pace = intervals.as_ref().map(|intervals| intervals.advertisement);
@@ -107,6 +116,8 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     Some(InstanceConfig {
         name: draft.name.clone()?,
         interface: draft.interface.clone()?,
+        further_interfaces: draft.further_interfaces.clone()?,
+        transport: transport?,
         virtual_router_id: draft.virtual_router_id.as_ref()?.value,
         version: version?,
         priority: priority?,
@@ -231,10 +242,12 @@ fn preempt(
 /// RFC 3768 section 1.1: version 2 is for IPv4.
 fn version(draft: &Draft<'_>, problems: &mut Problems<'_>) -> Option<Version> {
     let version = draft.section.take("version", problems);
-    if let (Given::Right(version), Some(Family::V6)) = (&version, draft.family())
+    if let Given::Right(version) = &version
         && version.value == Version::V2
+        && draft.has(Family::V6)
     {
-        let wrong = Wrong::new("2 knows IPv4 only, and the addresses are IPv6");
+        let some = if draft.has(Family::V4) { "some of the addresses" } else { "the addresses" };
+        let wrong = Wrong::new(format!("2 knows IPv4 only, and {some} are IPv6"));
         problems.add(&version.spot, wrong.hint("write 3, or leave it out"));
     }
     version.or(Version::V3)
@@ -246,9 +259,9 @@ fn checksum(
     problems: &mut Problems<'_>,
 ) -> Option<ChecksumStyle> {
     let checksum = draft.section.take("checksum", problems);
-    let alone = match (version, draft.family()) {
-        (Some(Version::V2), _) => Some("in version 2"),
-        (_, Some(Family::V6)) => Some("over IPv6"),
+    let alone = match version {
+        Some(Version::V2) => Some("in version 2"),
+        _ if draft.has(Family::V6) && !draft.has(Family::V4) => Some("over IPv6"),
         _ => None,
     };
     if let (Given::Right(checksum), Some(alone)) = (&checksum, alone) {
@@ -256,13 +269,4 @@ fn checksum(
         problems.add(&checksum.spot, Wrong::new(what).hint("leave it out"));
     }
     checksum.or(ChecksumStyle::Auto)
-}
-
-fn transport(section: &Section<'_>, problems: &mut Problems<'_>) {
-    if let Given::Right(transport) = section.take::<Transport>("transport", problems)
-        && transport.value == Transport::Unicast
-    {
-        let wrong = Wrong::new("unicast is not supported by this version of vipd yet");
-        problems.add(&transport.spot, wrong.hint("use multicast, which is the default"));
-    }
 }

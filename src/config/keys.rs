@@ -42,12 +42,16 @@ pub(super) static INSTANCE: Keys = Keys {
         "announce_refresh",
         "checksum",
         "transport",
+        "peers",
+        "minimum_ttl",
+        "multicast_group",
+        "paths",
         "track",
         "if_all_fail",
         "notify",
         "authentication",
     ],
-    reserved: &["virtual_mac", "extra_addresses", "routes", "rules", "paths"],
+    reserved: &["virtual_mac", "extra_addresses", "routes", "rules"],
 };
 
 /// An address that is written as a mapping.
@@ -347,7 +351,8 @@ const fn without_equal(word: &'static str, hint: &'static str) -> Foreign {
     Foreign { word, hint, meant: None }
 }
 
-const MULTICAST_ONLY: &str = "this version of vipd advertises by multicast only: leave it out";
+const UNICAST: &str =
+    "write 'transport: unicast'; the peers are the other nodes, or 'peers: [10.0.0.12]'";
 const TRACKS: &str = "checks stand by name under 'tracks' at the top of the file; an instance names \
                       those that it depends on: 'track: [web]'";
 const HOOKS: &str =
@@ -359,7 +364,7 @@ const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
 const INTERVAL: &str = "the key is 'advertisement_interval', with a unit: 1s or 100ms";
 const INSTANCES: &str = "write the instances by name under 'instances'";
 
-static FOREIGN: [Foreign; 39] = [
+static FOREIGN: [Foreign; 41] = [
     without_equal(
         "state",
         "vipd has no state: the start is always backup, then the highest priority wins; the order \
@@ -388,7 +393,13 @@ static FOREIGN: [Foreign; 39] = [
     foreign("vrrp_sync_group", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
     foreign("groups", "sync_groups", "write 'sync_groups: { gateway: [wan, lan] }'"),
     foreign("notify_*", "notify", HOOKS),
-    foreign("unicast_*", "transport", MULTICAST_ONLY),
+    foreign("unicast_*", "transport", UNICAST),
+    foreign("mcast_*", "multicast_group", "the key is 'multicast_group'"),
+    foreign(
+        "vrrp_mcast_group*",
+        "multicast_group",
+        "the key is 'multicast_group', in the instance",
+    ),
     foreign(
         "use_vmac*",
         "virtual_mac",

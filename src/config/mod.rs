@@ -27,6 +27,7 @@ pub mod schema;
 mod section;
 mod source;
 mod track;
+mod transport;
 
 use std::net::IpAddr;
 

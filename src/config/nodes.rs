@@ -62,6 +62,12 @@ impl Nodes {
         self.this.and_then(|index| self.list.get(index)).map(|marked| &marked.value)
     }
 
+    /// The nodes that this one is not.
+    pub(super) fn others(&self) -> impl Iterator<Item = &Node> {
+        let others = self.list.iter().enumerate().filter(|(place, _)| Some(*place) != self.this);
+        others.map(|(_, node)| &node.value)
+    }
+
     /// The priority of this node's place in the order: 200, 190 and so on.
     pub(super) fn priority(&self) -> Option<Priority> {
         priority_of(self.this?)

@@ -39,8 +39,14 @@ pub(super) fn main(options: &Options) -> Told {
 /// The routers of one instance.
 pub(super) fn text(instance: &InstanceStatus) -> String {
     let InstanceStatus { name, virtual_router_id, interface, version, .. } = instance;
-    let mut text =
-        format!("{name}: virtual router {virtual_router_id} on {interface}, VRRPv{version}");
+    let mut text = format!("{name}: virtual router {virtual_router_id} on {interface}");
+    for further in &instance.further_interfaces {
+        let _ = write!(text, " and {further}");
+    }
+    let _ = write!(text, ", VRRPv{version}");
+    if instance.transport.is_unicast() {
+        text.push_str(" by unicast");
+    }
     if instance.peers.is_empty() {
         text.push_str("\nno other router was heard since vipd started\n");
         return text;

@@ -232,9 +232,9 @@ impl Hands {
 
     fn one(&mut self, action: Action, now: Mono, teller: &mut Teller) {
         let result = match &action {
-            Action::Listen { interface, index, family, virtual_router_ids } => {
-                let opened =
-                    self.sockets.listen(interface, *index, *family, virtual_router_ids, now);
+            Action::Listen { interface, index, family, virtual_router_ids, groups } => {
+                let (place, heard) = ((*index, *family), (&**virtual_router_ids, &**groups));
+                let opened = self.sockets.listen(interface, place, heard, now);
                 let place = (interface.clone(), *family);
                 match opened {
                     Ok(()) => self.unopened.remove(&place),

@@ -40,12 +40,17 @@ fn describe(options: &CheckOptions, config: &Config) -> String {
 }
 
 fn line(instance: &InstanceConfig) -> String {
-    let InstanceConfig { name, interface, virtual_router_id, version, priority, .. } = instance;
+    let InstanceConfig { name, virtual_router_id, version, priority, .. } = instance;
+    let interfaces = std::iter::once(&instance.interface).chain(&instance.further_interfaces);
+    let interfaces: Vec<String> = interfaces.map(ToString::to_string).collect();
+    let families: Vec<String> = instance.families().map(|family| family.to_string()).collect();
+    let unicast = if instance.transport.is_unicast() { ", unicast" } else { "" };
     let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
     format!(
-        "{name}: VRID {virtual_router_id} on {interface} (VRRPv{version}, {}), priority {priority}, \
+        "{name}: VRID {virtual_router_id} on {} (VRRPv{version}, {}{unicast}), priority {priority}, \
          every {}: {}",
-        instance.family(),
+        interfaces.join(" and "),
+        families.join(" and "),
         instance.advertisement_interval,
         addresses.join(", ")
     )

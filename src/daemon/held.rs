@@ -199,7 +199,7 @@ mod tests {
         HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: vec![HeldAddress { interface, address }],
-            farewell: Some(farewell),
+            farewells: vec![farewell],
         }
     }
 

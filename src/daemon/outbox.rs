@@ -255,7 +255,7 @@ mod tests {
         let router = |last: &u8| HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: vec![HeldAddress { interface: interface("eth0"), address: address(*last) }],
-            farewell: None,
+            farewells: Vec::new(),
         };
         Action::WriteDown { routers: last.iter().map(router).collect() }
     }

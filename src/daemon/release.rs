@@ -125,7 +125,8 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     // Before anything is touched: a file may have to be read.
     let mut farewells = Farewells::new(file.configuration().as_deref(), routers);
     // Without its addresses an address owner (priority 255) has nothing to send from.
-    let early = routers.iter().map(|r| r.farewell.as_ref().filter(|_| sends_from_its_own(r)));
+    let early = routers.iter().map(|r| r.farewells.as_slice()).zip(routers);
+    let early = early.map(|(all, router)| if sends_from_its_own(router) { all } else { &[] });
     let said = farewells.say(&early.collect::<Vec<_>>());
 
     let addresses: Vec<&HeldAddress> = routers.iter().flat_map(|r| &r.addresses).collect();
@@ -141,7 +142,8 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
         .collect();
 
     let late = routers.iter().zip(&released).map(|(router, released)| {
-        router.farewell.as_ref().filter(|_| released.farewell.is_none() && released.was_there())
+        let is_due = released.farewell.is_none() && released.was_there();
+        if is_due { router.farewells.as_slice() } else { &[] }
     });
     let said = farewells.say(&late.collect::<Vec<_>>());
     for (released, said) in released.iter_mut().zip(said) {
@@ -152,7 +154,7 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
 
 fn sends_from_its_own(router: &HeldRouter) -> bool {
     let mut addresses = router.addresses.iter().map(|held| held.address.address);
-    router.farewell.as_ref().is_some_and(|farewell| addresses.any(|own| own == farewell.source))
+    addresses.any(|own| router.farewells.iter().any(|farewell| farewell.source == own))
 }
 
 /// What has to stay written down: what could not be removed. The farewell has been said.
@@ -160,7 +162,7 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
     let left = routers.iter().zip(released).map(|(router, released)| HeldRouter {
         instance: router.instance.clone(),
         addresses: released.failed().map(|(held, _)| held.clone()).collect(),
-        farewell: None,
+        farewells: Vec::new(),
     });
     left.filter(|router| !router.addresses.is_empty()).collect()
 }
@@ -225,11 +227,14 @@ impl Farewells {
     /// Reads the secrets from where they were when the farewells were written down.
     fn new(configuration: Option<&Path>, routers: &[HeldRouter]) -> Self {
         let mut farewells = Self::default();
-        for HeldRouter { instance, farewell, .. } in routers {
-            let Some(farewell @ Farewell { secret: Some(source), .. }) = farewell else { continue };
+        let all = routers.iter().flat_map(|router| {
+            router.farewells.iter().map(|farewell| (&router.instance, farewell))
+        });
+        for (instance, farewell) in all {
+            let Farewell { secret: Some(source), .. } = farewell else { continue };
             let Some(place) = place(farewell) else { continue };
             match secrets::of_farewell(instance, farewell, source, configuration) {
-                Ok(secrets) => farewells.keys.put(place, secrets),
+                Ok(secrets) => farewells.keys.put([place], secrets),
                 Err(why) => drop(farewells.without.insert(place, why)),
             }
         }
@@ -253,11 +258,11 @@ impl Farewells {
         complete.map(|()| message).ok_or_else(|| io::Error::other("it cannot be authenticated"))
     }
 
-    /// Says each of them twice, all one after the other and then again; they may get lost on the
-    /// way.
-    fn say(&mut self, farewells: &[Option<&Farewell>]) -> Vec<Option<io::Result<()>>> {
+    /// Says those of each router twice, all one after the other and then again; they may get lost on the
+    /// way. What one router has said has been said where it got out on one of its ways.
+    fn say(&mut self, farewells: &[&[Farewell]]) -> Vec<Option<io::Result<()>>> {
         let mut once = || -> Vec<_> {
-            farewells.iter().map(|some| some.map(|farewell| self.send(farewell))).collect()
+            farewells.iter().map(|all| any(all.iter().map(|one| self.send(one)))).collect()
         };
         let first = once();
         if first.iter().flatten().next().is_none() {
@@ -282,6 +287,15 @@ impl Farewells {
         let sent = self.senders.get(&place).map(|sender| sender.send(*source, &[outgoing]));
         sent.into_iter().flatten().collect()
     }
+}
+
+/// A success where there was one; `None` where there was nothing.
+fn any(results: impl Iterator<Item = io::Result<()>>) -> Option<io::Result<()>> {
+    // To the end: each of them is to be tried.
+    results.fold(None, |before, result| match before {
+        Some(Ok(())) => Some(Ok(())),
+        _ => Some(result),
+    })
 }
 
 fn place(farewell: &Farewell) -> Option<Place> {
@@ -315,7 +329,7 @@ mod tests {
         HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|last| held(*last)).collect(),
-            farewell: Some(farewell),
+            farewells: vec![farewell],
         }
     }
 
@@ -334,7 +348,10 @@ mod tests {
             released(&[(1, Removal::Done), (2, refused), (3, Removal::Absent)]),
             released(&[(4, Removal::Done)]),
         ];
-        assert_eq!(left(&routers, &released), [HeldRouter { farewell: None, ..router(11, &[2]) }]);
+        assert_eq!(
+            left(&routers, &released),
+            [HeldRouter { farewells: Vec::new(), ..router(11, &[2]) }]
+        );
         assert!(!released[0].is_complete() && released[1].is_complete());
         let line = released[0].to_string();
         assert!(line.contains("ip address del 10.0.0.2/24 dev eth0"), "{line}");

@@ -83,7 +83,7 @@ pub(crate) fn read(
             }
         }
         if let Some(secrets) = together(found) {
-            ring.put(keyring::place(instance), secrets);
+            ring.put(keyring::places(instance), secrets);
         }
     }
     if problems.is_empty() { Ok(ring) } else { Err(problems) }

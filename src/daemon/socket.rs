@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "these calls have no safe form; each says why it is sound")]
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
@@ -24,13 +24,10 @@ use super::filter;
 use crate::engine::Packet;
 use crate::model::{Family, Vrid};
 use crate::time::Wall;
+use crate::vrrp::packet::multicast_group;
 
 /// The number of VRRP in an IP header (RFC 9568 section 5.1.1.4).
 const VRRP: i32 = 112;
-
-/// Where VRRP messages go (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 
 /// The TTL and hop limit of what we send (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
 const TTL: u32 = 255;
@@ -207,18 +204,21 @@ impl Sender {
 }
 
 impl VrrpSocket {
-    /// Opens the socket on the interface of this index, for these virtual routers.
+    /// Opens the socket on the interface of this index, for these virtual routers. It hears VRRP's
+    /// multicast group, the ones of `groups`, and what is sent to this machine alone.
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface.
-    pub(crate) fn open(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
+    pub(crate) fn open(
+        family: Family,
+        index: u32,
+        routers: &[Vrid],
+        groups: &[IpAddr],
+    ) -> io::Result<Self> {
         let sender = Sender::with_filter(family, index, routers)?;
         let socket = &sender.socket;
         set_receiving(socket)?;
-        match family {
-            Family::V4 => join_v4(socket, index)?,
-            Family::V6 => join_v6(socket, index)?,
-        }
+        join(socket, family, index, groups)?;
         let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
         let readiness = Readiness::of(socket)?;
         Ok(Self { sender, readiness, family, capacity })
@@ -320,19 +320,26 @@ fn set_receiving(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Joins the group, after all other options: the first packet already meets all of them. What was
-/// sent to whom and with which TTL stands in the IP header, which a raw socket passes along.
-fn join_v4(socket: &Socket, index: u32) -> io::Result<()> {
-    socket.set_multicast_all_v4(false)?;
-    socket.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index))
-}
-
-/// Joins the group, after all other options.
-fn join_v6(socket: &Socket, index: u32) -> io::Result<()> {
-    socket.set_multicast_all_v6(false)?;
-    socket.set_recv_hoplimit_v6(true)?;
-    setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
-    socket.join_multicast_v6(&GROUP_V6, index)
+/// Joins the groups, after all other options: the first packet already meets all of them. What was
+/// sent to whom and with which TTL stands in the IP header, which a raw IPv4 socket passes along.
+fn join(socket: &Socket, family: Family, index: u32, more: &[IpAddr]) -> io::Result<()> {
+    match family {
+        Family::V4 => socket.set_multicast_all_v4(false)?,
+        Family::V6 => {
+            socket.set_multicast_all_v6(false)?;
+            socket.set_recv_hoplimit_v6(true)?;
+            setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+        }
+    }
+    for group in [multicast_group(family)].iter().chain(more) {
+        match group {
+            IpAddr::V4(group) => {
+                socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index))?;
+            }
+            IpAddr::V6(group) => socket.join_multicast_v6(group, index)?,
+        }
+    }
+    Ok(())
 }
 
 /// What packets are read into.

@@ -63,13 +63,12 @@ impl Sockets {
     pub(crate) fn listen(
         &mut self,
         interface: &InterfaceName,
-        index: u32,
-        family: Family,
-        routers: &[Vrid],
+        (index, family): (u32, Family),
+        (routers, groups): (&[Vrid], &[IpAddr]),
         now: Mono,
     ) -> io::Result<()> {
         self.close(interface, family);
-        let socket = VrrpSocket::open(family, index, routers)?;
+        let socket = VrrpSocket::open(family, index, routers, groups)?;
         let open = Open { socket, emptied: now, error: None };
         self.open.insert((interface.clone(), family), open);
         Ok(())

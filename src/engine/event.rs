@@ -8,7 +8,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::handover::HandoverAnswer;
 pub use super::hook::call::{
@@ -255,6 +255,9 @@ pub enum Action {
         family: Family,
         /// The virtual routers that are ours there: others need not be handed in.
         virtual_router_ids: Vec<Vrid>,
+        /// The multicast groups to hear besides VRRP's own.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        groups: Vec<IpAddr>,
     },
     /// Close that socket. Not having one is no failure.
     StopListening {
@@ -416,8 +419,25 @@ pub struct HeldRouter {
     pub instance: InstanceName,
     /// What is on interfaces because of it.
     pub addresses: Vec<HeldAddress>,
-    /// What says to the other routers that it stops; `None` where it is not active (any more).
-    pub farewell: Option<Farewell>,
+    /// What says to the other routers that it stops, one for each of its ways to them; empty where it is
+    /// not active (any more).
+    #[serde(default, alias = "farewell", deserialize_with = "one_or_several")]
+    pub farewells: Vec<Farewell>,
+}
+
+/// Versions before 0.2 wrote the only one there was, or null.
+fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Farewell>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(Box<Farewell>),
+        Several(Vec<Farewell>),
+    }
+    Ok(match Option::deserialize(from)? {
+        None => Vec::new(),
+        Some(Written::One(farewell)) => vec![*farewell],
+        Some(Written::Several(farewells)) => farewells,
+    })
 }
 
 /// A virtual address with its interface.

@@ -64,16 +64,24 @@ impl Links {
         }
     }
 
-    /// The address that an instance's advertisements come from: this node's own one where it is
-    /// on that interface, else the interface's primary one (IPv4), or the link-local one that it
-    /// has had the longest, as the kernel chooses too (IPv6).
+    /// The address that an instance's packets to `other` come from, on that interface: this node's own
+    /// one where it is there, else the interface's primary one (IPv4), or the one that it has had the
+    /// longest, as the kernel chooses too (IPv6). To the multicast group and to link-local addresses
+    /// that is a link-local one over IPv6.
     /// Never a virtual address: it would move away under the peers' eyes.
-    pub(super) fn source(&self, config: &Config, instance: &InstanceConfig) -> Option<IpAddr> {
-        let link = self.get(&instance.interface)?;
-        let family = instance.family();
+    pub(super) fn source(
+        &self,
+        config: &Config,
+        instance: &InstanceConfig,
+        interface: &InterfaceName,
+        other: IpAddr,
+    ) -> Option<IpAddr> {
+        let link = self.get(interface)?;
+        let family = Family::of(other);
+        let on_link = other.is_multicast() || is_link_local(other);
         let is_candidate = |a: &&LinkAddress| match family {
             Family::V4 => a.address.is_ipv4(),
-            Family::V6 => is_link_local(a.address),
+            Family::V6 => a.address.is_ipv6() && is_link_local(a.address) == on_link,
         };
         let candidates = || {
             let own = |a: &&LinkAddress| !is_virtual(config, instance, a.address);
@@ -91,10 +99,28 @@ impl Links {
         candidates().find(listed).or_else(preferred).map(|a| a.address)
     }
 
+    /// Whether an address is this node's own where an instance speaks, or on another interface that
+    /// the configuration names. A link-local one means something on its link only.
+    pub(super) fn has(&self, instance: &InstanceConfig, address: IpAddr) -> bool {
+        let is_there = |(name, known): (&InterfaceName, &Known)| {
+            let concerns = !is_link_local(address)
+                || *name == instance.interface
+                || instance.further_interfaces.contains(name);
+            let link = known.link.as_ref().filter(|_| concerns);
+            link.is_some_and(|link| link.addresses.iter().any(|a| a.address == address))
+        };
+        self.known.iter().any(is_there)
+    }
+
     /// Why an instance has no [`Links::source`].
-    pub(super) fn why_no_source(&self, config: &Config, instance: &InstanceConfig) -> Fault {
+    pub(super) fn why_no_source(
+        &self,
+        config: &Config,
+        instance: &InstanceConfig,
+        family: Family,
+    ) -> Fault {
         let interface = instance.interface.clone();
-        if instance.family() == Family::V4 {
+        if family == Family::V4 {
             return Fault::NoSourceAddress(interface);
         }
         let unusable = self.get(&interface).map(|link| link.unusable.as_slice());
@@ -108,6 +134,26 @@ impl Links {
             (None, None) => LinkLocal::Missing,
         };
         Fault::NoLinkLocal(interface, state)
+    }
+}
+
+/// Whether an address is in a network of an interface, so that no router is on the way.
+pub(super) fn is_near(link: &Link, other: IpAddr) -> bool {
+    link.addresses.iter().any(|own| in_network(other, own.address, own.prefix))
+}
+
+/// Whether an address is in the network of `own` with that prefix.
+fn in_network(other: IpAddr, own: IpAddr, prefix: u8) -> bool {
+    match (other, own) {
+        (IpAddr::V4(other), IpAddr::V4(own)) => {
+            let host_bits = 32_u32.saturating_sub(prefix.into());
+            (other.to_bits() ^ own.to_bits()).checked_shr(host_bits).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(other), IpAddr::V6(own)) => {
+            let host_bits = 128_u32.saturating_sub(prefix.into());
+            (other.to_bits() ^ own.to_bits()).checked_shr(host_bits).unwrap_or(0) == 0
+        }
+        _ => false,
     }
 }
 

@@ -1,10 +1,11 @@
-//! Which VRRP sockets are open: one for each interface and family that an instance needs.
+//! Which VRRP sockets are open: one for each interface and family on which an instance has a path.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::event::Action;
+use super::event::{Action, Link};
 use super::links::Links;
-use crate::model::{Family, InstanceConfig, InterfaceName, Vrid};
+use crate::model::{Family, InstanceConfig, InterfaceName, Path, Vrid};
 use crate::time::{Mono, Span};
 
 /// When a socket that could not be opened is tried again.
@@ -12,10 +13,18 @@ pub(super) const RETRY: Span = Span::from_secs(2);
 
 type Key = (InterfaceName, Family);
 
+/// What a socket is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    index: u32,
+    virtual_router_ids: Vec<Vrid>,
+    groups: Vec<IpAddr>,
+}
+
 /// The sockets that are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
-    open: BTreeMap<Key, (u32, Vec<Vrid>)>,
+    open: BTreeMap<Key, Wanted>,
     retry: BTreeMap<Key, Mono>,
 }
 
@@ -29,24 +38,29 @@ impl Listening {
         out: &mut Vec<Action>,
     ) {
         self.retry.retain(|_, at| *at > now);
-        let mut wanted: BTreeMap<Key, (u32, Vec<Vrid>)> = BTreeMap::new();
-        for instance in instances {
-            let Some(link) = links.get(&instance.interface) else { continue };
-            let key = (instance.interface.clone(), instance.family());
-            let (_, ids) = wanted.entry(key).or_insert_with(|| (link.index, Vec::new()));
-            ids.push(instance.virtual_router_id);
+        let mut wanted: BTreeMap<Key, Wanted> = BTreeMap::new();
+        let paths = instances.flat_map(|one| one.paths().map(move |path| (one, path)));
+        for (instance, Path { interface, family }) in paths {
+            let Some(Link { index, .. }) = links.get(&interface) else { continue };
+            let (index, virtual_router_ids, groups) = (*index, Vec::new(), Vec::new());
+            let wanted = wanted.entry((interface, family)).or_insert(Wanted {
+                index,
+                virtual_router_ids,
+                groups,
+            });
+            wanted.virtual_router_ids.push(instance.virtual_router_id);
+            let group = instance.transport.group(family);
+            wanted.groups.extend(group.filter(|group| !wanted.groups.contains(group)));
         }
         for (interface, family) in self.open.keys().filter(|key| !wanted.contains_key(*key)) {
             let (interface, family) = (interface.clone(), *family);
             out.push(Action::StopListening { interface, family });
         }
-        for (key, (index, virtual_router_ids)) in &wanted {
-            let same =
-                self.open.get(key).is_some_and(|o| (o.0, &o.1) == (*index, virtual_router_ids));
-            if !same && !self.retry.contains_key(key) {
+        for (key, socket) in &wanted {
+            if self.open.get(key) != Some(socket) && !self.retry.contains_key(key) {
                 let (interface, family) = key.clone();
-                let (index, virtual_router_ids) = (*index, virtual_router_ids.clone());
-                out.push(Action::Listen { interface, index, family, virtual_router_ids });
+                let Wanted { index, virtual_router_ids, groups } = socket.clone();
+                out.push(Action::Listen { interface, index, family, virtual_router_ids, groups });
             }
         }
         wanted.retain(|key, _| !self.retry.contains_key(key));

@@ -271,7 +271,7 @@ impl Engine {
         match receive::address(interface, packet, configs) {
             Ok((place, datagram)) => {
                 if let Some(instance) = self.instances.get_mut(place) {
-                    instance.received(&context, arrived, (datagram, proof), out);
+                    instance.received(&context, (interface, arrived), (datagram, proof), out);
                 }
             }
             Err(discard) => {

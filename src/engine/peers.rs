@@ -178,14 +178,16 @@ impl Expected<'_> {
             ));
         }
         let theirs: BTreeSet<IpAddr> = advertised.addresses.iter().copied().collect();
+        let of_family = |ours: &&IpAddr| Family::of(**ours) == Family::of(source);
+        let ours: BTreeSet<IpAddr> = self.addresses.iter().filter(of_family).copied().collect();
         let list = |addresses: Vec<&IpAddr>| {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
-        let extra: Vec<_> = theirs.difference(&self.addresses).collect();
+        let extra: Vec<_> = theirs.difference(&ours).collect();
         if !extra.is_empty() {
             odd.push(format!("advertises {} too", list(extra)));
         }
-        let missing: Vec<_> = self.addresses.difference(&theirs).collect();
+        let missing: Vec<_> = ours.difference(&theirs).collect();
         if !missing.is_empty() {
             odd.push(format!("does not advertise {}", list(missing)));
         }

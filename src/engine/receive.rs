@@ -2,12 +2,14 @@
 //!
 //! A frame that is refused changes nothing but a counter: no timer, no state, no answer.
 
+use std::net::IpAddr;
+
 use super::Context;
 use super::authentication::{self, Authenticator};
 use super::event::Packet;
-use crate::model::{self, Family, InstanceConfig, InterfaceName, Version};
+use crate::model::{self, Family, InstanceConfig, InterfaceName, Transport, Version};
 use crate::vrrp::auth::{Proof, Sequence};
-use crate::vrrp::packet::{self, Datagram, Decoded, Discard};
+use crate::vrrp::packet::{self, Datagram, Decoded, Discard, MULTICAST_TTL, multicast_group};
 
 /// Finds the instance that a packet is for: its place in `instances`.
 pub(super) fn address<'p, 'c>(
@@ -19,9 +21,8 @@ pub(super) fn address<'p, 'c>(
     let family = Family::of(datagram.source);
     let (_, virtual_router_id) = packet::virtual_router_id(&datagram)?;
     let is_for = |i: &InstanceConfig| {
-        i.interface == *interface
-            && i.virtual_router_id == virtual_router_id
-            && i.family() == family
+        i.virtual_router_id == virtual_router_id
+            && i.paths().any(|path| path.interface == *interface && path.family == family)
     };
     match instances.position(is_for) {
         Some(place) => Ok((place, datagram)),
@@ -38,15 +39,18 @@ pub(super) fn accept(
     datagram: &Datagram<'_>,
     proof: Proof,
 ) -> Result<(Decoded, Option<Sequence>), Discard> {
-    datagram.require_multicast_ttl()?;
-    datagram.require_multicast_group()?;
+    came_to_us(context, config, datagram)?;
     let (version, _) = packet::virtual_router_id(datagram)?;
     if version != config.version {
         return Err(Discard::VersionMismatch);
     }
-    let link = context.links.get(&config.interface);
-    if link.is_some_and(|link| link.addresses.iter().any(|a| a.address == datagram.source)) {
+    if context.links.has(config, datagram.source) {
         return Err(Discard::OwnPacket);
+    }
+    if let Transport::Unicast { peers, .. } = &config.transport
+        && !peers.contains(&datagram.source)
+    {
+        return Err(Discard::NotAPeer);
     }
     let sequence =
         authentication::signature(context.now.wall, &config.authentication, datagram, proof)?;
@@ -66,8 +70,35 @@ pub(super) fn accept(
     Ok((decoded, sequence))
 }
 
-/// Whether somebody must mend a configuration when frames are refused for this reason.
-pub(super) fn is_misconfiguration(discard: Discard) -> bool {
+/// That it was sent to where this instance listens, from near enough.
+fn came_to_us(
+    context: &Context<'_>,
+    config: &InstanceConfig,
+    datagram: &Datagram<'_>,
+) -> Result<(), Discard> {
+    match &config.transport {
+        Transport::Multicast { .. } => {
+            datagram.require_ttl(MULTICAST_TTL)?;
+            let group = config.transport.group(datagram.family());
+            datagram.require_group(group.unwrap_or_else(|| multicast_group(datagram.family())))
+        }
+        Transport::Unicast { minimum_ttl, .. } => {
+            datagram.require_ttl(*minimum_ttl)?;
+            let ours = context.links.has(config, datagram.destination);
+            if ours { Ok(()) } else { Err(Discard::Destination) }
+        }
+    }
+}
+
+/// Whether somebody must mend a configuration when frames of this sender are refused for this reason.
+pub(super) fn is_misconfiguration(
+    config: &InstanceConfig,
+    source: IpAddr,
+    discard: Discard,
+) -> bool {
+    if let (Discard::Ttl, Transport::Unicast { peers, .. }) = (discard, &config.transport) {
+        return peers.contains(&source);
+    }
     matches!(
         discard,
         Discard::VersionMismatch

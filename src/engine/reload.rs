@@ -12,7 +12,7 @@ pub(super) type Identity<'a> = (&'a InterfaceName, Vrid, Family, bool);
 
 pub(super) fn identity(config: &InstanceConfig) -> Identity<'_> {
     let owner = config.priority.is_owner();
-    (&config.interface, config.virtual_router_id, config.family(), owner)
+    (&config.interface, config.virtual_router_id, config.leading_family(), owner)
 }
 
 impl Engine {

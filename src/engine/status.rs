@@ -14,7 +14,7 @@ use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::histogram::Histogram;
 use crate::model::{
     GroupName, InstanceName, InterfaceName, Interval, Node, NodeName, Phase, Preempt, Priority,
-    TrackName, Version, VirtualAddress, Vrid,
+    TrackName, Transport, Version, VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -48,6 +48,12 @@ pub struct InstanceStatus {
     pub name: InstanceName,
     /// Its interface.
     pub interface: InterfaceName,
+    /// The other interfaces that it speaks on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_interfaces: Vec<InterfaceName>,
+    /// How its advertisements travel.
+    #[serde(default, skip_serializing_if = "Transport::is_standard")]
+    pub transport: Transport,
     /// Its virtual router ID.
     pub virtual_router_id: Vrid,
     /// The version of the protocol that it speaks.

@@ -8,6 +8,7 @@ mod name;
 mod notify;
 mod secret;
 mod track;
+mod transport;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,6 +29,7 @@ pub use track::{
     ProcessProbe, RecordType, RedisProbe, RedisRole, Require, ScriptProbe, StatusRange,
     SystemdUnitProbe, TcpProbe, TrackConfig,
 };
+pub use transport::{Path, Transport};
 
 /// A number is outside the range of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -385,6 +387,13 @@ pub struct InstanceConfig {
     pub name: InstanceName,
     /// Where its advertisements go, and its addresses unless they say otherwise.
     pub interface: InterfaceName,
+    /// Further interfaces that its advertisements go through: it takes part while the first one can be
+    /// used, and the others are alive while they are heard on any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_interfaces: Vec<InterfaceName>,
+    /// How its advertisements reach the other nodes.
+    #[serde(default, skip_serializing_if = "Transport::is_standard")]
+    pub transport: Transport,
     /// Its number on the wire.
     pub virtual_router_id: Vrid,
     /// The version that it speaks.
@@ -395,8 +404,8 @@ pub struct InstanceConfig {
     pub advertisement_interval: Interval,
     /// The longest interval that it learns from an active router (v3).
     pub maximum_interval: Interval,
-    /// What moves; never empty, all of one family. Of IPv6 the link-local ones of the interface come
-    /// first: an advertisement has to start with one (RFC 9568 section 5.2.9).
+    /// What moves; never empty, those of IPv4 before those of IPv6. Of these the link-local ones of the
+    /// interface come first: an advertisement has to start with one (RFC 9568 section 5.2.9).
     pub addresses: Vec<VirtualAddress>,
     /// Whether it takes over from a live active router of lower priority.
     pub preempt: Preempt,
@@ -429,9 +438,28 @@ pub struct InstanceConfig {
 }
 
 impl InstanceConfig {
-    /// The family of its addresses.
-    pub fn family(&self) -> Family {
+    /// The family of its first address.
+    pub fn leading_family(&self) -> Family {
         self.addresses.first().map_or(Family::V4, |first| Family::of(first.address))
+    }
+
+    /// The families of its addresses: in each it is a virtual router of its own to the others.
+    pub fn families(&self) -> impl Iterator<Item = Family> {
+        let has = |family: &Family| self.addresses_of(*family).next().is_some();
+        [Family::V4, Family::V6].into_iter().filter(has)
+    }
+
+    /// Its addresses of that family.
+    pub fn addresses_of(&self, family: Family) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().filter(move |address| Family::of(address.address) == family)
+    }
+
+    /// The ways on which it speaks and hears; those of its own interface come first.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        let interfaces = std::iter::once(&self.interface).chain(&self.further_interfaces);
+        interfaces.flat_map(|interface| {
+            self.families().map(|family| Path { interface: interface.clone(), family })
+        })
     }
 
     /// The interface that `address` is put on.
@@ -497,8 +525,9 @@ impl Config {
     /// The interfaces that it names.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
         let of_instance = |instance: &InstanceConfig| {
-            let others = instance.addresses.iter().filter_map(|address| address.dev.clone());
-            others.chain([instance.interface.clone()]).collect::<Vec<_>>()
+            let others = instance.addresses.iter().filter_map(|address| address.dev.as_ref());
+            let paths = std::iter::once(&instance.interface).chain(&instance.further_interfaces);
+            others.chain(paths).cloned().collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(of_instance).collect()
     }

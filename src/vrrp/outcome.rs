@@ -14,6 +14,9 @@ pub struct Heard {
     pub priority: u8,
     /// Its interval.
     pub interval: Interval,
+    /// On which of the paths it was heard, in the order of the configuration: the first one has the
+    /// last word.
+    pub path: usize,
 }
 
 /// What a call led to.

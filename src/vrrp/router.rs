@@ -7,9 +7,10 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
+pub use super::actives::{ActiveRouter, Actives};
 pub use super::outcome::{Departure, Heard, Outcome, Takeover};
 pub use super::settings::Settings;
-pub use super::state::{Active, ActiveRouter, Backup, Leaving, State};
+pub use super::state::{Active, Backup, Leaving, State};
 use super::timing::{active_down_interval, compare_actives, skew_time};
 use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
@@ -45,7 +46,7 @@ impl Router {
         }
         self.state = State::Backup(Backup {
             active_down: now + self.active_down_interval(self.settings.interval),
-            active: None,
+            actives: Actives::default(),
             lower_since: None,
             since: now,
             hold_until,
@@ -73,12 +74,12 @@ impl Router {
                 true
             }
             State::Backup(backup) => {
-                let learnt = backup.active.map_or(settings.interval, |active| active.interval);
-                let interval = learnt.min(settings.maximum_interval);
+                let interval = backup.interval(&settings);
                 let patience = active_down_interval(settings.version, settings.priority, interval);
                 backup.active_down = now + patience;
                 backup.lower_since = backup
-                    .active
+                    .actives
+                    .first()
                     .filter(|active| active.priority < settings.priority.get())
                     .map(|_| backup.lower_since.unwrap_or(now));
                 false
@@ -170,27 +171,14 @@ impl Router {
         let settings = self.settings;
         let State::Backup(backup) = &mut self.state else { return };
         if heard.priority == 0 {
-            // It counts only from the active router, or from one that has been active for all we
-            // know: a third one's must not make us claim.
-            let unknown = ActiveRouter {
-                source: heard.source,
-                priority: 0,
-                interval: heard.interval,
-                heard: arrived,
-                stopping: true,
-            };
-            let active = backup.active.get_or_insert(unknown);
-            if active.source == heard.source {
-                let interval = active.interval.min(settings.maximum_interval);
-                active.heard = arrived;
-                active.stopping = true;
+            if backup.actives.stops(now, arrived, heard) {
+                let interval = backup.interval(&settings);
                 backup.active_down = now + skew_time(settings.version, settings.priority, interval);
             }
             return;
         }
         backup.remember(arrived, heard);
-        let is_best = backup.active.is_some_and(|active| active.source == heard.source);
-        if is_best && settings.relieve(heard.priority) {
+        if backup.actives.is_known(heard) && settings.relieve(heard.priority) {
             return backup.relieve(now, &settings);
         }
         let lower = heard.priority < settings.priority.get();
@@ -231,6 +219,9 @@ impl Router {
             active.next_advertisement = now + interval;
             return Outcome::Reassert;
         }
+        if heard.priority == priority && !active.tie.is_decided_on(heard.path, now, interval) {
+            return Outcome::Nothing;
+        }
         if compare_actives((heard.priority, heard.source), (priority, own)) == Ordering::Greater {
             self.become_backup(now, heard);
             return Outcome::GiveUp(heard);
@@ -248,7 +239,7 @@ impl Router {
         let interval = heard.interval.min(self.settings.maximum_interval);
         let mut backup = Backup {
             active_down: now + self.active_down_interval(interval),
-            active: None,
+            actives: Actives::default(),
             lower_since: None,
             since: now,
             hold_until: now,
@@ -312,7 +303,7 @@ impl Router {
     fn listening(&self, now: Mono) -> State {
         State::Backup(Backup {
             active_down: now + self.active_down_interval(self.settings.interval),
-            active: None,
+            actives: Actives::default(),
             lower_since: None,
             since: now,
             hold_until: now,
@@ -325,7 +316,7 @@ impl Router {
     pub fn may_join(&self, now: Mono) -> bool {
         let State::Backup(backup) = &self.state else { return false };
         let preempts = self.settings.preempt != Preempt::Never && !backup.handed_over;
-        backup.active.is_none_or(|active| {
+        backup.actives.iter().all(|active| {
             active.stopping
                 || active.is_gone(now)
                 || self.settings.relieve(active.priority)
@@ -353,12 +344,7 @@ impl Router {
     }
 
     fn become_active(&mut self, now: Mono, why: Takeover) -> Outcome {
-        self.state = State::Active(Active {
-            next_advertisement: now + self.settings.interval.span(),
-            answered: None,
-            consoled: None,
-            held_up: None,
-        });
+        self.state = State::Active(Active::new(now + self.settings.interval.span()));
         Outcome::TakeOver(why)
     }
 
@@ -428,12 +414,9 @@ impl Router {
             State::Leaving(leaving) => {
                 self.state = match leaving.why {
                     Departure::Stop => State::Initialize,
-                    Departure::Handover => State::Active(Active {
-                        next_advertisement: now + self.settings.interval.span(),
-                        answered: None,
-                        consoled: None,
-                        held_up: None,
-                    }),
+                    Departure::Handover => {
+                        State::Active(Active::new(now + self.settings.interval.span()))
+                    }
                 };
                 Outcome::Unclaimed
             }
@@ -444,9 +427,7 @@ impl Router {
     /// that the advertisements may have come while nobody was listening.
     fn claim(&mut self, now: Mono, at: Mono) -> Outcome {
         let State::Backup(backup) = &mut self.state else { return Outcome::Nothing };
-        let interval = backup
-            .active
-            .map_or(self.settings.interval, |a| a.interval.min(self.settings.maximum_interval));
+        let interval = backup.interval(&self.settings);
         let late = now.since(at);
         if late > interval.span() {
             backup.active_down =
@@ -455,21 +436,19 @@ impl Router {
             return Outcome::Distrusted(late);
         }
         let preempts = self.settings.preempt != Preempt::Never && !backup.handed_over;
-        let why = match backup.active {
-            None => Takeover::Silence(None, now.since(backup.since)),
-            Some(active) if active.stopping => Takeover::Stopped(active.source),
-            Some(active)
-                if (preempts && active.priority < self.settings.priority.get()
+        let is_preempted = |active: &&ActiveRouter| {
+            !active.stopping
+                && (preempts && active.priority < self.settings.priority.get()
                     || self.settings.relieve(active.priority))
-                    && !active.is_gone(now) =>
-            {
-                Takeover::Preempt(Heard {
-                    source: active.source,
-                    priority: active.priority,
-                    interval: active.interval,
-                })
-            }
-            Some(active) => Takeover::Silence(Some(active.source), now.since(active.heard)),
+                && !active.is_gone(now)
+        };
+        let actives = &backup.actives;
+        let stopped = || actives.iter().find(|active| active.stopping);
+        let why = match (actives.latest(), actives.iter().find(is_preempted), stopped()) {
+            (None, ..) => Takeover::Silence(None, now.since(backup.since)),
+            (_, Some(live), _) => Takeover::Preempt(live.as_heard()),
+            (_, None, Some(stopped)) => Takeover::Stopped(stopped.source),
+            (Some(last), None, None) => Takeover::Silence(Some(last.source), now.since(last.heard)),
         };
         self.become_active(now, why)
     }

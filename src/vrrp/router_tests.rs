@@ -39,7 +39,7 @@ fn active() -> Router {
 }
 
 fn heard(last: u8, priority: u8) -> Heard {
-    Heard { source: address(last), priority, interval: INTERVAL }
+    Heard { source: address(last), priority, interval: INTERVAL, path: 0 }
 }
 
 fn hear(router: &mut Router, millis: u64, from: Heard) -> Outcome {

@@ -1,38 +1,12 @@
 //! The states of one virtual router (RFC 9568 section 6.3). Each owns its own deadlines, so that a
 //! timer of a state that was left cannot fire.
 
-use std::cmp::Ordering;
-use std::net::IpAddr;
-
-use serde::{Deserialize, Serialize};
-
+use super::actives::{Actives, Tie};
 use super::outcome::{Departure, Heard};
 use super::settings::Settings;
-use super::timing::{active_down_interval, compare_actives, skew_time};
+use super::timing::{active_down_interval, skew_time};
 use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
-
-/// The active router as a backup knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActiveRouter {
-    /// Its address.
-    pub source: IpAddr,
-    /// Its priority.
-    pub priority: u8,
-    /// The interval that it advertises.
-    pub interval: Interval,
-    /// When it was last heard.
-    pub heard: Mono,
-    /// Whether its last word was that it stops.
-    pub stopping: bool,
-}
-
-impl ActiveRouter {
-    /// Whether it has been silent for so long that every backup must take it for dead.
-    pub(super) fn is_gone(&self, now: Mono) -> bool {
-        now.since(self.heard) >= self.interval.span().times(4)
-    }
-}
 
 /// The state, RFC 9568 section 6.3.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +29,7 @@ pub struct Backup {
     /// When the active router is taken for dead (`Active_Down_Timer`).
     pub active_down: Mono,
     /// The active router, once heard.
-    pub active: Option<ActiveRouter>,
+    pub actives: Actives,
     /// Since when only routers of lower priority have been heard.
     pub lower_since: Option<Mono>,
     /// Since when this state lasts.
@@ -78,6 +52,16 @@ pub struct Active {
     /// By how much the daemon was late when that was too much; until it has heard what came
     /// meanwhile.
     pub held_up: Option<Span>,
+    /// Another active router with the same priority.
+    pub tie: Tie,
+}
+
+impl Active {
+    /// Became active, and advertises then.
+    pub(super) const fn new(next_advertisement: Mono) -> Self {
+        let tie = Tie(None);
+        Self { next_advertisement, answered: None, consoled: None, held_up: None, tie }
+    }
 }
 
 /// What belongs to leaving.
@@ -94,30 +78,15 @@ pub struct Leaving {
 }
 
 impl Backup {
-    /// Keeps the best live active router: while two of them fight, the loser's farewell must not
-    /// be taken for the winner's.
+    /// Keeps the best live active router of each path: while two of them fight, the loser's farewell
+    /// must not be taken for the winner's.
     pub(super) fn remember(&mut self, now: Mono, heard: Heard) {
-        let better = |known: &ActiveRouter| {
-            known.source == heard.source
-                || known.stopping
-                || known.is_gone(now)
-                || compare_actives((heard.priority, heard.source), (known.priority, known.source))
-                    == Ordering::Greater
-        };
-        if self.active.as_ref().is_none_or(better) {
-            self.active = Some(ActiveRouter {
-                source: heard.source,
-                priority: heard.priority,
-                interval: heard.interval,
-                heard: now,
-                stopping: false,
-            });
-        }
+        self.actives.remember(now, heard);
     }
 
-    fn interval(&self, settings: &Settings) -> Interval {
-        let learnt = self.active.map_or(settings.interval, |active| active.interval);
-        learnt.min(settings.maximum_interval)
+    /// The interval to wait by.
+    pub(super) fn interval(&self, settings: &Settings) -> Interval {
+        self.actives.interval(settings)
     }
 
     /// The active router is there as a last resort: this one takes over as after a farewell, so
@@ -135,7 +104,7 @@ impl Backup {
         // The same silence, and another skew time.
         let shifted = self.active_down - skew_time(version, old, interval)
             + skew_time(version, priority, interval);
-        let Some(active) = self.active.filter(|active| !active.stopping) else {
+        let Some(active) = self.actives.first().copied().filter(|active| !active.stopping) else {
             self.active_down = shifted;
             return;
         };

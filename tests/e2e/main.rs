@@ -37,6 +37,7 @@ mod lab;
 mod links;
 mod observers;
 mod operator;
+mod paths;
 mod preemption;
 mod random;
 mod readme;
@@ -87,6 +88,13 @@ const CASES: &[lab::Case] = &lab::cases![
     ipv6::frames,
     ipv6::no_source,
     ipv6::both_families,
+    paths::dual_handover,
+    paths::dual_killed,
+    paths::dual_released,
+    paths::unicast,
+    paths::unicast_strangers,
+    paths::two_paths,
+    paths::two_paths_on_one_segment,
     links::down_at_the_active_node,
     links::down_at_the_backup,
     links::cable_pulled,

@@ -50,7 +50,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
     HeldRouter {
         instance: "web".try_into().expect("a name"),
         addresses: addresses.iter().map(held).collect(),
-        farewell: Some(farewell),
+        farewells: vec![farewell],
     }
 }
 
@@ -184,7 +184,7 @@ pub(crate) fn not_removed(lab: &Lab) {
     assert!(!node.holds(VIP));
     let text = fs::read_to_string(node.runtime_directory().join("held.json")).expect("the list");
     assert!(text.contains("2001:db8::100") && !text.contains("\"prefix\":24"), "{text}");
-    assert!(text.contains("\"farewell\":null"), "{text}");
+    assert!(text.contains("\"farewells\":[]"), "{text}");
 }
 
 /// Rule: an agent that starts removes first what one before it has left, also what its own

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Discard, Engine, HeldRouter, Input, Packet, Status};
-use vipd::keyring::{KeyRing, Secrets, place};
+use vipd::keyring::{KeyRing, Secrets, places};
 use vipd::model::{
     AntiReplay, Authentication, Config, HmacAuthentication, HmacKey, HmacMode, InstanceConfig, Key,
     KeyId, Password, SecretSource, Version, Window,
@@ -52,14 +52,14 @@ fn with(priority: u8, authentication: Authentication) -> InstanceConfig {
 fn ring(keys: &[u8]) -> KeyRing {
     let mut ring = KeyRing::default();
     let keys = keys.iter().map(|number| (id(*number), key(*number))).collect();
-    ring.put(place(&instance(100)), Secrets::Keys(keys));
+    ring.put(places(&instance(100)), Secrets::Keys(keys));
     ring
 }
 
 fn password(text: &str) -> KeyRing {
     let mut ring = KeyRing::default();
     let secrets = Secrets::Password(Password::parse(text.as_bytes()).unwrap());
-    ring.put(place(&instance(100)), secrets);
+    ring.put(places(&instance(100)), secrets);
     ring
 }
 
@@ -212,7 +212,7 @@ fn modes() {
 /// A ring in which the key of number 1 is another one.
 fn other_keys() -> KeyRing {
     let mut ring = KeyRing::default();
-    ring.put(place(&instance(100)), Secrets::Keys(BTreeMap::from([(id(1), key(9))])));
+    ring.put(places(&instance(100)), Secrets::Keys(BTreeMap::from([(id(1), key(9))])));
     ring
 }
 
@@ -490,7 +490,7 @@ fn the_farewell_that_is_written_down_lacks_the_key() {
     node.pass(SECOND.times(5));
     let all: Vec<&[HeldRouter]> = node.steps.iter().filter_map(|s| written(&s.actions)).collect();
     let [routers] = all.as_slice() else { panic!("{all:?}") };
-    let farewell = routers[0].farewell.as_ref().unwrap();
+    let farewell = &routers[0].farewells[0];
     assert_eq!(farewell.secret, Some(SecretSource::Inline));
     assert_eq!(farewell.message.len(), 12 + 28);
     assert_eq!((farewell.message[2], &farewell.message[12..16]), (0, &[1, 1, 0, 0][..]));

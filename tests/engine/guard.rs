@@ -126,7 +126,7 @@ fn what_is_held_is_written_down_first() {
     let router = HeldRouter {
         instance: InstanceName::try_from("web").unwrap(),
         addresses: vec![HeldAddress { interface: eth0(), address: virtual_address() }],
-        farewell: Some(farewell),
+        farewells: vec![farewell],
     };
     assert_eq!(written(&actions), Some(vec![router.clone()]));
     let actions = node.hear(from_peer(200));
@@ -134,7 +134,7 @@ fn what_is_held_is_written_down_first() {
     assert_eq!(written(&actions), Some(Vec::new()));
     // Where it cannot be removed, it is still there for `vipd release`.
     let actions = node.fail(&actions[0].clone(), 1);
-    assert_eq!(written(&actions), Some(vec![HeldRouter { farewell: None, ..router }]));
+    assert_eq!(written(&actions), Some(vec![HeldRouter { farewells: Vec::new(), ..router }]));
 }
 
 fn place_of(actions: &[Action], what: &str) -> Option<usize> {

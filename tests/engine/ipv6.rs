@@ -103,11 +103,8 @@ fn a_takeover_installs_and_announces_both() {
     let expected = ["advertise", "write down", "add", "add", "announce", "announce", "report"];
     assert_eq!(kinds(&actions), expected);
     let Action::WriteDown { routers } = &actions[1] else { panic!("{actions:?}") };
-    let [HeldRouter { addresses, farewell: Some(Farewell { source, message, .. }), .. }] =
-        &routers[..]
-    else {
-        panic!("{routers:?}")
-    };
+    let [HeldRouter { addresses, farewells, .. }] = &routers[..] else { panic!("{routers:?}") };
+    let [Farewell { source, message, .. }] = &farewells[..] else { panic!("{farewells:?}") };
     assert_eq!(addresses.len(), 2);
     assert_eq!((*source, message[2]), (ip(OWN), 0));
 }

@@ -17,6 +17,7 @@ mod guard;
 mod hooks;
 mod ipv6;
 mod node;
+mod paths;
 mod reload;
 mod standby;
 mod tracks;

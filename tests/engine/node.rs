@@ -6,7 +6,7 @@ use vipd::engine::story::StateName;
 use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Packet, Status, SystemError};
 use vipd::model::{
     ChecksumStyle, Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
-    Preempt, Priority, Scope, Version, VirtualAddress, Vrid,
+    Preempt, Priority, Scope, Transport, Version, VirtualAddress, Vrid,
 };
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::Proof;
@@ -30,6 +30,8 @@ pub(crate) fn instance(priority: u8) -> InstanceConfig {
         notify: vipd::model::Notify::default(),
         name: InstanceName::try_from("web").unwrap(),
         interface: eth0(),
+        further_interfaces: Vec::new(),
+        transport: Transport::STANDARD,
         virtual_router_id: Vrid::try_from(51).unwrap(),
         version: Version::V3,
         priority: Priority::try_from(priority).unwrap(),

@@ -35,7 +35,8 @@ impl Router for Frr {
         );
         let directory = directory(host);
         if !directory.exists() {
-            prepare(host, &directory, settings.addresses.vip());
+            prepare(&directory);
+            settings.addresses.all().into_iter().for_each(|vip| add_macvlan(host, vip));
         }
         let socket = directory.join("zebra.socket");
         let _ = fs::remove_file(&socket);
@@ -63,12 +64,16 @@ impl Router for Frr {
     }
 }
 
-/// Makes what the administrator of an FRR router has to make.
-fn prepare(host: &Host, directory: &Path, vip: IpAddr) {
+/// Makes the directory in which FRR's daemons find each other.
+fn prepare(directory: &Path) {
     let user = User::from_name("frr").expect("the list of users");
     let user = user.expect("the user frr, from Debian's package frr");
     fs::create_dir(directory).expect("a directory for FRR");
     chown(directory, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("FRR's directory");
+}
+
+/// Makes what the administrator of an FRR router has to make.
+fn add_macvlan(host: &Host, vip: IpAddr) {
     let macvlan = macvlan(vip);
     let family = if vip.is_ipv6() { "02" } else { "01" };
     host.run(&format!(
@@ -106,6 +111,11 @@ fn configuration(settings: Settings) -> String {
             format!("vrrp {VRID} ipv6 {LINK_LOCAL_VIP}\n vrrp {VRID} ipv6 {VIP6}")
         }
         Addresses::Ipv6Alone => format!("vrrp {VRID} ipv6 {VIP6}"),
+        Addresses::Both => {
+            format!(
+                "vrrp {VRID} ip {VIP}\n vrrp {VRID} ipv6 {LINK_LOCAL_VIP}\n vrrp {VRID} ipv6 {VIP6}"
+            )
+        }
     };
     let interval = interval.as_millis();
     let preempt = if preempt { "" } else { "no " };

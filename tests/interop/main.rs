@@ -43,6 +43,14 @@ fn main() -> std::process::ExitCode {
         with_keepalived::ipv6_without_link_local,
         with_keepalived::ipv6_lists_differ,
         with_keepalived::ipv6_reunion,
+        with_keepalived::dual_vipd_preferred,
+        with_keepalived::dual_keepalived_preferred,
+        with_keepalived::dual_reunion,
+        with_keepalived::unicast_vipd_preferred,
+        with_keepalived::unicast_keepalived_preferred,
+        with_keepalived::unicast_ipv6_vipd_preferred,
+        with_keepalived::unicast_ipv6_keepalived_preferred,
+        with_keepalived::unicast_password,
         with_frr::with_keepalived,
         with_frr::v2_vipd_preferred,
         with_frr::v2_frr_preferred,
@@ -55,5 +63,7 @@ fn main() -> std::process::ExitCode {
         with_frr::ipv6_vipd_preferred,
         with_frr::ipv6_frr_preferred,
         with_frr::ipv6_without_link_local,
+        with_frr::dual_vipd_preferred,
+        with_frr::dual_frr_preferred,
     ])
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::lab::{Addresses, Agent, Config, Host};
+use crate::lab::{Addresses, Agent, Config, Host, VIP, VIP6};
 
 /// How a router is set up; everything else is the same for all of them.
 #[derive(Clone, Copy)]
@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) password: Option<&'static str>,
     /// What moves.
     pub(crate) addresses: Addresses,
+    /// The number of the other host, to which alone advertisements go.
+    pub(crate) unicast_to: Option<u8>,
 }
 
 impl Settings {
@@ -27,7 +29,8 @@ impl Settings {
     pub(crate) fn new(version: u8, priority: u8) -> Self {
         let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
         let addresses = Addresses::Ipv4;
-        Self { version, priority, interval, preempt: true, password: None, addresses }
+        let (password, unicast_to) = (None, None);
+        Self { version, priority, interval, preempt: true, password, addresses, unicast_to }
     }
 
     /// The same with a password.
@@ -38,6 +41,11 @@ impl Settings {
     /// Version 3 with these addresses.
     pub(crate) fn moving(addresses: Addresses, priority: u8) -> Self {
         Self { addresses, ..Self::new(3, priority) }
+    }
+
+    /// The same by unicast to the host with this number.
+    pub(crate) fn to(self, peer: u8) -> Self {
+        Self { unicast_to: Some(peer), ..self }
     }
 
     /// The same without preemption.
@@ -68,7 +76,7 @@ pub(crate) struct Vipd(Agent);
 
 impl Router for Vipd {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password, addresses } = settings;
+        let Settings { version, priority, interval, preempt, password, addresses, .. } = settings;
         let mut config = Config::with(&[], addresses.vip())
             .set("version", version.to_string())
             .set("priority", priority.to_string())
@@ -77,9 +85,20 @@ impl Router for Vipd {
         if let Some(password) = password {
             config = config.set("authentication", format!("{{ password: {password} }}"));
         }
+        if let Some(peer) = settings.unicast_to {
+            let peer_in = |vip: &IpAddr| host.address_in(*vip, peer).to_string();
+            let peers: Vec<String> = addresses.all().iter().map(peer_in).collect();
+            let peers = format!("[{}]", peers.join(", "));
+            config = config.set("transport", "unicast").set("peers", peers);
+            if addresses.vip().is_ipv6() {
+                // keepalived leaves the hop limit of IPv6 unicast at the kernel's default.
+                config = config.set("minimum_ttl", "64");
+            }
+        }
         let config = match addresses {
             Addresses::Ipv4 | Addresses::Ipv6 => config,
             Addresses::Ipv6Alone => config.set("link_local", "off"),
+            Addresses::Both => config.set("addresses", format!("[{VIP}/24, {VIP6}/64]")),
         };
         Self(Agent::start(host, &config))
     }

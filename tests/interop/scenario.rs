@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::lab::{BOUND, Group, Lab, steadily, within};
+use crate::lab::{Addresses, BOUND, Group, Lab, steadily, within};
 use crate::router::{Router, Settings};
 
 /// The numbers of the two hosts: the preferred one has the higher address.
@@ -16,10 +16,13 @@ pub(crate) fn failover<A: Router, B: Router>(lab: &Lab, version: u8) {
 
 /// The same with these settings.
 pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
-    let group = Group::with(lab, &NODES, settings[0].addresses.vip());
+    let group = group_for(lab, settings[0]);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let interval = settings[0].interval;
-    let only_preferred = || A::holds(preferred, group.vip) && !B::holds(other, group.vip);
+    let vips = settings[0].addresses.all();
+    let only_preferred =
+        || vips.iter().all(|vip| A::holds(preferred, *vip) && !B::holds(other, *vip));
+    let only_other = || vips.iter().all(|vip| B::holds(other, *vip) && !A::holds(preferred, *vip));
 
     let first = A::start(preferred, settings[0]);
     let second = B::start(other, settings[1]);
@@ -46,9 +49,25 @@ pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 
     lab.note(format!("stop: taken over after {took:?}"));
     assert!(group.said_goodbye(preferred, start), "a stop is announced by priority 0");
     assert!(took < interval * 3, "priority 0 makes the takeover quicker than silence");
+    within(BOUND, "only the other router holds the addresses", only_other);
     group.stays_with(other, interval * 3);
     second.stop();
     within(BOUND, "a stop is announced by priority 0", || group.said_goodbye(other, start));
+}
+
+/// Hosts with what the settings need.
+fn group_for(lab: &Lab, settings: Settings) -> Group {
+    let group = match settings.addresses {
+        Addresses::Both => Group::dual(lab, &NODES),
+        addresses => Group::with(lab, &NODES, addresses.vip()),
+    };
+    if settings.unicast_to.is_some() { group.unicast() } else { group }
+}
+
+/// By unicast, each to the other.
+pub(crate) fn to_each_other(settings: [Settings; 2]) -> [Settings; 2] {
+    let [preferred, other] = NODES;
+    [settings[0].to(other), settings[1].to(preferred)]
 }
 
 /// The preferred router doesn't preempt: after a stop it comes back as the backup of the other.
@@ -78,7 +97,7 @@ pub(crate) fn reunion<A: Router, B: Router>(lab: &Lab, priorities: [u8; 2]) {
 
 /// The same with these settings.
 pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Settings; 2]) {
-    let group = Group::with(lab, &NODES, settings.addresses.vip());
+    let group = group_for(lab, settings);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let _first = A::start(preferred, settings);
     let _second = B::start(other, lower);

@@ -71,3 +71,13 @@ pub(crate) fn ipv6_without_link_local(lab: &Lab) {
     let [_, theirs] = both(Addresses::Ipv6Alone);
     failover_of::<Vipd, Frr>(lab, [ours, theirs]);
 }
+
+/// Rule: vipd with both families in front of FRR's virtual router of both.
+pub(crate) fn dual_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Frr>(lab, both(Addresses::Both));
+}
+
+/// Rule: vipd with both families behind FRR.
+pub(crate) fn dual_frr_preferred(lab: &Lab) {
+    failover_of::<Frr, Vipd>(lab, both(Addresses::Both));
+}

@@ -2,7 +2,9 @@
 
 use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, VIP6, within};
 use crate::router::{Router, Settings, Vipd};
-use crate::scenario::{failover, failover_of, no_preemption, replacement, reunion, reunion_of};
+use crate::scenario::{
+    failover, failover_of, no_preemption, replacement, reunion, reunion_of, to_each_other,
+};
 
 /// Proves the lab: what the scenario asks holds between two keepalived.
 pub(crate) fn among_themselves(lab: &Lab) {
@@ -117,4 +119,45 @@ pub(crate) fn ipv6_lists_differ(lab: &Lab) {
 /// Rule: of two active routers the better one stays, over IPv6 too.
 pub(crate) fn ipv6_reunion(lab: &Lab) {
     reunion_of::<Keepalived, Vipd>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: a dual-stack vipd is two virtual routers to keepalived: in front of its two instances, which
+/// are in a sync group.
+pub(crate) fn dual_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, both(Addresses::Both));
+}
+
+/// Rule: a dual-stack vipd behind keepalived's two instances.
+pub(crate) fn dual_keepalived_preferred(lab: &Lab) {
+    failover_of::<Keepalived, Vipd>(lab, both(Addresses::Both));
+}
+
+/// Rule: of two active routers the better one stays, with the addresses of both families.
+pub(crate) fn dual_reunion(lab: &Lab) {
+    reunion_of::<Vipd, Keepalived>(lab, both(Addresses::Both));
+}
+
+/// Rule: vipd in front of keepalived, by unicast.
+pub(crate) fn unicast_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, to_each_other(both(Addresses::Ipv4)));
+}
+
+/// Rule: vipd behind keepalived, by unicast.
+pub(crate) fn unicast_keepalived_preferred(lab: &Lab) {
+    failover_of::<Keepalived, Vipd>(lab, to_each_other(both(Addresses::Ipv4)));
+}
+
+/// Rule: vipd in front of keepalived, by unicast over IPv6.
+pub(crate) fn unicast_ipv6_vipd_preferred(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, to_each_other(both(Addresses::Ipv6)));
+}
+
+/// Rule: vipd behind keepalived, by unicast over IPv6.
+pub(crate) fn unicast_ipv6_keepalived_preferred(lab: &Lab) {
+    failover_of::<Keepalived, Vipd>(lab, to_each_other(both(Addresses::Ipv6)));
+}
+
+/// Rule: VRRPv2 with a password by unicast, as it is common where networks carry no multicast.
+pub(crate) fn unicast_password(lab: &Lab) {
+    failover_of::<Vipd, Keepalived>(lab, to_each_other(with_password()));
 }

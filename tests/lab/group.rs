@@ -26,6 +26,8 @@ pub(crate) struct Group {
     pub(crate) vip: IpAddr,
     /// Asks it all the time.
     pub(crate) client: Client,
+    /// Whether advertisements go to each node alone, from addresses that are not link-local.
+    unicast: bool,
 }
 
 impl Group {
@@ -41,21 +43,38 @@ impl Group {
 
     /// The same in the family of this address, which moves.
     pub(crate) fn with(lab: &Lab, numbers: &[u8], vip: IpAddr) -> Self {
+        Self::of(lab, numbers, vip, vip.is_ipv6())
+    }
+
+    /// The same with IPv6 addresses beside those of IPv4, and an IPv4 one that moves.
+    pub(crate) fn dual(lab: &Lab, numbers: &[u8]) -> Self {
+        Self::of(lab, numbers, VIP.into(), true)
+    }
+
+    /// The same, where advertisements are sent to each node alone: the segment is a hub, so that they
+    /// are seen.
+    pub(crate) fn unicast(self) -> Self {
+        self.segment.see_all(&self.watcher);
+        Self { unicast: true, ..self }
+    }
+
+    fn of(lab: &Lab, numbers: &[u8], vip: IpAddr, ipv6: bool) -> Self {
         let segment = Segment::new(lab);
         let nodes: Vec<Host> = numbers.iter().map(|number| segment.host(*number)).collect();
         let watcher = segment.host(1);
-        if vip.is_ipv6() {
+        if ipv6 {
             nodes.iter().chain([&watcher]).for_each(Host::add_ipv6);
         }
         let tap = Tap::start(&watcher);
         let client = Client::start(&watcher, &nodes.iter().collect::<Vec<_>>(), vip);
-        Self { segment, nodes, watcher, tap, vip, client }
+        Self { segment, nodes, watcher, tap, vip, client, unicast: false }
     }
 
     /// The address that this host advertises from.
     pub(crate) fn source(&self, host: &Host) -> IpAddr {
         match self.vip {
             IpAddr::V4(_) => host.address().into(),
+            IpAddr::V6(_) if self.unicast => host.address_in(self.vip, host.number()),
             IpAddr::V6(_) => host.link_local().into(),
         }
     }
@@ -72,7 +91,7 @@ impl Group {
         let what = format!("{} is active and serves the client", active.address());
         within(BOUND, &what, || {
             self.client.answered_by(RECENTLY) == Some(active.number())
-                && self.tap.advertisers(VRID, start).contains(&self.source(active))
+                && self.advertisers(start).contains(&self.source(active))
         })
     }
 
@@ -91,7 +110,13 @@ impl Group {
         let start = Instant::now() + RECENTLY;
         sleep(RECENTLY + span);
         assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
-        assert_eq!(self.tap.advertisers(VRID, start), [self.source(active)], "who advertises");
+        assert_eq!(self.advertisers(start), [self.source(active)], "who advertises");
+    }
+
+    /// Who has advertised since then, in the family of the address that moves.
+    fn advertisers(&self, from: Instant) -> Vec<IpAddr> {
+        let all = self.tap.advertisers(VRID, from).into_iter();
+        all.filter(|source| source.is_ipv6() == self.vip.is_ipv6()).collect()
     }
 
     /// Whether `node` has said since `start` that it stops being active (priority zero).

@@ -26,6 +26,8 @@ pub(crate) struct KeepalivedConfig {
     pub(crate) password: Option<&'static str>,
     /// What it moves.
     pub(crate) addresses: Addresses,
+    /// The number of the other host: advertisements go to that one alone.
+    pub(crate) unicast_to: Option<u8>,
 }
 
 /// The addresses of a group.
@@ -37,23 +39,50 @@ pub(crate) enum Addresses {
     Ipv6,
     /// An IPv6 one alone, as many keepalived groups have it.
     Ipv6Alone,
+    /// Those of both families: two instances of keepalived, in a sync group.
+    Both,
 }
 
 impl Addresses {
     /// The one that the client asks.
     pub(crate) fn vip(self) -> IpAddr {
         match self {
-            Self::Ipv4 => VIP.into(),
+            Self::Ipv4 | Self::Both => VIP.into(),
             Self::Ipv6 | Self::Ipv6Alone => VIP6.into(),
         }
+    }
+
+    /// Those that must be on one node.
+    pub(crate) fn all(self) -> Vec<IpAddr> {
+        match self {
+            Self::Ipv4 | Self::Ipv6 | Self::Ipv6Alone => vec![self.vip()],
+            Self::Both => vec![VIP.into(), VIP6.into()],
+        }
+    }
+
+    /// Whether there are some of IPv6.
+    pub(crate) fn has_ipv6(self) -> bool {
+        self != Self::Ipv4
     }
 }
 
 impl KeepalivedConfig {
-    fn text(self) -> String {
-        let Self { version, priority, interval, preempt, password, addresses } = self;
+    fn text(self, host: &Host) -> String {
+        let one = |name: &str, addresses| self.instance(name, addresses, host);
+        match self.addresses {
+            Addresses::Both => format!(
+                "vrrp_sync_group both {{\n group {{\n four\n six\n }}\n}}\n{}{}",
+                one("four", Addresses::Ipv4),
+                one("six", Addresses::Ipv6)
+            ),
+            addresses => one("web", addresses),
+        }
+    }
+
+    fn instance(self, name: &str, addresses: Addresses, host: &Host) -> String {
+        let Self { version, priority, interval, preempt, password, unicast_to, .. } = self;
         let list = match addresses {
-            Addresses::Ipv4 => format!("{VIP}/24"),
+            Addresses::Ipv4 | Addresses::Both => format!("{VIP}/24"),
             Addresses::Ipv6 => format!("{LINK_LOCAL_VIP}/128\n{VIP6}/64"),
             Addresses::Ipv6Alone => format!("{VIP6}/64"),
         };
@@ -62,8 +91,13 @@ impl KeepalivedConfig {
         let authentication = password.map_or_else(String::new, |password| {
             format!("authentication {{\n auth_type PASS\n auth_pass {password}\n}}")
         });
+        let unicast = unicast_to.map_or_else(String::new, |peer| {
+            let own = host.address_in(addresses.vip(), host.number());
+            let peer = host.address_in(addresses.vip(), peer);
+            format!("unicast_src_ip {own}\nunicast_peer {{\n {peer}\n}}")
+        });
         format!(
-            "vrrp_instance web {{
+            "vrrp_instance {name} {{
                 state BACKUP
                 {preempt}
                 interface eth0
@@ -72,6 +106,7 @@ impl KeepalivedConfig {
                 priority {priority}
                 advert_int {interval:.2}
                 {authentication}
+                {unicast}
                 virtual_ipaddress {{
                     {list}
                 }}
@@ -91,7 +126,7 @@ impl Keepalived {
     /// Starts one, for the first time or again.
     pub(crate) fn start(host: &Host, config: KeepalivedConfig) -> Self {
         let file = |ending| host.directory().join(format!("{}-keepalived.{ending}", host.number()));
-        fs::write(file("conf"), config.text()).expect("a configuration");
+        fs::write(file("conf"), config.text(host)).expect("a configuration");
         let mut command = Command::new("keepalived");
         command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
         command.arg("--use-file").arg(file("conf"));
@@ -101,8 +136,8 @@ impl Keepalived {
     }
 
     /// Gives it another configuration while it runs.
-    pub(crate) fn reload(&self, config: KeepalivedConfig) {
-        fs::write(&self.file, config.text()).expect("a configuration");
+    pub(crate) fn reload(&self, host: &Host, config: KeepalivedConfig) {
+        fs::write(&self.file, config.text(host)).expect("a configuration");
         self.process.signal(Signal::SIGHUP);
     }
 

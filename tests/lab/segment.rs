@@ -160,6 +160,12 @@ impl Segment {
         self.switch.inside(|| execute(&format!("bridge link set dev {port} mcast_flood {state}")));
     }
 
+    /// Makes a hub of the switch: everybody gets every frame, and `watcher` looks at all of them.
+    pub(crate) fn see_all(&self, watcher: &Host) {
+        self.switch.inside(|| execute("ip link set bridge type bridge ageing_time 0"));
+        watcher.run("ip link set eth0 promisc on");
+    }
+
     /// Undoes [`Segment::partition`].
     pub(crate) fn heal(&self, host: &Host) {
         self.forwarding(host, "forwarding");
@@ -217,6 +223,15 @@ impl Host {
         self.run("ip -6 address flush dev eth0");
         self.run(&format!("ip address add {}/64 dev eth0 nodad", self.link_local()));
         self.run(&format!("ip address add 2001:db8:77::{}/64 dev eth0 nodad", self.number));
+    }
+
+    /// The address of the host with that number, as routable as the virtual one `like` is.
+    pub(crate) fn address_in(&self, like: IpAddr, number: u8) -> IpAddr {
+        let [a, b, c, _] = self.address.octets();
+        match like {
+            IpAddr::V4(_) => Ipv4Addr::new(a, b, c, number).into(),
+            IpAddr::V6(_) => format!("2001:db8:77::{number}").parse().expect("an address"),
+        }
     }
 
     /// The case's directory.

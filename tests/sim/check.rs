@@ -3,6 +3,7 @@
 use vipd::model::{Preempt, Version};
 use vipd::time::{Mono, Span};
 
+use crate::group::WINDOW;
 use crate::health::Standing;
 use crate::schedule::{Fault, Group, Schedule};
 use crate::world::{GRANULARITY, World};
@@ -66,7 +67,7 @@ pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
     let mut gap = None;
     let mut play = |world: &mut World, until: Mono| {
         world.run(until, |world| {
-            let holds = world.nodes.iter().any(|node| node.holds);
+            let holds = world.nodes.iter().any(|node| node.holds());
             if held && !holds {
                 gap.get_or_insert(world.now);
             }
@@ -132,13 +133,25 @@ fn convergence_bound(group: &Group, fault: Span) -> Span {
         + fault
         + group.verdict_bound()
         + group.hook_bound()
+        + patience(group).times(2)
         + Span::from_millis(40)
+}
+
+/// What else it may take until two routers agree: on several paths equals give the first one time to
+/// decide, and who signs waits for clocks that are behind its own.
+fn patience(group: &Group) -> Span {
+    let interval = group.interval.span();
+    let several = group.wire.dual || group.wire.second_path;
+    let for_paths = if several { interval.times(5) } else { Span::ZERO };
+    let window = Span::from_secs(WINDOW.into());
+    let for_clocks = if group.wire.signed { window + interval.times(4) } else { Span::ZERO };
+    for_paths + for_clocks
 }
 
 /// Exactly one node holds the address, and it is a rightful one.
 fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String> {
     let nodes = || 0..group.priorities.len();
-    let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds).collect();
+    let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds()).collect();
     // What checks find is not mended: the model knows who may have the address.
     let best = nodes().map(|node| world.standing(node)).max().unwrap_or(Standing::Out);
     if let (Standing::Out, []) = (best, &holders[..]) {
@@ -148,6 +161,9 @@ fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String
         let standings: Vec<Standing> = nodes().map(|node| world.standing(node)).collect();
         return Err(format!("in the end the address is held by {holders:?} of {standings:?}"));
     };
+    if !world.has_all(holder) {
+        return Err(format!("node{holder} has only a part of the addresses"));
+    }
     let standing = world.standing(holder);
     if let Some(node) = nodes().find(|node| world.nodes[*node].unanswered > 0) {
         return Err(format!("node{node} has not answered the operator"));
@@ -180,7 +196,7 @@ impl Owners {
         let nodes = group.priorities.len();
         let interval = group.interval.span();
         // The winner's next advertisement, its way, and the loop's lateness.
-        let bound = interval + group.delay + interval.divided_by(10);
+        let bound = interval + group.delay + interval.divided_by(10) + patience(group);
         let lease = group.lease.map(|lease| lease + GRANULARITY);
         Self { bound, lease, since: vec![None; nodes * nodes] }
     }
@@ -189,7 +205,7 @@ impl Owners {
         let nodes = world.nodes.len();
         for (number, node) in world.nodes.iter().enumerate() {
             let idle = node.idle_since.map(|since| world.now.since(since));
-            if let (true, Some(idle), Some(lease)) = (node.holds, idle, self.lease)
+            if let (true, Some(idle), Some(lease)) = (node.holds(), idle, self.lease)
                 && idle > lease
                 && !node.suspended
             {
@@ -198,7 +214,7 @@ impl Owners {
         }
         let well = |node: usize| {
             let node = &world.nodes[node];
-            node.holds && node.engine.is_some() && node.paused_until.is_none()
+            node.holds() && node.engine.is_some() && node.paused_until.is_none()
         };
         for first in 0..nodes {
             for second in first + 1..nodes {

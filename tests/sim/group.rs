@@ -3,13 +3,19 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vipd::engine::{Link, LinkAddress};
+use vipd::keyring::{KeyRing, Secrets, places};
 use vipd::model::{
-    ChecksumStyle, Config, Family, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
-    Node, NodeName, Scope, Version, VirtualAddress, Vrid,
+    AntiReplay, Authentication, ChecksumStyle, Config, Family, HmacAuthentication, HmacKey,
+    HmacMode, InstanceConfig, InstanceName, InterfaceName, Interval, Key, KeyId, Mac, Node,
+    NodeName, Scope, SecretSource, Transport, Version, VirtualAddress, Vrid, Window,
 };
 
 use crate::schedule::Group;
 use vipd::time::Span;
+
+/// A key, and by how much the clocks may differ, in seconds.
+const KEY: &[u8] = b"thirty-two bytes of no secret....";
+pub(crate) const WINDOW: u16 = 10;
 
 /// What moves.
 pub(crate) fn virtual_address(family: Family) -> IpAddr {
@@ -32,7 +38,65 @@ pub(crate) fn node_address(family: Family, node: usize) -> IpAddr {
 }
 
 pub(crate) fn interface() -> InterfaceName {
-    InterfaceName::try_from("eth0").expect("valid")
+    interface_of(0)
+}
+
+/// That of a path.
+pub(crate) fn interface_of(path: usize) -> InterfaceName {
+    InterfaceName::try_from(["eth0", "eth1"][path]).expect("valid")
+}
+
+/// A node's address on a path. The higher one is not the same node's in every family, and on every path.
+pub(crate) fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
+    match (path, node_address(family, node)) {
+        (0, IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) ^ 0xff).into(),
+        (0, address) => address,
+        (_, IpAddr::V4(address)) => Ipv4Addr::from(u32::from(address) ^ 0x0001_00ff).into(),
+        (_, IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) | 0x1_0000).into(),
+    }
+}
+
+/// The key that all nodes have.
+pub(crate) fn keys(group: &Group) -> KeyRing {
+    let mut ring = KeyRing::default();
+    if group.wire.signed {
+        let (id, key) = (KeyId::try_from(1).expect("valid"), Key::parse(KEY).expect("a good key"));
+        let config = config(group, 0);
+        ring.put(places(&config.instances[0]), Secrets::Keys([(id, key)].into()));
+    }
+    ring
+}
+
+fn authentication(group: &Group) -> Authentication {
+    if !group.wire.signed {
+        return Authentication::None;
+    }
+    let id = KeyId::try_from(1).expect("valid");
+    Authentication::Hmac(HmacAuthentication {
+        keys: vec![HmacKey { id, source: SecretSource::Inline }],
+        send: Some(id),
+        mode: HmacMode::Enforce,
+        anti_replay: AntiReplay::Time(Window::try_from(WINDOW).expect("valid")),
+    })
+}
+
+fn transport(group: &Group) -> Transport {
+    if !group.wire.unicast {
+        return Transport::STANDARD;
+    }
+    // This node is among them, as in a list that all of them share.
+    let nodes = 0..group.priorities.len();
+    let peers = nodes.flat_map(|node| all_addresses(group, node)).collect();
+    Transport::Unicast { peers, minimum_ttl: 255 }
+}
+
+fn all_addresses(group: &Group, node: usize) -> Vec<IpAddr> {
+    let paths = if group.wire.second_path { 0..2 } else { 0..1 };
+    let of_path = |path| {
+        let families = group.wire.families().into_iter();
+        families.map(move |family| path_address(family, path, node))
+    };
+    paths.flat_map(of_path).collect()
 }
 
 pub(crate) fn instance_name() -> InstanceName {
@@ -49,21 +113,25 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         Version::V2 => group.interval,
         Version::V3 => Interval::LONGEST_V3,
     };
+    let further = group.wire.second_path;
+    let address = |family| VirtualAddress {
+        address: virtual_address(family),
+        prefix: if family == Family::V4 { 32 } else { 128 },
+        dev: None,
+        label: None,
+        scope: Scope::Global,
+    };
     let instance = InstanceConfig {
         name: instance_name(),
         interface: interface(),
+        further_interfaces: further.then(|| interface_of(1)).into_iter().collect(),
+        transport: transport(group),
         virtual_router_id: virtual_router_id(),
         version: group.version,
         priority: group.priorities[node],
         advertisement_interval: group.interval,
         maximum_interval: longest,
-        addresses: vec![VirtualAddress {
-            address: virtual_address(group.family),
-            prefix: 32,
-            dev: None,
-            label: None,
-            scope: Scope::Global,
-        }],
+        addresses: group.wire.families().into_iter().map(address).collect(),
         preempt: group.preempt,
         hold_down: group.hold_down,
         link_down_delay: Span::ZERO,
@@ -74,10 +142,13 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         tracks: group.tracks.iter().map(|track| track.name.clone()).collect(),
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
-        authentication: vipd::model::Authentication::None,
+        authentication: authentication(group),
     };
-    let node_of =
-        |n| Node { name: node_name(n), address: node_address(group.family, n), others: Vec::new() };
+    let node_of = |n| {
+        let mut addresses = all_addresses(group, n).into_iter();
+        let address = addresses.next().expect("one at least");
+        Node { name: node_name(n), address, others: addresses.collect() }
+    };
     Config {
         this_node: Some(node_name(node)),
         nodes: (0..group.priorities.len()).map(node_of).collect(),
@@ -88,20 +159,22 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
     }
 }
 
-/// A node's interface.
-pub(crate) fn link(family: Family, node: usize, index: u32, carrier: bool) -> Link {
+/// A node's interface on a path.
+pub(crate) fn link(group: &Group, path: usize, node: usize, index: u32, carrier: bool) -> Link {
     let last = u8::try_from(node).expect("few nodes");
+    let families = group.wire.families().into_iter();
+    let own = |family| LinkAddress {
+        address: path_address(family, path, node),
+        prefix: 24,
+        secondary: false,
+    };
     Link {
         index,
-        mac: Some(Mac([2, 0, 0, 0, 0, last])),
+        mac: Some(Mac([2, 0, 0, 0, u8::try_from(path).expect("two paths"), last])),
         up: true,
         carrier,
         mtu: 1500,
-        addresses: vec![LinkAddress {
-            address: node_address(family, node),
-            prefix: 24,
-            secondary: false,
-        }],
+        addresses: families.map(own).collect(),
         unusable: Vec::new(),
         forwards_ipv6: false,
     }

@@ -36,7 +36,7 @@ impl World {
         if let Answer::Standby(answer) = answer {
             let out = answer.standby.covers(&instance_name());
             self.nodes[node].standby = out;
-            if out && self.nodes[node].holds {
+            if out && self.nodes[node].holds() {
                 self.violation = Some(format!("node{node} is on standby and has the address"));
             }
         }

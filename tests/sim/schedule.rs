@@ -23,7 +23,7 @@ pub(crate) struct Schedule {
 pub(crate) struct Group {
     pub(crate) priorities: Vec<Priority>,
     pub(crate) version: Version,
-    pub(crate) family: Family,
+    pub(crate) wire: Wire,
     pub(crate) interval: Interval,
     pub(crate) preempt: Preempt,
     pub(crate) hold_down: Span,
@@ -33,6 +33,42 @@ pub(crate) struct Group {
     pub(crate) tracks: Vec<TrackConfig>,
     pub(crate) if_all_fail: IfAllFail,
     pub(crate) notify: Notify,
+}
+
+/// How the nodes are joined.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire {
+    /// The family of their addresses, where it is one.
+    pub(crate) family: Family,
+    /// Both families in one instance.
+    pub(crate) dual: bool,
+    /// A second interface, which can be cut off by itself.
+    pub(crate) second_path: bool,
+    pub(crate) unicast: bool,
+    /// With a key and time stamps.
+    pub(crate) signed: bool,
+}
+
+impl Wire {
+    /// Multicast over IPv4 on one interface, unsigned.
+    pub(crate) const PLAIN: Self =
+        Self { family: Family::V4, dual: false, second_path: false, unicast: false, signed: false };
+
+    fn draw(rng: &mut Rng, version: Version) -> Self {
+        let mut one_in = |many: u8| rng.u8(..many) == 0;
+        let is_v3 = version == Version::V3;
+        Self {
+            family: if is_v3 && one_in(4) { Family::V6 } else { Family::V4 },
+            dual: is_v3 && one_in(4),
+            second_path: one_in(4),
+            unicast: one_in(4),
+            signed: is_v3 && one_in(4),
+        }
+    }
+
+    pub(crate) fn families(self) -> Vec<Family> {
+        if self.dual { vec![Family::V4, Family::V6] } else { vec![self.family] }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +138,11 @@ pub(crate) enum Fault {
         side: u8,
     },
     Heal,
+    /// The same on the second path.
+    PartitionSecond {
+        side: u8,
+    },
+    HealSecond,
     /// This many of a hundred frames are lost from now on.
     Loss {
         percent: u8,
@@ -215,10 +256,7 @@ impl Group {
             Version::V2 => rng.choice([100, 200]).expect("not empty"),
             Version::V3 => rng.choice([1, 10, 100, 100, 300]).expect("not empty"),
         };
-        let family = match version {
-            Version::V3 if rng.u8(..4) == 0 => Family::V6,
-            _ => Family::V4,
-        };
+        let wire = Wire::draw(rng, version);
         let interval = Interval::try_from(centiseconds).expect("valid");
         let nodes = rng.usize(2..=5);
         let tracks = health::draw(rng);
@@ -249,7 +287,7 @@ impl Group {
         Self {
             priorities,
             version,
-            family,
+            wire,
             interval,
             preempt,
             hold_down,
@@ -270,6 +308,10 @@ impl Fault {
             let track = rng.usize(..group.tracks.len());
             return Self::Turn { node, track, truth: Truth::draw(rng) };
         }
+        if group.wire.second_path && rng.u8(..6) == 0 {
+            let side = rng.u8(..);
+            return rng.choice([Self::PartitionSecond { side }, Self::HealSecond]).expect("two");
+        }
         match rng.u8(..49) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },
@@ -280,6 +322,8 @@ impl Fault {
             16..19 => Self::Partition { side: rng.u8(..) },
             19 => Self::Heal,
             20 => Self::Loss { percent: rng.choice([10, 30, 60]).expect("not empty") },
+            // A clock that is further off than the time window is a node that nobody believes.
+            21 if group.wire.signed => Self::WallClock { node, seconds: rng.i64(-2..=2) },
             21 => Self::WallClock { node, seconds: rng.i64(-100_000..100_000) },
             22 | 23 => Self::Delete { node },
             24 => Self::RefuseAddresses { node, count: rng.u8(1..6) },

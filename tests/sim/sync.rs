@@ -11,15 +11,15 @@ use vipd::engine::{
     Action, Engine, Event, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult,
 };
 use vipd::model::{
-    Config, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
-    Node as Listed, Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
+    Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Node as Listed,
+    Notify, Phase, Preempt, SyncGroup, Version, VirtualAddress,
 };
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::Proof;
 
 use crate::group;
 use crate::health;
-use crate::schedule::Group;
+use crate::schedule::{Group, Wire};
 use crate::sync_hooks::{Hooks, Under};
 use crate::world::packet;
 
@@ -92,7 +92,7 @@ fn draw(rng: &mut Rng) -> Group {
     Group {
         priorities: (0..rng.u8(2..5)).map(place).collect(),
         version: Version::V3,
-        family: Family::V4,
+        wire: Wire::PLAIN,
         interval,
         preempt: match rng.u8(..4) {
             0 => Preempt::Never,
@@ -243,7 +243,7 @@ impl World {
         let own =
             LinkAddress { address: address(segment, 10 + node), prefix: 24, secondary: false };
         let carrier = self.nodes[node].carrier[segment];
-        let link = Link { addresses: vec![own], ..group::link(Family::V4, node, 2, carrier) };
+        let link = Link { addresses: vec![own], ..group::link(&self.group, 0, node, 2, carrier) };
         self.input(node, Input::Link { interface: segment_name(segment), link: Some(link) });
     }
 

@@ -1,16 +1,18 @@
 //! The segment and the machines on it, on virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 
 use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, HeldRouter, Input, Packet, SystemError};
+use vipd::engine::{Action, Engine, Farewell, HeldRouter, Input, Packet, SystemError};
+use vipd::keyring::{KeyRing, restamp};
+use vipd::model::AntiReplay;
 use vipd::time::{Mono, Now, Span, Wall};
-use vipd::vrrp::auth::Proof;
+use vipd::vrrp::auth::{Proof, Stamper};
 
-use crate::group::{config, interface, link, virtual_address};
+use crate::group::{config, interface, interface_of, keys, link, path_address, virtual_address};
 use crate::health::Truth;
 use crate::schedule::{Fault, Group};
 
@@ -31,6 +33,9 @@ pub(crate) struct World {
     pub(crate) violation: Option<String>,
     pub(crate) loss: u8,
     pub(crate) partition: Option<u8>,
+    /// The same on the second path.
+    second_partition: Option<u8>,
+    keys: KeyRing,
     pub(crate) group: Group,
     pub(crate) rng: Rng,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
@@ -41,6 +46,7 @@ pub(crate) struct World {
 pub(crate) enum Happening {
     Arrive {
         node: usize,
+        path: usize,
         packet: Vec<u8>,
     },
     /// Only the latest one that was set counts: a daemon has one sleep.
@@ -76,7 +82,8 @@ pub(crate) enum Happening {
 
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
-    pub(crate) holds: bool,
+    /// Its addresses, each with the number of its installation or renewal.
+    held: BTreeMap<IpAddr, u64>,
     pub(crate) paused_until: Option<Mono>,
     /// Since when its daemon does not run, by death or pause.
     pub(crate) idle_since: Option<Mono>,
@@ -90,7 +97,7 @@ pub(crate) struct Node {
     /// The machine's uptime when the simulation began; reset by a power cut.
     booted: Boot,
     wall: u64,
-    inbox: VecDeque<(Mono, Vec<u8>)>,
+    inbox: VecDeque<(Mono, usize, Vec<u8>)>,
     /// What its netlink socket and its signals hold while it is paused.
     pending: VecDeque<Input>,
     /// The machine sleeps: nothing arrives, and the kernel's own timers stand still.
@@ -135,6 +142,8 @@ impl World {
             violation: None,
             loss: 0,
             partition: None,
+            second_partition: None,
+            keys: keys(group),
             group: group.clone(),
             rng,
             queue: BinaryHeap::new(),
@@ -155,7 +164,7 @@ impl World {
             let Some(Reverse((at, _, happening))) = self.queue.pop() else { break };
             self.now = at;
             match happening {
-                Happening::Arrive { node, packet } => self.arrive(node, packet),
+                Happening::Arrive { node, path, packet } => self.arrive(node, path, packet),
                 Happening::Wake { node, sleep } if sleep == self.nodes[node].sleep => {
                     self.wake(node);
                 }
@@ -198,6 +207,8 @@ impl World {
             Fault::LinkUp { node } => self.set_carrier(node, true),
             Fault::Partition { side } => self.partition = Some(side),
             Fault::Heal => self.partition = None,
+            Fault::PartitionSecond { side } => self.second_partition = Some(side),
+            Fault::HealSecond => self.second_partition = None,
             Fault::Loss { percent } => self.loss = percent,
             Fault::WallClock { node, seconds } => {
                 let wall = &mut self.nodes[node].wall;
@@ -215,12 +226,16 @@ impl World {
         self.tell(None, "everything is mended");
         self.loss = 0;
         self.partition = None;
+        self.second_partition = None;
         for node in 0..self.nodes.len() {
             self.nodes[node].refusals = 0;
             if self.nodes[node].paused_until.is_some() {
                 self.resume(node);
             }
             self.nodes[node].dies_after = None;
+            if self.group.wire.signed {
+                self.nodes[node].wall = UNIX_TIME * 1_000_000_000;
+            }
             if self.nodes[node].stopping {
                 // Asked twice it ends at once: from now on it is there, or it isn't.
                 self.stop(node);
@@ -248,6 +263,23 @@ impl World {
 
     /// Whether the two hear each other, except for frames that are lost by chance.
     pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
+        (0..self.paths()).any(|path| self.connected_on(path, first, second))
+    }
+
+    fn paths(&self) -> usize {
+        if self.group.wire.second_path { 2 } else { 1 }
+    }
+
+    /// Whether a node has each of its addresses.
+    pub(crate) fn has_all(&self, node: usize) -> bool {
+        self.nodes[node].held.len() == self.group.wire.families().len()
+    }
+
+    fn connected_on(&self, path: usize, first: usize, second: usize) -> bool {
+        if path > 0 {
+            let side = |node: usize| self.second_partition.map(|side| side >> node & 1);
+            return side(first) == side(second);
+        }
         let side = |node: usize| self.partition.map(|side| side >> node & 1);
         let up = |node: usize| self.nodes[node].carrier && self.nodes[node].exists;
         side(first) == side(second) && up(first) && up(second)
@@ -307,7 +339,7 @@ impl World {
         let at = self.now;
         self.kill(node);
         let node = &mut self.nodes[node];
-        node.holds = false;
+        node.held.clear();
         node.written.clear();
         node.booted = Boot { at, uptime: Span::from_secs(5) };
     }
@@ -339,14 +371,31 @@ impl World {
             return;
         }
         for router in std::mem::take(&mut self.nodes[node].written) {
-            if !router.addresses.is_empty() {
-                self.nodes[node].holds = false;
+            for held in &router.addresses {
+                self.nodes[node].held.remove(&held.address.address);
             }
-            if let Some(farewell) = router.farewell.filter(|_| self.nodes[node].exists) {
-                let packet = packet(farewell.source, farewell.destination, &farewell.message);
-                self.broadcast(node, &packet);
-                self.broadcast(node, &packet);
+            for farewell in router.farewells {
+                self.say_farewell(node, farewell);
             }
+        }
+    }
+
+    /// What it says in the name of a daemon that is dead, twice.
+    fn say_farewell(&mut self, node: usize, farewell: Farewell) {
+        let Farewell { interface, source, destination, mut message, .. } = farewell;
+        let path = usize::from(interface == interface_of(1));
+        if path == 0 && !self.nodes[node].exists {
+            return;
+        }
+        let mut stamper = Stamper::default();
+        for _ in 0..2 {
+            let ends = (source, destination);
+            if self.group.wire.signed {
+                let sequence = stamper.next(self.local(node).wall, AntiReplay::Monotonic);
+                restamp(ends, sequence, &mut message).expect("a message");
+                self.keys.complete_message(&interface, ends, &mut message).expect("a key");
+            }
+            self.transmit(node, path, &packet(source, destination, &message));
         }
     }
 
@@ -374,16 +423,16 @@ impl World {
     }
 
     fn expire(&mut self, node: usize, lease: u64) {
-        if self.nodes[node].lease != lease {
-            return;
-        }
+        let expired = |address: &IpAddr| self.nodes[node].held.get(address) == Some(&lease);
+        let mut addresses = self.addresses().into_iter();
+        let Some(address) = addresses.find(expired) else { return };
         if self.nodes[node].suspended
             && let Some(until) = self.nodes[node].paused_until
         {
             // The time asleep is added to the lease, at the worst all of it.
             return self.schedule(until + GRANULARITY, Happening::Expire { node, lease });
         }
-        self.delete(node);
+        self.take_away(node, address);
     }
 
     fn pause(&mut self, node: usize, length: Span) {
@@ -417,7 +466,7 @@ impl World {
             return;
         }
         self.nodes[node].exists = false;
-        self.nodes[node].holds = false;
+        self.nodes[node].held.clear();
         self.nodes[node].listening = false;
         self.report_link(node);
         self.schedule(self.now + RECREATION, Happening::Appear { node });
@@ -430,33 +479,40 @@ impl World {
     }
 
     fn delete(&mut self, node: usize) {
-        if std::mem::take(&mut self.nodes[node].holds) {
-            self.input(
-                node,
-                Input::AddressGone {
-                    interface: interface(),
-                    address: virtual_address(self.group.family),
-                },
-            );
+        let held: Vec<IpAddr> = self.nodes[node].held.keys().copied().collect();
+        if let Some(address) = self.rng.choice(held) {
+            self.take_away(node, address);
         }
+    }
+
+    fn take_away(&mut self, node: usize, address: IpAddr) {
+        self.nodes[node].held.remove(&address);
+        self.input(node, Input::AddressGone { interface: interface(), address });
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.group.wire.families().into_iter().map(virtual_address).collect()
     }
 
     fn report_link(&mut self, node: usize) {
         let Node { exists, index, carrier, .. } = self.nodes[node];
-        let link = exists.then(|| link(self.group.family, node, index, carrier));
+        if self.group.wire.second_path {
+            let link = Some(link(&self.group, 1, node, 77, true));
+            self.input(node, Input::Link { interface: interface_of(1), link });
+        }
+        let link = exists.then(|| link(&self.group, 0, node, index, carrier));
         self.input(node, Input::Link { interface: interface(), link });
     }
 
-    fn arrive(&mut self, node: usize, packet: Vec<u8>) {
+    fn arrive(&mut self, node: usize, path: usize, packet: Vec<u8>) {
         let arrived = self.local(node).mono;
         let state = &mut self.nodes[node];
         if state.engine.is_some()
             && state.listening
-            && state.exists
-            && state.carrier
+            && (path > 0 || state.exists && state.carrier)
             && !state.suspended
         {
-            state.inbox.push_back((arrived, packet));
+            state.inbox.push_back((arrived, path, packet));
             self.wake(node);
         }
     }
@@ -466,10 +522,11 @@ impl World {
         if self.nodes[node].paused_until.is_some() {
             return;
         }
-        while let Some((arrived, bytes)) = self.nodes[node].inbox.pop_front() {
+        while let Some((arrived, path, bytes)) = self.nodes[node].inbox.pop_front() {
             let packet = received(bytes);
             let proof = Proof::None;
-            self.input(node, Input::Received { interface: interface(), arrived, packet, proof });
+            let interface = interface_of(path);
+            self.input(node, Input::Received { interface, arrived, packet, proof });
         }
         let mut turns = 0;
         while self.due(node) {
@@ -506,13 +563,19 @@ impl World {
         }
         let is_wake = !matches!(input, Input::Deadline | Input::Received { .. });
         let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
-            if let Input::Link { link, .. } = &input {
-                self.nodes[node].told_index = link.as_ref().map(|link| link.index);
+        while let Some(mut input) = inputs.pop_front() {
+            match &input {
+                Input::Link { link, interface: on } if *on == interface() => {
+                    self.nodes[node].told_index = link.as_ref().map(|link| link.index);
+                }
+                _ => {}
             }
             let now = self.local(node);
+            self.keys.receive(&mut input);
             let Some(engine) = &mut self.nodes[node].engine else { return };
-            for action in engine.handle(now, input) {
+            let mut actions = engine.handle(now, input);
+            self.keys.complete(&mut actions);
+            for action in actions {
                 if self.dies(node) {
                     return;
                 }
@@ -540,13 +603,14 @@ impl World {
     }
 
     /// The kernel has the address now, for as long as its lease is.
-    fn install(&mut self, node: usize, lease: Option<Span>) {
+    fn install(&mut self, node: usize, address: IpAddr, lease: Option<Span>) {
         let is_written = |router: &HeldRouter| !router.addresses.is_empty();
         if !self.nodes[node].written.iter().any(is_written) {
             self.violation = Some(format!("node{node} adds its address without writing it down"));
         }
-        self.nodes[node].holds = true;
         self.nodes[node].lease += 1;
+        let number = self.nodes[node].lease;
+        self.nodes[node].held.insert(address, number);
         if let Some(length) = lease {
             let late = Span::from_nanos(self.rng.u64(..GRANULARITY.nanos()));
             let lease = self.nodes[node].lease;
@@ -560,22 +624,33 @@ impl World {
         let Node { exists, index, told_index, .. } = self.nodes[node];
         let exists = exists && told_index == Some(index);
         match action {
-            Action::Listen { .. } | Action::Send { .. } | Action::AddAddress { .. } if !exists => {
+            Action::Listen { interface: on, .. }
+            | Action::Send { interface: on, .. }
+            | Action::AddAddress { interface: on, .. }
+                if !exists && *on == interface() =>
+            {
                 return Some(ENODEV);
             }
+            Action::Listen { interface: on, .. } | Action::StopListening { interface: on, .. }
+                if *on != interface() => {}
             Action::Listen { .. } => self.nodes[node].listening = true,
             Action::StopListening { .. } => self.nodes[node].listening = false,
-            Action::Send { source, destination, message, .. } => {
-                self.broadcast(node, &packet(*source, *destination, message));
+            Action::Send { interface: on, source, destination, message } => {
+                let path = usize::from(*on == interface_of(1));
+                self.transmit(node, path, &packet(*source, *destination, message));
             }
             Action::AddAddress { .. } if self.nodes[node].refusals > 0 => {
                 self.nodes[node].refusals -= 1;
                 return Some(EPERM);
             }
-            Action::AddAddress { lease, .. } => self.install(node, *lease),
+            Action::AddAddress { address, lease, .. } => {
+                self.install(node, address.address, *lease);
+            }
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
             Action::Answer { answer, .. } => self.answered(node, answer),
-            Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
+            Action::RemoveAddress { address, .. } if exists => {
+                self.nodes[node].held.remove(&address.address);
+            }
             Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
             Action::CancelProbe { track, number } => self.look_away(node, track, *number),
@@ -593,7 +668,7 @@ impl World {
                 self.nodes[node].idle_since = Some(self.now);
                 self.nodes[node].unanswered = 0;
                 self.nodes[node].listening = false;
-                if self.nodes[node].holds {
+                if self.nodes[node].holds() {
                     self.violation = Some(format!("node{node} ended and left its address behind"));
                 }
             }
@@ -601,9 +676,18 @@ impl World {
         None
     }
 
-    fn broadcast(&mut self, from: usize, packet: &[u8]) {
+    /// Puts a packet on the wire of a path: to everybody, or to the one whose address it names.
+    fn transmit(&mut self, from: usize, path: usize, packet: &[u8]) {
+        let destination = destination(packet);
         for to in 0..self.nodes.len() {
-            if to == from || !self.connected(from, to) || self.rng.u8(..100) < self.loss {
+            let is_for = |family| path_address(family, path, to) == destination;
+            let is_meant =
+                destination.is_multicast() || self.group.wire.families().into_iter().any(is_for);
+            if to == from
+                || !is_meant
+                || !self.connected_on(path, from, to)
+                || self.rng.u8(..100) < self.loss
+            {
                 continue;
             }
             // Different delays reorder frames by themselves.
@@ -611,19 +695,24 @@ impl World {
             for _ in 0..copies {
                 let delay = Span::from_nanos(self.rng.u64(..=self.group.delay.nanos()));
                 let packet = packet.to_vec();
-                self.schedule(self.now + delay, Happening::Arrive { node: to, packet });
+                self.schedule(self.now + delay, Happening::Arrive { node: to, path, packet });
             }
         }
     }
 }
 
 impl Node {
+    /// Whether it has an address.
+    pub(crate) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     fn new(rng: &mut Rng, group: &Group) -> Self {
         // Some have just booted, some run for long.
         let uptime = Span::from_secs(rng.u64(10..1_000));
         Self {
             engine: None,
-            holds: false,
+            held: BTreeMap::new(),
             paused_until: None,
             idle_since: None,
             unanswered: 0,
@@ -650,6 +739,14 @@ impl Node {
             hooks: Vec::new(),
         }
     }
+}
+
+/// Where a packet goes to.
+fn destination(packet: &[u8]) -> IpAddr {
+    if packet[0] >> 4 == 4 {
+        return <[u8; 4]>::try_from(&packet[16..20]).expect("an address").into();
+    }
+    <[u8; 16]>::try_from(&packet[24..40]).expect("an address").into()
 }
 
 /// An IP packet on the wire.

@@ -96,6 +96,17 @@ struct Instance {
     checksum: Option<Checksum>,
     /// How advertisements travel. Default: multicast.
     transport: Option<Transport>,
+    /// With 'transport: unicast': the addresses of the other nodes. Default: those under 'nodes'.
+    peers: Option<OneOrMany<Word>>,
+    /// With 'transport: unicast': the lowest TTL or hop limit that is accepted; lower by one for each
+    /// router on the way. Default: 255, no router is on the way.
+    #[schemars(range(min = 1, max = 255))]
+    minimum_ttl: Option<u8>,
+    /// Another multicast group than 224.0.0.18 and ff02::12, one of a family.
+    multicast_group: Option<OneOrMany<Word>>,
+    /// The interfaces on which advertisements are sent and heard, the instance's own among them: the
+    /// others are alive while they are heard on any. Default: the instance's own.
+    paths: Option<OneOrMany<Word>>,
     /// The checks that this instance depends on, by their names under 'tracks'. Default: none.
     track: Option<OneOrMany<Word>>,
     /// What happens when checks without a cost fail on every node. Default: release.
@@ -208,7 +219,10 @@ enum Checksum {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]
 enum Transport {
+    /// To a group that the others listen to.
     Multicast,
+    /// To each of the other nodes alone.
+    Unicast,
 }
 
 #[derive(JsonSchema)]

@@ -8,7 +8,6 @@ use super::look::Member;
 use super::multicast::Switch;
 use crate::engine::conflict::Conflict;
 use crate::engine::story::{Fault, Why};
-use crate::vrrp::packet::multicast_group;
 
 /// What is wrong on the way, in either direction.
 pub(super) fn judge(member: &Member<'_>, rules: &Rules, switch: &Switch) -> Vec<Finding> {
@@ -130,7 +129,7 @@ fn also_active(member: &Member<'_>) -> Vec<(IpAddr, String)> {
 
 fn both(member: &Member<'_>, other: IpAddr, why: String, switch: &Switch) -> Finding {
     let (name, called) = (member.name(), member.called(other));
-    let group = multicast_group(member.family());
+    let destination = member.hears_at();
     let on_the_wire = member.seen_from_others().contains_key(&other);
     if on_the_wire {
         let what = format!("{name}: {called} is active, too, and does not hear this node");
@@ -142,17 +141,18 @@ fn both(member: &Member<'_>, other: IpAddr, why: String, switch: &Switch) -> Fin
                  node sends, or the switch does"
             ));
     }
-    let what = format!("{name}: {called} is active, too, and its multicast does not arrive here");
+    let kind = if destination.is_multicast() { "multicast does" } else { "advertisements do" };
+    let what = format!("{name}: {called} is active, too, and its {kind} not arrive here");
     let mut finding = Finding::new(Severity::Problem, Kind::NotArriving, what).because(why);
     if let Some(wire) = member.wire() {
         finding = finding.because(format!(
-            "none of its advertisements to {group} came in on {} in {:.1} s, before any firewall",
+            "none of its advertisements to {destination} came in on {} in {:.1} s, before any firewall",
             member.interface(),
             wire.span.as_secs_f64()
         ));
     }
-    finding
-        .because_all(switch.evidence(group))
-        .mend_all(switch.mend())
-        .mend(format!("on {called}: vipctl doctor, whose firewall may drop what it sends"))
+    if destination.is_multicast() {
+        finding = finding.because_all(switch.evidence(destination)).mend_all(switch.mend());
+    }
+    finding.mend(format!("on {called}: vipctl doctor, whose firewall may drop what it sends"))
 }

@@ -9,8 +9,9 @@ use crate::ctl::wire::{Heard, OwnAddress, in_network};
 use crate::engine::PeerStatus;
 use crate::engine::status::InstanceStatus;
 use crate::engine::story::StateName;
-use crate::model::{Authentication, Config, Family, Mac, Node};
+use crate::model::{Authentication, Config, Family, Mac, Node, Transport};
 use crate::time::Span;
+use crate::vrrp::packet::multicast_group;
 
 /// A running daemon and what surrounds it.
 #[derive(Clone, Debug)]
@@ -63,6 +64,29 @@ impl<'a> Member<'a> {
     /// The family of its addresses.
     pub(super) fn family(&self) -> Family {
         self.instance.addresses.first().map_or(Family::V4, |first| Family::of(first.address))
+    }
+
+    /// Where its advertisements go.
+    pub(super) fn sends_to(&self) -> IpAddr {
+        let of_family = |peer: &&IpAddr| Family::of(**peer) == self.family();
+        match &self.instance.transport {
+            Transport::Unicast { peers, .. } => {
+                let others = peers.iter().filter(of_family).find(|peer| !self.is_own(**peer));
+                others.copied().unwrap_or_else(|| multicast_group(self.family()))
+            }
+            transport @ Transport::Multicast { .. } => {
+                let group = transport.group(self.family());
+                group.unwrap_or_else(|| multicast_group(self.family()))
+            }
+        }
+    }
+
+    /// Where those of the others come to.
+    pub(super) fn hears_at(&self) -> IpAddr {
+        match self.own_address().filter(|_| self.instance.transport.is_unicast()) {
+            Some(own) => own,
+            None => self.sends_to(),
+        }
     }
 
     /// Whether it takes part in the election.

@@ -121,7 +121,9 @@ impl Instance {
                 let known = nodes.iter().map(|node| node.name.clone()).collect();
                 return Err(HandoverRefusal::NoSuchNode(known));
             };
-            if self.config.family() == Family::V6 && !node.addresses().any(is_link_local) {
+            let by_link_local =
+                self.config.leading_family() == Family::V6 && !self.config.transport.is_unicast();
+            if by_link_local && !node.addresses().any(is_link_local) {
                 return Err(HandoverRefusal::NoLinkLocal(to.clone()));
             }
         }

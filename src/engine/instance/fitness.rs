@@ -1,9 +1,13 @@
 //! Whether an instance can take part: its interfaces, what the system lets it do, its checks.
 
+use std::net::IpAddr;
+
 use super::super::LinkAddress;
 use super::super::event::Action;
 use super::super::story::{Fault, StateName, What, Why};
+use super::wire::group;
 use super::{Condition, Context, Instance};
+use crate::model::{Family, Path, Transport};
 use crate::time::{Mono, Span};
 use crate::vrrp::router::Outcome;
 
@@ -147,9 +151,27 @@ impl Instance {
             return Some(fault.clone());
         }
         let fault = self.interfaces().find_map(|name| context.links.fault(name));
-        let no_source = || context.links.why_no_source(context.config, &self.config);
-        fault
-            .or_else(|| self.source(context).is_none().then(no_source))
-            .or_else(|| self.judge(context).fault)
+        fault.or_else(|| self.no_source(context)).or_else(|| self.judge(context).fault)
     }
+
+    /// A family that it could not speak in on its own interface. Without an own address there it would
+    /// be heard on further interfaces at best, and by half of a group in which each family is on its own.
+    fn no_source(&self, context: &Context<'_>) -> Option<Fault> {
+        let (links, config) = (context.links, context.config);
+        let is_mute = |family: &Family| {
+            let path = Path { interface: self.config.interface.clone(), family: *family };
+            let others = match &self.config.transport {
+                Transport::Multicast { .. } => vec![group(&self.config, &path)],
+                Transport::Unicast { peers, .. } => of_family(peers, *family),
+            };
+            let source = |other| links.source(config, &self.config, &path.interface, other);
+            !others.is_empty() && others.into_iter().all(|other| source(other).is_none())
+        };
+        let mute = self.config.families().find(is_mute)?;
+        Some(links.why_no_source(config, &self.config, mute))
+    }
+}
+
+fn of_family(addresses: &[IpAddr], family: Family) -> Vec<IpAddr> {
+    addresses.iter().copied().filter(|address| Family::of(*address) == family).collect()
 }

@@ -11,11 +11,12 @@ use super::super::receive;
 use super::super::story::{Peer, What};
 use super::{Context, Instance};
 use crate::model::{
-    AntiReplay, Authentication, ChecksumStyle, HmacAuthentication, InterfaceName, Mac, Version,
+    AntiReplay, Authentication, ChecksumStyle, Family, HmacAuthentication, InterfaceName, Mac,
+    Version,
 };
 use crate::time::{Mono, Span};
 use crate::vrrp::auth::Proof;
-use crate::vrrp::packet::{ChecksumForm, Datagram, Decoded};
+use crate::vrrp::packet::{Advertisement, ChecksumForm, Datagram, Decoded};
 use crate::vrrp::router::{Heard, Outcome, State};
 
 /// An address is announced against another station's claim at most this often.
@@ -41,7 +42,7 @@ impl Instance {
     pub(in super::super) fn received(
         &mut self,
         context: &Context<'_>,
-        arrived: Mono,
+        (interface, arrived): (&InterfaceName, Mono),
         (datagram, proof): (Datagram<'_>, Proof),
         out: &mut Vec<Action>,
     ) {
@@ -51,7 +52,7 @@ impl Instance {
                 if let Some(sequence) = sequence {
                     self.authenticator.accepted(datagram.source, sequence);
                 }
-                self.hear(context, arrived, datagram.source, &decoded, out);
+                self.hear(context, (interface, arrived), datagram.source, &decoded, out);
             }
             Err(discard) => {
                 if discard == Discard::BeforeStart {
@@ -59,7 +60,7 @@ impl Instance {
                 }
                 self.note_refusal(context, datagram.source, discard);
                 *self.counters.discards.entry(discard).or_default() += 1;
-                if receive::is_misconfiguration(discard) {
+                if receive::is_misconfiguration(&self.config, datagram.source, discard) {
                     let peer = Peer::new(context.config, datagram.source);
                     self.see(context.now.mono, Conflict::Refused(peer, discard), Span::ZERO, out);
                 }
@@ -91,7 +92,7 @@ impl Instance {
     fn hear(
         &mut self,
         context: &Context<'_>,
-        arrived: Mono,
+        (interface, arrived): (&InterfaceName, Mono),
         source: IpAddr,
         decoded: &Decoded,
         out: &mut Vec<Action>,
@@ -101,16 +102,17 @@ impl Instance {
         self.peers.accepted(context.config, context.now, source, advertisement);
         self.counters.advertisements_received += 1;
         self.counters.priority_zero_received += u64::from(advertisement.priority == 0);
-        self.learn_checksum(decoded.checksum);
+        self.learn_checksum(Family::of(source), decoded.checksum);
         self.compare_addresses(context, source, &advertisement.addresses, out);
         if advertisement.interval != self.config.advertisement_interval {
             let peer = Peer::new(context.config, source);
             let drift = Conflict::IntervalDrift(peer, advertisement.interval);
             self.see(now, drift, Span::ZERO, out);
         }
-        let Some(own) = self.source(context) else { return };
-        let heard =
-            Heard { source, priority: advertisement.priority, interval: advertisement.interval };
+        let own = self.own_address(context, interface, source);
+        let (Some(own), Some(path)) = (own, self.path(interface, source)) else { return };
+        let Advertisement { priority, interval, .. } = *advertisement;
+        let heard = Heard { source, priority, interval, path };
         self.notice_another_active(context, heard, out);
         let before = self.active_router();
         let outcome = self.router.hear(now, arrived, heard, own);
@@ -125,7 +127,7 @@ impl Instance {
 
     pub(in super::super) fn active_router(&self) -> Option<IpAddr> {
         match self.router.state() {
-            State::Backup(backup) => backup.active.map(|active| active.source),
+            State::Backup(backup) => backup.actives.first().map(|active| active.source),
             _ => None,
         }
     }
@@ -168,8 +170,8 @@ impl Instance {
     }
 
     /// Our next advertisement is summed like the last valid one of the group.
-    fn learn_checksum(&mut self, form: ChecksumForm) {
-        if self.config.version == Version::V3 {
+    fn learn_checksum(&mut self, family: Family, form: ChecksumForm) {
+        if self.config.version == Version::V3 && family == Family::V4 {
             self.counters.checksum_without_pseudo_header +=
                 u64::from(form == ChecksumForm::Message);
             if self.config.checksum == ChecksumStyle::Auto {
@@ -187,7 +189,8 @@ impl Instance {
         advertised: &[IpAddr],
         out: &mut Vec<Action>,
     ) {
-        let ours: BTreeSet<IpAddr> = self.config.addresses.iter().map(|a| a.address).collect();
+        let ours = self.config.addresses_of(Family::of(source)).map(|a| a.address);
+        let ours: BTreeSet<IpAddr> = ours.collect();
         let theirs: BTreeSet<IpAddr> = advertised.iter().copied().collect();
         let of_this_router = |c: &Conflict| matches!(c, Conflict::AddressDrift { peer, .. } if peer.address == source);
         if ours == theirs {

@@ -4,7 +4,7 @@
 //! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
 //! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do, in
-//! `status` what there is to know about it.
+//! `status` what there is to know about it, in `wire` what is sent on which path.
 
 mod departure;
 mod fitness;
@@ -15,15 +15,16 @@ mod member;
 mod reconfigure;
 mod refusal;
 mod status;
+mod wire;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::Context;
 use super::announce::{self, Announcer, announce};
-use super::authentication::{self, Authenticator};
+use super::authentication::Authenticator;
 use super::conflict::{Conflict, Conflicts};
-use super::event::{Action, Farewell, HeldRouter, HookOwner, SystemError};
+use super::event::{Action, HeldRouter, HookOwner};
 use super::hook::Hooks;
 use super::lease::{Holding, Terms};
 use super::peers::Peers;
@@ -31,15 +32,14 @@ use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use crate::model::{ChecksumStyle, Family, InstanceConfig, InterfaceName, Version, VirtualAddress};
 use crate::time::{Mono, Now, Span, Wall};
-use crate::vrrp::auth::Sequence;
-use crate::vrrp::packet::{Advertisement, ChecksumForm, multicast_group};
+use crate::vrrp::packet::ChecksumForm;
 use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
 use departure::HandingOver;
 use fitness::Blip;
 use hear::Presence;
 use hooks::Claim;
 pub(super) use reconfigure::differences;
-use refusal::FailedSends;
+use wire::FailedSends;
 
 /// One virtual router of this node.
 #[derive(Debug)]
@@ -150,10 +150,6 @@ impl Instance {
         std::iter::once(&self.config.interface).chain(others)
     }
 
-    fn source(&self, context: &Context<'_>) -> Option<IpAddr> {
-        context.links.source(context.config, &self.config)
-    }
-
     /// Time has passed.
     pub(super) fn wake(&mut self, now: Mono) {
         self.router.wake(now);
@@ -257,56 +253,6 @@ impl Instance {
         self.announcer.stop();
         self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
-    }
-
-    fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
-        if self.is_silent() {
-            return;
-        }
-        let sequence = self.authenticator.stamp(context.now.wall, &self.config);
-        let advertisement = match self.advertisement(context, priority, sequence) {
-            None => return,
-            Some(Ok(advertisement)) => advertisement,
-            Some(Err(error)) => return self.send_failed(context, &error, out),
-        };
-        self.counters.advertisements_sent += 1;
-        self.counters.priority_zero_sent += u64::from(priority == 0);
-        self.failed_sends.another();
-        let Farewell { interface, source, destination, message, .. } = advertisement;
-        out.push(Action::Send { interface, source, destination, message });
-    }
-
-    /// The advertisement with this priority; `None` while there is no address to send it from. Its
-    /// trailer has this sequence, where it has a trailer.
-    fn advertisement(
-        &self,
-        context: &Context<'_>,
-        priority: u8,
-        sequence: Option<Sequence>,
-    ) -> Option<Result<Farewell, SystemError>> {
-        let source = self.source(context)?;
-        let destination = multicast_group(self.config.family());
-        let advertisement = Advertisement {
-            version: self.config.version,
-            virtual_router_id: self.config.virtual_router_id,
-            priority,
-            interval: self.config.advertisement_interval,
-            addresses: self.config.addresses.iter().map(|a| a.address).collect(),
-            authentication: authentication::field(&self.config.authentication),
-        };
-        let interface = self.config.interface.clone();
-        let message = advertisement.encode(source, destination, self.checksum);
-        let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
-        let secret = authentication::sending_secret(&self.config.authentication).cloned();
-        let complete = |mut message: Vec<u8>| {
-            message.extend(trailer.into_iter().flatten());
-            Farewell { interface, source, destination, message, secret }
-        };
-        Some(
-            message
-                .map(complete)
-                .map_err(|error| SystemError { errno: 0, text: error.to_string() }),
-        )
     }
 
     /// Tells the segment who has the addresses, now and a few times more.
@@ -468,11 +414,10 @@ impl Instance {
         let addresses = self.holding.on_the_system();
         let holds = self.router.holds();
         // Without a time stamp: whoever sends it gives it one.
-        let farewell = holds.then(|| self.advertisement(context, 0, None)).flatten();
-        let farewell = farewell.and_then(Result::ok);
-        let is_something = !addresses.is_empty() || farewell.is_some();
+        let farewells = if holds { self.farewells(context) } else { Vec::new() };
+        let is_something = !addresses.is_empty() || !farewells.is_empty();
         let instance = self.config.name.clone();
-        is_something.then_some(HeldRouter { instance, addresses, farewell })
+        is_something.then_some(HeldRouter { instance, addresses, farewells })
     }
 
     /// The addresses that nobody else may claim, with their interfaces.

@@ -69,6 +69,8 @@ pub(in super::super) fn differences(old: &InstanceConfig, new: &InstanceConfig) 
         ("priority", old.priority != new.priority),
         ("advertisement_interval", old.advertisement_interval != new.advertisement_interval),
         ("maximum_interval", old.maximum_interval != new.maximum_interval),
+        ("paths", old.further_interfaces != new.further_interfaces),
+        ("transport", old.transport != new.transport),
         ("addresses", old.addresses != new.addresses),
         ("preempt", old.preempt != new.preempt),
         ("hold_down", old.hold_down != new.hold_down),

@@ -1,33 +1,19 @@
 //! What the system did not do: tried again, told, and in the end a reason to let others try.
 
+use std::net::IpAddr;
+
 use super::super::event::{Action, SystemError};
 use super::super::lease::InstallFailure;
 use super::super::listen;
 use super::super::story::{Fault, What};
 use super::{Context, Instance};
-use crate::model::InterfaceName;
+use crate::model::{Family, InterfaceName};
 use crate::time::Span;
 
 /// How long an instance stays in fault after the system has refused it something.
 const REFUSED: Span = Span::from_secs(10);
 /// How many advertisements may fail in a row: after these the other nodes take over.
 const FAILED_SENDS: u32 = 3;
-
-/// Advertisements that failed one after the other.
-#[derive(Debug, Default)]
-pub(super) struct FailedSends {
-    in_a_row: u32,
-    last_failed: bool,
-}
-
-impl FailedSends {
-    /// Another one is sent: where the last one got through, it is the first again.
-    pub(super) fn another(&mut self) {
-        if !std::mem::take(&mut self.last_failed) {
-            self.in_a_row = 0;
-        }
-    }
-}
 
 impl Instance {
     /// The system refused an action; whether it was one of ours is for us to see.
@@ -62,8 +48,10 @@ impl Instance {
                     self.report(What::RemoveFailed(address, interface, error.clone()), out);
                 }
             }
-            Action::Send { interface, message, .. } if self.sent(interface, message) => {
-                self.send_failed(context, error, out);
+            Action::Send { interface, source, destination, message }
+                if self.has_sent(interface, *source, message) =>
+            {
+                self.send_failed(context, (interface, *destination), error, out);
             }
             Action::Announce { interface, .. }
                 if self.announcer.is_running()
@@ -71,9 +59,7 @@ impl Instance {
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
             }
-            Action::Listen { interface, family, .. }
-                if *interface == self.config.interface && *family == self.config.family() =>
-            {
+            Action::Listen { interface, family, .. } if self.is_needed(interface, *family) => {
                 let fault = Fault::CannotListen(interface.clone(), error.clone());
                 self.refuse(context, fault, listen::RETRY, out);
             }
@@ -82,30 +68,29 @@ impl Instance {
         self.counters.failures += 1;
     }
 
-    /// Whether this message is one of ours (its second byte is the virtual router ID).
-    fn sent(&self, interface: &InterfaceName, message: &[u8]) -> bool {
-        *interface == self.config.interface
-            && message.get(1) == Some(&self.config.virtual_router_id.get())
+    /// Without a socket on one of these it takes no part: on further interfaces one may be missing.
+    fn is_needed(&self, interface: &InterfaceName, family: Family) -> bool {
+        *interface == self.config.interface && self.config.families().any(|own| own == family)
     }
 
-    /// An advertisement has not gone out. On a link that may be back in a moment that is no news.
+    /// An advertisement has not gone out. On a link that may be back in a moment that is no news. While
+    /// one gets out on another way, the others don't take over.
     pub(super) fn send_failed(
         &mut self,
         context: &Context<'_>,
+        (interface, destination): (&InterfaceName, IpAddr),
         error: &SystemError,
         out: &mut Vec<Action>,
     ) {
         if self.is_in_a_blip() {
             return;
         }
-        let interface = self.config.interface.clone();
-        self.failed_sends.last_failed = true;
-        self.failed_sends.in_a_row += 1;
-        if self.failed_sends.in_a_row == 1 {
+        if self.failed_sends.failed(interface, destination) == 1 {
             self.report(What::SendFailed(interface.clone(), error.clone()), out);
         }
-        if self.failed_sends.in_a_row >= FAILED_SENDS && self.router.holds() {
-            self.refuse(context, Fault::CannotSend(interface, error.clone()), REFUSED, out);
+        if self.router.holds() && self.is_dumb(context, FAILED_SENDS) {
+            let fault = Fault::CannotSend(interface.clone(), error.clone());
+            self.refuse(context, fault, REFUSED, out);
         }
     }
 

@@ -17,6 +17,8 @@ impl Instance {
         InstanceStatus {
             name: self.config.name.clone(),
             interface: self.config.interface.clone(),
+            further_interfaces: self.config.further_interfaces.clone(),
+            transport: self.config.transport.clone(),
             virtual_router_id: self.config.virtual_router_id,
             version: self.config.version,
             state: self.state_name(),

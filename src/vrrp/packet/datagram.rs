@@ -85,25 +85,21 @@ impl<'a> Datagram<'a> {
         Family::of(self.source)
     }
 
-    /// Checks that the packet was sent on this very segment (RFC 9568 section 7.1). Not for
-    /// unicast, where each peer has a range of its own.
+    /// Checks that no more routers are on the way than `minimum` allows: none for 255, as multicast
+    /// requires (RFC 9568 section 7.1).
     ///
     /// # Errors
     /// [`Discard::Ttl`].
-    pub fn require_multicast_ttl(&self) -> Result<(), Discard> {
-        if self.ttl == MULTICAST_TTL { Ok(()) } else { Err(Discard::Ttl) }
+    pub fn require_ttl(&self, minimum: u8) -> Result<(), Discard> {
+        if self.ttl >= minimum { Ok(()) } else { Err(Discard::Ttl) }
     }
 
-    /// Checks that the packet was sent to the group that every router listens to.
+    /// Checks that the packet was sent to this group.
     ///
     /// # Errors
     /// [`Discard::Destination`].
-    pub fn require_multicast_group(&self) -> Result<(), Discard> {
-        if self.destination == multicast_group(self.family()) {
-            Ok(())
-        } else {
-            Err(Discard::Destination)
-        }
+    pub fn require_group(&self, group: IpAddr) -> Result<(), Discard> {
+        if self.destination == group { Ok(()) } else { Err(Discard::Destination) }
     }
 }
 
@@ -176,14 +172,16 @@ mod tests {
     fn multicast_needs_its_ttl_and_its_group() {
         let source = "fe80::11".parse().unwrap();
         let sent = Datagram::from_ipv6(source, multicast_group(Family::V6), 255, &[]);
-        assert_eq!(sent.require_multicast_ttl(), Ok(()));
-        assert_eq!(sent.require_multicast_group(), Ok(()));
+        let group = multicast_group(Family::V6);
+        assert_eq!(sent.require_ttl(MULTICAST_TTL), Ok(()));
+        assert_eq!(sent.require_group(group), Ok(()));
 
         let forwarded = Datagram { ttl: 254, ..sent };
-        assert_eq!(forwarded.require_multicast_ttl(), Err(Discard::Ttl));
+        assert_eq!(forwarded.require_ttl(MULTICAST_TTL), Err(Discard::Ttl));
+        assert_eq!(forwarded.require_ttl(254), Ok(()));
         let elsewhere = Datagram { destination: source, ..sent };
-        assert_eq!(elsewhere.require_multicast_group(), Err(Discard::Destination));
+        assert_eq!(elsewhere.require_group(group), Err(Discard::Destination));
         let other_family = Datagram { destination: multicast_group(Family::V4), ..sent };
-        assert_eq!(other_family.require_multicast_group(), Err(Discard::Destination));
+        assert_eq!(other_family.require_group(group), Err(Discard::Destination));
     }
 }

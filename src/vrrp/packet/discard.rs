@@ -51,11 +51,14 @@ discards! {
     Fragment, "fragment", "it is a fragment of an IP packet";
     /// The IP protocol is not 112 (RFC 9568 section 5.1.1.4).
     Protocol, "protocol", "its IP protocol is not 112 (VRRP)";
-    /// The TTL or hop limit is not 255: it did not start on this segment (RFC 9568 sections
-    /// 5.1.1.3 and 7.1).
-    Ttl, "ttl", "its TTL or hop limit is not 255, so it did not come from this segment";
-    /// It was not sent to the multicast group of VRRP (RFC 9568 sections 5.1.1.2 and 5.1.2.2).
-    Destination, "destination", "it was not sent to the multicast group of VRRP";
+    /// The TTL or hop limit is lower than it may be. Multicast needs 255, otherwise it did not start on
+    /// this segment (RFC 9568 sections 5.1.1.3 and 7.1).
+    Ttl, "ttl", "its TTL or hop limit is too low: it has come through more routers than may be";
+    /// It was not sent to where this virtual router listens: the multicast group (RFC 9568 sections
+    /// 5.1.1.2 and 5.1.2.2), or with `transport: unicast` this node's own address.
+    Destination, "destination",
+        "it was not sent to where this virtual router listens: its multicast group, or with \
+         `transport: unicast` this node's own address";
     /// The message is not exactly as long as its fixed part, its count of addresses and, in
     /// version 2, its authentication data need (RFC 9568 section 7.1).
     Length, "length", "its length is not what its version and its count of addresses need";
@@ -72,6 +75,8 @@ discards! {
         "it speaks another VRRP version than the one configured here";
     /// Its source address is one of our own: our packet came back, or someone uses our address.
     OwnPacket, "own_packet", "it came from one of our own addresses";
+    /// With `transport: unicast`: its sender is none of the peers.
+    NotAPeer, "not_a_peer", "its sender is none of the configured peers";
     /// It has no HMAC trailer, and the mode is `enforce`: its sender signs nothing, or somebody has
     /// stripped it.
     TrailerMissing, "trailer_missing", "it is not signed, and only signed ones are accepted here";

@@ -131,7 +131,10 @@ fn condition(option: &str, value: &str, packet: &Packet) -> Holds {
         "-s" => packet.source.map_or(Holds::Perhaps, |source| is_in(source, value)),
         // Nobody answers an advertisement, so its connection is new for ever.
         "--ctstate" | "--state" => Holds::of(value.split(',').any(|state| state == "NEW")),
-        "--pkt-type" if packet.input.is_some() => Holds::of(value == "multicast"),
+        "--pkt-type" if packet.input.is_some() => {
+            let multicast = packet.destination.is_multicast();
+            Holds::of(value == if multicast { "multicast" } else { "unicast" })
+        }
         "--dst-type" => Holds::of(value.split(',').any(|kind| kind == "MULTICAST")),
         "--comment" => Holds::Yes,
         _ => Holds::Perhaps,

@@ -11,7 +11,6 @@ use ruleset::{Dropped, Packet};
 use super::finding::{Finding, Kind, LeftOut, Severity};
 use super::look::Member;
 use super::system::{Ran, System};
-use crate::vrrp::packet::multicast_group;
 
 /// The rules of this machine, as its programs write them.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +91,7 @@ fn incoming(member: &Member<'_>) -> Vec<Packet> {
         input: Some(member.interface().to_owned()),
         output: None,
         source,
-        destination: multicast_group(member.family()),
+        destination: member.hears_at(),
         network: member.network(),
     };
     let others = member.other_nodes();
@@ -107,7 +106,7 @@ fn outgoing(member: &Member<'_>) -> Packet {
         input: None,
         output: Some(member.interface().to_owned()),
         source: member.own_address(),
-        destination: multicast_group(member.family()),
+        destination: member.sends_to(),
         network: member.network(),
     }
 }
@@ -134,7 +133,7 @@ fn finding(member: &Member<'_>, direction: &str, all: &[Dropped]) -> Option<Find
     let what = format!(
         "{}: a firewall of this machine {may} VRRP (IP protocol 112, to {}) {direction} on {}",
         member.name(),
-        multicast_group(member.family()),
+        member.sends_to(),
         member.interface(),
     );
     Some(with(Finding::new(severity, Kind::Firewall, what), all))

@@ -211,12 +211,15 @@ impl Judge<'_> {
     fn has(&self, left: &Value) -> Has<'_> {
         let packet = self.packet;
         let v4 = packet.destination.is_ipv4();
+        let multicast = packet.destination.is_multicast();
         if let Some(meta) = left.get("meta") {
             return match text_of(meta, "key") {
                 "iif" | "iifname" => Has::interface(packet.input.as_deref()),
                 "oif" | "oifname" => Has::interface(packet.output.as_deref()),
                 "l4proto" => Has::Word(&["vrrp", "112"]),
-                "pkttype" if packet.input.is_some() => Has::Word(&["multicast"]),
+                "pkttype" if packet.input.is_some() => {
+                    Has::Word(if multicast { &["multicast"] } else { &["host", "unicast"] })
+                }
                 "nfproto" => Has::Word(if v4 { &["ipv4"] } else { &["ipv6"] }),
                 "protocol" => Has::Word(if v4 { &["ip"] } else { &["ip6"] }),
                 _ => Has::Unknown,
@@ -236,13 +239,13 @@ impl Judge<'_> {
             };
         }
         match (left.get("ct"), left.get("fib")) {
-            // Nobody answers an advertisement, so its connection is new for ever.
-            (Some(ct), _) if text_of(ct, "key") == "state" => Has::Word(&["new"]),
+            // Nobody answers multicast, so its connection is new for ever.
+            (Some(ct), _) if multicast && text_of(ct, "key") == "state" => Has::Word(&["new"]),
             (_, Some(fib))
                 if text_of(fib, "result") == "type"
                     && fib["flags"] == serde_json::json!(["daddr"]) =>
             {
-                Has::Word(&["multicast"])
+                Has::Word(if multicast { &["multicast"] } else { &["local"] })
             }
             _ => Has::Unknown,
         }

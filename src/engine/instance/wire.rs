@@ -1,0 +1,196 @@
+//! What an instance sends: its advertisement on each of its paths, to everybody whom it is for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::super::authentication;
+use super::super::event::{Action, Farewell, SystemError};
+use super::super::links::{Links, is_near};
+use super::{Context, Instance};
+use crate::model::{Config, Family, InstanceConfig, InterfaceName, Path, Transport};
+use crate::vrrp::auth::Sequence;
+use crate::vrrp::packet::{Advertisement, multicast_group};
+
+/// From where to where one packet goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ends {
+    pub(super) interface: InterfaceName,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+}
+
+/// Advertisements that failed one after the other, by where they were to go.
+#[derive(Debug, Default)]
+pub(super) struct FailedSends(BTreeMap<(InterfaceName, IpAddr), Failures>);
+
+#[derive(Debug, Default)]
+struct Failures {
+    in_a_row: u32,
+    last_failed: bool,
+}
+
+impl FailedSends {
+    /// Another one is sent there: where the last one got through, it is the first again.
+    fn another(&mut self, to: &Ends) {
+        if let Some(failures) = self.0.get_mut(&(to.interface.clone(), to.destination))
+            && !std::mem::take(&mut failures.last_failed)
+        {
+            failures.in_a_row = 0;
+        }
+    }
+
+    /// One has failed: how many have in a row.
+    pub(super) fn failed(&mut self, interface: &InterfaceName, destination: IpAddr) -> u32 {
+        let failures = self.0.entry((interface.clone(), destination)).or_default();
+        failures.last_failed = true;
+        failures.in_a_row = failures.in_a_row.saturating_add(1);
+        failures.in_a_row
+    }
+
+    /// Whether at least so many have failed in a row on the way there.
+    fn reaches(&self, to: &Ends, count: u32) -> bool {
+        let failures = self.0.get(&(to.interface.clone(), to.destination));
+        failures.is_some_and(|failures| failures.in_a_row >= count)
+    }
+}
+
+impl Instance {
+    /// Sends an advertisement with this priority on every path.
+    pub(super) fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
+        if self.is_silent() {
+            return;
+        }
+        for ends in self.ends(context) {
+            let sequence = self.authenticator.stamp(context.now.wall, &self.config);
+            match self.message(&ends, priority, sequence) {
+                Ok(message) => {
+                    self.counters.advertisements_sent += 1;
+                    self.counters.priority_zero_sent += u64::from(priority == 0);
+                    self.failed_sends.another(&ends);
+                    let Ends { interface, source, destination } = ends;
+                    out.push(Action::Send { interface, source, destination, message });
+                }
+                Err(error) => {
+                    let Ends { interface, destination, .. } = ends;
+                    self.send_failed(context, (&interface, destination), &error, out);
+                }
+            }
+        }
+    }
+
+    /// The last words of a daemon that has died, ready to be sent but for a time stamp.
+    pub(super) fn farewells(&self, context: &Context<'_>) -> Vec<Farewell> {
+        let secret = authentication::sending_secret(&self.config.authentication);
+        let farewell = |ends: Ends| {
+            let message = self.message(&ends, 0, None).ok()?;
+            let Ends { interface, source, destination } = ends;
+            Some(Farewell { interface, source, destination, message, secret: secret.cloned() })
+        };
+        self.ends(context).into_iter().filter_map(farewell).collect()
+    }
+
+    /// The advertisement with this priority. Its trailer has this sequence, where it has a trailer.
+    fn message(
+        &self,
+        ends: &Ends,
+        priority: u8,
+        sequence: Option<Sequence>,
+    ) -> Result<Vec<u8>, SystemError> {
+        let family = Family::of(ends.source);
+        let advertisement = Advertisement {
+            version: self.config.version,
+            virtual_router_id: self.config.virtual_router_id,
+            priority,
+            interval: self.config.advertisement_interval,
+            addresses: self.config.addresses_of(family).map(|a| a.address).collect(),
+            authentication: authentication::field(&self.config.authentication),
+        };
+        let mut message = advertisement
+            .encode(ends.source, ends.destination, self.checksum)
+            .map_err(|error| SystemError { errno: 0, text: error.to_string() })?;
+        let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
+        message.extend(trailer.into_iter().flatten());
+        Ok(message)
+    }
+
+    /// Where its advertisements go now: on paths that cannot be used, nowhere.
+    fn ends(&self, context: &Context<'_>) -> Vec<Ends> {
+        let usable = |path: &Path| context.links.fault(&path.interface).is_none();
+        let of_path = |path: Path| ends(context.links, context.config, &self.config, &path);
+        self.config.paths().filter(usable).flat_map(of_path).collect()
+    }
+
+    /// Its own address on a path, as seen by who sends from `other`.
+    pub(super) fn own_address(
+        &self,
+        context: &Context<'_>,
+        interface: &InterfaceName,
+        other: IpAddr,
+    ) -> Option<IpAddr> {
+        context.links.source(context.config, &self.config, interface, other)
+    }
+
+    /// Which of its paths this is.
+    pub(super) fn path(&self, interface: &InterfaceName, other: IpAddr) -> Option<usize> {
+        let family = Family::of(other);
+        self.config.paths().position(|path| path.interface == *interface && path.family == family)
+    }
+
+    /// Whether advertisements fail on all ways, so many in a row at the least.
+    pub(super) fn is_dumb(&self, context: &Context<'_>, failures: u32) -> bool {
+        self.ends(context).iter().all(|ends| self.failed_sends.reaches(ends, failures))
+    }
+
+    /// Whether this message is one of ours (its second byte is the virtual router ID).
+    pub(super) fn has_sent(
+        &self,
+        interface: &InterfaceName,
+        source: IpAddr,
+        message: &[u8],
+    ) -> bool {
+        self.path(interface, source).is_some()
+            && message.get(1) == Some(&self.config.virtual_router_id.get())
+    }
+}
+
+/// From where to where the advertisements of an instance go on one path.
+fn ends(links: &Links, config: &Config, instance: &InstanceConfig, path: &Path) -> Vec<Ends> {
+    let destinations = match &instance.transport {
+        Transport::Multicast { .. } => vec![group(instance, path)],
+        Transport::Unicast { peers, .. } => peers_on(links, instance, peers, path),
+    };
+    let ends = |destination| {
+        let source = links.source(config, instance, &path.interface, destination)?;
+        Some(Ends { interface: path.interface.clone(), source, destination })
+    };
+    destinations.into_iter().filter_map(ends).collect()
+}
+
+/// Where multicast goes on a path.
+pub(super) fn group(instance: &InstanceConfig, path: &Path) -> IpAddr {
+    instance.transport.group(path.family).unwrap_or_else(|| multicast_group(path.family))
+}
+
+/// The peers that are reached on a path: those in a network of its interface. One that is in none of the
+/// networks of all paths is behind a router: the first path is the way to it. This node is no peer of
+/// its own.
+fn peers_on(
+    links: &Links,
+    instance: &InstanceConfig,
+    peers: &[IpAddr],
+    path: &Path,
+) -> Vec<IpAddr> {
+    let near = |interface: &InterfaceName, peer: IpAddr| {
+        links.get(interface).is_some_and(|link| is_near(link, peer))
+    };
+    let is_first = path.interface == instance.interface;
+    let interfaces =
+        || std::iter::once(&instance.interface).chain(instance.further_interfaces.iter());
+    let is_reached = |peer: &IpAddr| {
+        near(&path.interface, *peer)
+            || is_first && !interfaces().any(|interface| near(interface, *peer))
+    };
+    let of_path = |peer: &&IpAddr| Family::of(**peer) == path.family;
+    let is_other = |peer: &IpAddr| !links.has(instance, *peer);
+    peers.iter().filter(of_path).copied().filter(is_other).filter(is_reached).collect()
+}

@@ -1,0 +1,196 @@
+//! The active routers that this one hears, on each of its paths: usually the same one on all.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::outcome::Heard;
+use super::settings::Settings;
+use super::timing::compare_actives;
+use crate::model::Interval;
+use crate::time::{Mono, Span};
+
+/// The active router as a backup knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveRouter {
+    /// Its address.
+    pub source: IpAddr,
+    /// Its priority.
+    pub priority: u8,
+    /// The interval that it advertises.
+    pub interval: Interval,
+    /// When it was last heard.
+    pub heard: Mono,
+    /// Whether its last word was that it stops.
+    pub stopping: bool,
+    /// On which path.
+    pub path: usize,
+}
+
+impl ActiveRouter {
+    /// Whether it has been silent for so long that every backup must take it for dead.
+    pub(super) fn is_gone(&self, now: Mono) -> bool {
+        now.since(self.heard) >= self.interval.span().times(4)
+    }
+}
+
+/// The active routers as a backup knows them, by path. On each path a router has another address, and
+/// nothing says which of them are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actives(BTreeMap<usize, ActiveRouter>);
+
+impl Actives {
+    /// The one on the first path where one is.
+    pub fn first(&self) -> Option<&ActiveRouter> {
+        self.0.values().next()
+    }
+
+    /// Each of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ActiveRouter> {
+        self.0.values()
+    }
+
+    /// The one that was heard last, of all paths.
+    pub(super) fn latest(&self) -> Option<&ActiveRouter> {
+        self.0.values().max_by_key(|active| active.heard)
+    }
+
+    /// Whether this is the one on its path.
+    pub(super) fn is_known(&self, heard: Heard) -> bool {
+        self.0.get(&heard.path).is_some_and(|active| active.source == heard.source)
+    }
+
+    /// The interval to wait by: the first one's, no longer than the bound.
+    pub(super) fn interval(&self, settings: &Settings) -> Interval {
+        let learnt = self.first().map_or(settings.interval, |active| active.interval);
+        learnt.min(settings.maximum_interval)
+    }
+
+    /// Keeps the best live one of this path.
+    pub(super) fn remember(&mut self, now: Mono, heard: Heard) {
+        self.forget_others_gone(now, heard.path);
+        let better = |known: &ActiveRouter| {
+            known.source == heard.source
+                || known.stopping
+                || known.is_gone(now)
+                || compare_actives((heard.priority, heard.source), (known.priority, known.source))
+                    == Ordering::Greater
+        };
+        if self.0.get(&heard.path).is_none_or(better) {
+            self.0.insert(heard.path, ActiveRouter::new(now, heard));
+        }
+    }
+
+    /// A router says that it stops. It counts only from the active one of its path, or from one that
+    /// has been active for all we know: a third one's must not make us claim. Returns whether none is
+    /// left that goes on: one whose other paths are silent has said it for all of them.
+    pub(super) fn stops(&mut self, now: Mono, arrived: Mono, heard: Heard) -> bool {
+        self.forget_others_gone(now, heard.path);
+        let active = self.0.entry(heard.path).or_insert_with(|| ActiveRouter::new(arrived, heard));
+        if active.source != heard.source {
+            return false;
+        }
+        active.heard = arrived;
+        active.stopping = true;
+        self.0.values().all(|active| active.stopping)
+    }
+
+    /// On a path that is interrupted the one that was active there is not waited for.
+    fn forget_others_gone(&mut self, now: Mono, path: usize) {
+        self.0.retain(|other, active| *other == path || !active.is_gone(now));
+    }
+}
+
+impl ActiveRouter {
+    fn new(now: Mono, heard: Heard) -> Self {
+        Self {
+            source: heard.source,
+            priority: heard.priority,
+            interval: heard.interval,
+            heard: now,
+            stopping: heard.priority == 0,
+            path: heard.path,
+        }
+    }
+
+    pub(super) fn as_heard(&self) -> Heard {
+        let Self { source, priority, interval, path, .. } = *self;
+        Heard { source, priority, interval, path }
+    }
+}
+
+/// Another active router of the same priority, heard on that path since then, and last then. The
+/// addresses decide between the two (RFC 9568 section 6.4.3), and on another path they may decide otherwise: the
+/// first path on which the two hear each other has the last word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tie(pub(super) Option<(usize, Mono, Mono)>);
+
+impl Tie {
+    /// It was heard on that path. Says whether the addresses there decide: on the first path at once, on
+    /// another one when it has not been heard on an earlier one for as long as three intervals.
+    pub(super) fn is_decided_on(&mut self, path: usize, now: Mono, interval: Span) -> bool {
+        let patience = interval.times(3);
+        match &mut self.0 {
+            _ if path == 0 => {
+                self.0 = Some((path, now, now));
+                true
+            }
+            Some((earlier, _, last)) if *earlier < path && now.since(*last) <= patience => false,
+            Some((same, since, last)) if *same == path && now.since(*last) <= patience => {
+                *last = now;
+                now.since(*since) > patience
+            }
+            _ => {
+                self.0 = Some((path, now, now));
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(path: usize, last: u8, priority: u8) -> Heard {
+        let source = IpAddr::from([10, 0, 0, last]);
+        Heard { source, priority, interval: Interval::ONE_SECOND, path }
+    }
+
+    const fn at(seconds: u64) -> Mono {
+        Mono(seconds * 1_000_000_000)
+    }
+
+    /// Rule: a router that stops is gone when it has said so on every path where it is still heard.
+    #[test]
+    fn a_farewell_counts_for_all_paths() {
+        let mut actives = Actives::default();
+        actives.remember(at(0), heard(0, 11, 200));
+        actives.remember(at(0), heard(1, 21, 200));
+        assert!(!actives.stops(at(1), at(1), heard(1, 21, 0)));
+        // It does not count from anybody else.
+        assert!(!actives.stops(at(1), at(1), heard(0, 12, 0)));
+        assert!(actives.stops(at(1), at(1), heard(0, 11, 0)));
+
+        let mut interrupted = Actives::default();
+        interrupted.remember(at(0), heard(0, 11, 200));
+        interrupted.remember(at(3), heard(1, 21, 200));
+        assert_eq!(interrupted.first().unwrap().source, heard(0, 11, 200).source);
+        assert!(interrupted.stops(at(4), at(4), heard(1, 21, 0)));
+    }
+
+    /// Rule: between equals the first path decides, and another one only when the first has been
+    /// silent: otherwise each of two routers may find the other one better, and both let go.
+    #[test]
+    fn the_first_path_decides_between_equals() {
+        let second = Span::from_secs(1);
+        let mut tie = Tie::default();
+        assert!(!tie.is_decided_on(1, at(0), second));
+        assert!(tie.is_decided_on(0, at(0), second));
+        for now in 1..=3 {
+            assert!(!tie.is_decided_on(1, at(now), second), "{now}");
+        }
+        let decided = (4..12).map(|now| tie.is_decided_on(1, at(now), second));
+        assert_eq!(decided.collect::<Vec<_>>(), [[false; 4], [true; 4]].concat());
+    }
+}
