@@ -67,7 +67,7 @@ pub(super) fn settle(
             "comes to {} IPv6 addresses with the link-local one; an advertisement carries {MOST_IPV6}",
             addresses.len()
         );
-        problems.add(&spot, Wrong::new(what).hint("move some to another instance"));
+        problems.add(&spot, Wrong::new(what).hint(super::address::MOVE_SOME));
     }
 }
 

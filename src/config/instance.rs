@@ -8,11 +8,12 @@ use super::keys::INSTANCE;
 use super::nodes::Nodes;
 use super::notify;
 use super::problem::{Marked, Problems, Spot, Wrong};
+use super::routing;
 use super::section::{Given, Section};
 use super::source::Entry;
 use crate::model::{
     ChecksumStyle, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
-    Preempt, Priority, TrackName, Version, VirtualAddress, Vrid,
+    Preempt, Priority, Route, Rule, TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::Span;
 
@@ -35,6 +36,9 @@ pub(super) struct Draft<'n> {
     pub(super) interface: Option<InterfaceName>,
     pub(super) virtual_router_id: Option<Marked<Vrid>>,
     pub(super) addresses: Vec<Marked<VirtualAddress>>,
+    pub(super) extra_addresses: Vec<Marked<VirtualAddress>>,
+    pub(super) routes: Option<Vec<Marked<Route>>>,
+    pub(super) rules: Option<Vec<Marked<Rule>>>,
     pub(super) priority: Given<Priority>,
     pub(super) tracks: Given<Vec<Marked<TrackName>>>,
     pub(super) config: Option<InstanceConfig>,
@@ -55,6 +59,9 @@ pub(super) fn read<'n>(
     let mut draft = Draft {
         virtual_router_id: section.require("virtual_router_id", problems),
         addresses: address::read(&section, interface.as_ref(), problems),
+        extra_addresses: address::read_extra(&section, interface.as_ref(), problems),
+        routes: routing::routes(&section, interface.as_ref(), problems),
+        rules: routing::rules(&section, problems),
         priority: section.take("priority", problems),
         tracks: section.several("track", problems),
         interface,
@@ -70,6 +77,11 @@ pub(super) fn read<'n>(
 }
 
 impl Draft<'_> {
+    /// All addresses that move.
+    pub(super) fn moving_addresses(&self) -> impl Iterator<Item = &Marked<VirtualAddress>> {
+        self.addresses.iter().chain(&self.extra_addresses)
+    }
+
     /// The family of its addresses, where it has any.
     pub(super) fn family(&self) -> Option<Family> {
         family::of(&self.addresses)
@@ -112,7 +124,10 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         priority: priority?,
         advertisement_interval: intervals.advertisement,
         maximum_interval: intervals.maximum,
-        addresses: draft.addresses.iter().map(|address| address.value.clone()).collect(),
+        addresses: values(&draft.addresses),
+        extra_addresses: values(&draft.extra_addresses),
+        routes: values(draft.routes.as_ref()?),
+        rules: values(draft.rules.as_ref()?),
         preempt: preempt?,
         hold_down: hold_down?,
         link_down_delay: link_down_delay?,
@@ -128,6 +143,10 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         notify: notify?,
         authentication: authentication?,
     })
+}
+
+fn values<T: Clone>(list: &[Marked<T>]) -> Vec<T> {
+    list.iter().map(|marked| marked.value.clone()).collect()
 }
 
 /// The priority that is written, or else that of this node's place in the order.

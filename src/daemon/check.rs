@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::cli::CheckOptions;
 use super::exit::Exit;
 use super::load::{self, LoadError, Verdict};
-use crate::model::{Config, InstanceConfig};
+use crate::engine::few;
+use crate::model::{Config, InstanceConfig, VirtualAddress};
 
 /// Checks and says so on standard output.
 pub(crate) fn main(options: &CheckOptions) -> Exit {
@@ -41,12 +42,12 @@ fn describe(options: &CheckOptions, config: &Config) -> String {
 
 fn line(instance: &InstanceConfig) -> String {
     let InstanceConfig { name, interface, virtual_router_id, version, priority, .. } = instance;
-    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+    let moving: Vec<&VirtualAddress> = instance.moving_addresses().collect();
     format!(
         "{name}: VRID {virtual_router_id} on {interface} (VRRPv{version}, {}), priority {priority}, \
          every {}: {}",
         instance.family(),
         instance.advertisement_interval,
-        addresses.join(", ")
+        few(&moving, ", ")
     )
 }

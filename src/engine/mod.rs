@@ -20,6 +20,7 @@ mod peers;
 pub mod plan;
 mod receive;
 mod reload;
+mod routing;
 mod standby;
 pub mod status;
 pub mod story;
@@ -41,6 +42,7 @@ pub use standby::{Standby, StandbyAnswer};
 pub use status::Status;
 pub use story::Event;
 use story::What;
+pub use words::few;
 
 use group::Group;
 use instance::Instance;
@@ -98,12 +100,14 @@ impl Engine {
     pub fn new(config: Config, now: Now) -> Self {
         let instances = config.instances.iter().map(|i| Instance::new(i.clone(), now)).collect();
         let groups = config.sync_groups.iter().map(|g| Group::new(g.clone(), now)).collect();
+        let mut links = Links::default();
+        links.reconfigure(&config);
         Self {
             tracks: Tracks::new(&config.tracks, now),
             config,
             instances,
             groups,
-            links: Links::default(),
+            links,
             listening: Listening::default(),
             stray_discards: BTreeMap::new(),
             written: Vec::new(),
@@ -130,6 +134,11 @@ impl Engine {
             Input::AddressGone { interface, address } => {
                 self.each(now, &mut out, |instance, context, out| {
                     instance.address_gone(context, &interface, address, out);
+                });
+            }
+            Input::RoutingRestored { routing } => {
+                self.each(now, &mut out, |instance, _, out| {
+                    instance.routing_restored(&routing, out);
                 });
             }
             Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
@@ -379,16 +388,24 @@ impl Engine {
 }
 
 fn changes_what_is_held(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::Report(_))
+    matches!(
+        action,
+        Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. }
+            | Action::Report(_)
+    )
 }
 
 /// Invariant 4, write down, then touch: what is new is written before the first address is added,
-/// what is no more after the last one was removed.
+/// what is no more after the last one was removed. So it is with routes and rules.
 fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
     if *written == held {
         return;
     }
-    let is_addition = |action: &Action| matches!(action, Action::AddAddress { .. });
+    let is_addition =
+        |action: &Action| matches!(action, Action::AddAddress { .. } | Action::AddRouting { .. });
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
         let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();

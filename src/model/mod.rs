@@ -6,6 +6,7 @@
 mod authentication;
 mod name;
 mod notify;
+mod routing;
 mod secret;
 mod track;
 
@@ -21,6 +22,9 @@ pub use authentication::{
 };
 pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
 pub use notify::{Notify, Phase};
+pub use routing::{
+    Mark, Network, ROUTING_PROTOCOL, Route, RouteKind, Routing, RoutingTable, Rule, RuleAction,
+};
 pub use secret::{BadSecret, Key, Password};
 pub use track::{
     ArpProbe, DnsProbe, FileCondition, FileProbe, Flap, HostPort, HttpMethod, HttpProbe,
@@ -395,9 +399,18 @@ pub struct InstanceConfig {
     pub advertisement_interval: Interval,
     /// The longest interval that it learns from an active router (v3).
     pub maximum_interval: Interval,
-    /// What moves; never empty, all of one family. Of IPv6 the link-local ones of the interface come
+    /// What moves and is advertised; never empty, all of one family. Of IPv6 the link-local ones of the interface come
     /// first: an advertisement has to start with one (RFC 9568 section 5.2.9).
     pub addresses: Vec<VirtualAddress>,
+    /// What moves along and is not advertised, of either family. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_addresses: Vec<VirtualAddress>,
+    /// The routes that are there while it is active. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// The policy rules that are there while it is active. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
     /// Whether it takes over from a live active router of lower priority.
     pub preempt: Preempt,
     /// How long the interface must have had carrier, after boot and after link-up, before this
@@ -432,6 +445,25 @@ impl InstanceConfig {
     /// The family of its addresses.
     pub fn family(&self) -> Family {
         self.addresses.first().map_or(Family::V4, |first| Family::of(first.address))
+    }
+
+    /// All that moves: what is advertised, then what is not.
+    pub fn moving_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.extra_addresses)
+    }
+
+    /// The routes, then the rules that lead to them.
+    pub fn routing(&self) -> impl Iterator<Item = Routing> {
+        let routes = self.routes.iter().cloned().map(Routing::Route);
+        routes.chain(self.rules.iter().cloned().map(Routing::Rule))
+    }
+
+    /// The interfaces that it needs: its own, then those of its addresses and routes that have
+    /// another one.
+    pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let of_addresses = self.moving_addresses().filter_map(|address| address.dev.as_ref());
+        let of_routes = self.routes.iter().filter_map(|route| route.dev.as_ref());
+        std::iter::once(&self.interface).chain(of_addresses).chain(of_routes)
     }
 
     /// The interface that `address` is put on.
@@ -496,11 +528,7 @@ pub struct Config {
 impl Config {
     /// The interfaces that it names.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
-        let of_instance = |instance: &InstanceConfig| {
-            let others = instance.addresses.iter().filter_map(|address| address.dev.clone());
-            others.chain([instance.interface.clone()]).collect::<Vec<_>>()
-        };
-        self.instances.iter().flat_map(of_instance).collect()
+        self.instances.iter().flat_map(InstanceConfig::interfaces).cloned().collect()
     }
 
     /// The check of that name.

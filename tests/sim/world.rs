@@ -576,7 +576,11 @@ impl World {
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
             Action::Answer { answer, .. } => self.answered(node, answer),
             Action::RemoveAddress { .. } if exists => self.nodes[node].holds = false,
-            Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
+            Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. }
+            | Action::Announce { .. }
+            | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
             Action::CancelProbe { track, number } => self.look_away(node, track, *number),
             Action::Hook { .. } => self.hook(node, action),

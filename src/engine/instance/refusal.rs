@@ -55,11 +55,35 @@ impl Instance {
                 }
             }
             Action::RemoveAddress { interface, address }
-                if self.config.addresses.contains(address) =>
+                if self.config.moving_addresses().any(|own| own == address) =>
             {
                 if self.holding.remove_failed(now, interface, address) {
                     let (interface, address) = (interface.clone(), address.clone());
                     self.report(What::RemoveFailed(address, interface, error.clone()), out);
+                }
+            }
+            Action::AddRouting { routing, .. } => {
+                // Without its link the kernel takes no route: the next look does it.
+                if self.is_in_a_blip() {
+                    return;
+                }
+                match self.routings.install_failed(now, routing, error) {
+                    InstallFailure::Nothing => return,
+                    InstallFailure::Again => {
+                        self.report(What::RoutingFailed(routing.clone(), error.clone()), out);
+                    }
+                    InstallFailure::Hopeless => {
+                        let fault = Fault::CannotRoute(routing.clone(), error.clone());
+                        self.refuse(context, fault, REFUSED, out);
+                    }
+                }
+            }
+            Action::RemoveRouting { routing }
+                if self.config.routing().any(|own| own == *routing) =>
+            {
+                if self.routings.remove_failed(now, routing) {
+                    let failed = What::RoutingNotRemoved(routing.clone(), error.clone());
+                    self.report(failed, out);
                 }
             }
             Action::Send { interface, message, .. } if self.sent(interface, message) => {
@@ -67,7 +91,7 @@ impl Instance {
             }
             Action::Announce { interface, .. }
                 if self.announcer.is_running()
-                    && self.interfaces().any(|name| name == interface) =>
+                    && self.config.interfaces().any(|name| name == interface) =>
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
             }
