@@ -229,7 +229,7 @@ pub struct Counters {
     pub discards: BTreeMap<Discard, u64>,
     /// How often it became active.
     pub became_active: u64,
-    /// Addresses put back after another program had removed them.
+    /// Addresses, routes and rules put back after another program had removed them.
     pub put_back: u64,
     /// Actions that the system refused.
     pub failures: u64,

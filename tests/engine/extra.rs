@@ -218,7 +218,7 @@ fn a_reload_changes_one_route() {
     let actions = node.tell(reload(vec![config]));
     let (old, new) = (Routing::Route(route()), Routing::Route(other));
     assert_eq!(routing_of(&actions), [("remove", old), ("add", new)]);
-    assert_eq!(added(&actions), []);
+    assert!(added(&actions).is_empty());
     assert!(told(&actions).contains("another routes from now on"), "{}", told(&actions));
 }
 
