@@ -126,6 +126,7 @@ impl Engine {
         let mut out = Vec::new();
         self.instances.iter_mut().for_each(|instance| instance.wake(now.mono));
         let active_before = self.active_members();
+        let may_change_what_is_held = may_change_what_is_held(&input);
         match input {
             Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
             Input::Received { interface, arrived, packet, proof } => {
@@ -193,7 +194,7 @@ impl Engine {
         self.align(now, &active_before, &mut out);
         self.settle_standby(now, &mut out);
         self.follow_groups(now, &mut out);
-        self.settle(now, &mut out);
+        self.settle(now, may_change_what_is_held, &mut out);
         out
     }
 
@@ -332,13 +333,13 @@ impl Engine {
 
     /// What follows from all that was decided: what must be written down before it is done, what
     /// is watched, and whether this is the end.
-    fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
+    fn settle(&mut self, now: Now, held: bool, out: &mut Vec<Action>) {
         self.keep_what_moved(out);
         self.instances.retain(|instance| !instance.is_gone());
         self.groups.retain(|group| !group.is_gone());
         let context =
             Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        if out.iter().any(changes_what_is_held) {
+        if held && out.iter().any(changes_what_is_held) {
             let held: Vec<HeldRouter> =
                 self.instances.iter().filter_map(|i| i.held_router(&context)).collect();
             write_down(&mut self.written, held, out);
@@ -385,6 +386,12 @@ impl Engine {
             instance.action_failed(context, action, error, out);
         });
     }
+}
+
+/// Whether such an input can lead to another list of what is held. These cannot, and may come by the
+/// thousand at once, of which each would have the list made.
+const fn may_change_what_is_held(input: &Input) -> bool {
+    !matches!(input, Input::AddressGone { .. } | Input::RoutingRestored { .. } | Input::Arp { .. })
 }
 
 fn changes_what_is_held(action: &Action) -> bool {

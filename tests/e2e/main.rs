@@ -163,6 +163,7 @@ const CASES: &[lab::Case] = &lab::cases![
     routes::of_somebody_else,
     routes::elsewhere,
     many::thousand,
+    many::flushed,
     many::at_rest,
     forged::active_is_unmoved,
     forged::backup_is_unmoved,

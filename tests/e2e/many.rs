@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, VRID, release, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VRID, release, within};
 
 /// How many there are, the advertised one included.
 const COUNT: u32 = 1000;
@@ -140,8 +140,8 @@ pub(crate) fn thousand(lab: &Lab) {
 }
 
 /// The processor time that a process and its children have used.
-fn used(process: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("a process");
+fn used(lab: &Lab, process: u32) -> Duration {
+    let stat = fs::read_to_string(lab.proc().join(format!("{process}/stat"))).expect("a process");
     let (_, fields) = stat.rsplit_once(')').expect("the name");
     let fields: Vec<u64> =
         fields.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
@@ -149,27 +149,50 @@ fn used(process: u32) -> Duration {
     Duration::from_millis((fields[10] + fields[11]) * 10)
 }
 
-fn memory(process: u32) -> String {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+fn memory(lab: &Lab, process: u32) -> String {
+    let path = lab.proc().join(format!("{process}/status"));
+    let status = fs::read_to_string(path).expect("a process");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the memory");
     line.trim().to_owned()
+}
+
+/// Rule: an interface whose thousand addresses another program removes in one go gets all of them back,
+/// and the advertisements come on time meanwhile; nobody takes over.
+pub(crate) fn flushed(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let one = &group.nodes[0];
+    let config = config(&group, &extra(COUNT - 1));
+    let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
+    waits_for_all(one, "the first node has all");
+    group.taken_over_by(one);
+    let start = Instant::now();
+    one.run("ip -4 address flush dev eth0 scope global to 10.78.0.0/16");
+    let took = waits_for_all(one, "all are back");
+    sleep(Duration::from_secs(1));
+    let silence = longest_silence(&group, start);
+    lab.note(format!("all back {took:?} after they were gone, longest silence {silence:?}"));
+    assert!(silence < LATEST, "{silence:?}");
+    assert!(!agents[0].log().contains("held up"), "{}", agents[0].log());
+    group.stays_with(one, BOUND / 20);
 }
 
 /// Rule: at rest, a thousand leases cost a bounded share of a processor; keepalived with the same
 /// addresses, which renews none, stands beside it.
 pub(crate) fn at_rest(lab: &Lab) {
     const LENGTH: Duration = Duration::from_secs(6);
-    let group = Group::new(lab, &[11, 12]);
-    let (one, two) = (&group.nodes[0], &group.nodes[1]);
+    let group = Group::new(lab, &[11]);
+    let one = &group.nodes[0];
+    // On a segment of its own: both have the same addresses.
+    let elsewhere = Segment::another(lab, "elsewhere", [10, 77, 0]);
+    let two = &elsewhere.host(12);
     let config = config(&group, &extra(COUNT - 1)).set("advertisement_interval", "1s");
     let agent = Agent::start(one, &config);
     waits_for_all(one, "vipd has all");
-    // keepalived on a segment of its own would hear nobody, too: another virtual router.
     let file = two.directory().join("many.conf");
     let lines: Vec<String> =
         extra(COUNT - 1).iter().map(|address| format!("        {address}/32")).collect();
     let text = format!(
-        "vrrp_instance web {{\n interface eth0\n virtual_router_id 99\n priority 100\n \
+        "vrrp_instance web {{\n interface eth0\n virtual_router_id 51\n priority 100\n \
          advert_int 1\n virtual_ipaddress {{\n {VIP}/24\n }}\n virtual_ipaddress_excluded {{\n{}\n \
          }}\n}}\n",
         lines.join("\n")
@@ -183,23 +206,23 @@ pub(crate) fn at_rest(lab: &Lab) {
     command.arg("--vrrp_pid").arg(two.directory().join("many.vrrp.pid"));
     let keepalived = two.start(&mut command, "keepalived");
     waits_for_all(two, "keepalived has all");
-    let child: u32 = within_pid(two);
+    let child: u32 = keepalived_child(two);
     sleep(Duration::from_secs(12));
-    let before = (used(agent.id()), used(child), used(keepalived.id()));
+    let before = (used(lab, agent.id()), used(lab, child), used(lab, keepalived.id()));
     sleep(LENGTH);
-    let ours = used(agent.id()) - before.0;
-    let theirs = used(child) + used(keepalived.id()) - before.1 - before.2;
+    let ours = used(lab, agent.id()) - before.0;
+    let theirs = used(lab, child) + used(lab, keepalived.id()) - before.1 - before.2;
     let share = ours.as_secs_f64() / LENGTH.as_secs_f64() * 100.0;
     lab.note(format!(
         "in {LENGTH:?} at rest: vipd {ours:?} ({share:.1} % of a processor), keepalived {theirs:?}; \
          memory: vipd {}, keepalived {}",
-        memory(agent.id()),
-        memory(child)
+        memory(lab, agent.id()),
+        memory(lab, child)
     ));
     assert!(share < 25.0, "{share} % of a processor at rest");
 }
 
-fn within_pid(host: &Host) -> u32 {
+fn keepalived_child(host: &Host) -> u32 {
     let file = host.directory().join("many.vrrp.pid");
     let mut found = None;
     within(BOUND, "keepalived's child is there", || {

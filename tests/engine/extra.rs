@@ -130,7 +130,7 @@ fn routes_come_after_the_addresses_and_go_before() {
     assert_eq!(order, ["remove routing", "remove routing", "remove"]);
     let [first, last] = all;
     assert_eq!(routing_of(&actions), [("remove", last), ("remove", first)]);
-    let later = node.millis + 60_000;
+    let later = node.millis + 2_000;
     assert!(!until(&mut node, later).iter().any(is_routing), "it is over");
 }
 
