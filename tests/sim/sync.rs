@@ -94,9 +94,6 @@ fn draw(rng: &mut Rng) -> Group {
         version: Version::V3,
         family: Family::V4,
         interval,
-        extra_addresses: Vec::new(),
-        routes: Vec::new(),
-        rules: Vec::new(),
         preempt: match rng.u8(..4) {
             0 => Preempt::Never,
             1 => Preempt::After(interval.span().times(rng.u64(1..12))),
