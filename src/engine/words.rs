@@ -149,3 +149,17 @@ pub fn few<T: fmt::Display>(all: &[T], between: &str) -> String {
     }
     text.join(between)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a long list is cut where that saves more than it hides.
+    #[test]
+    fn of_many_the_first_ones_are_named() {
+        let all: Vec<u32> = (1..=1000).collect();
+        assert_eq!(few(&all, ", "), "1, 2, 3, 4, 5, 6, 7, 8, and 992 more");
+        assert_eq!(few(&all[..9], " "), "1 2 3 4 5 6 7 8 9");
+        assert_eq!(few(&all[..0], " "), "");
+    }
+}

@@ -209,8 +209,9 @@ pub(crate) fn at_rest(lab: &Lab) {
     sleep(Duration::from_secs(12));
     let before = (used(lab, agent.id()), used(lab, child), used(lab, keepalived.id()));
     sleep(LENGTH);
-    let ours = used(lab, agent.id()) - before.0;
-    let theirs = used(lab, child) + used(lab, keepalived.id()) - before.1 - before.2;
+    let ours = used(lab, agent.id()).saturating_sub(before.0);
+    let theirs =
+        (used(lab, child) + used(lab, keepalived.id())).saturating_sub(before.1 + before.2);
     let share = ours.as_secs_f64() / LENGTH.as_secs_f64() * 100.0;
     lab.note(format!(
         "in {LENGTH:?} at rest: vipd {ours:?} ({share:.1} % of a processor), keepalived {theirs:?}; \

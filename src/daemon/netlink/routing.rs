@@ -92,20 +92,16 @@ fn describe_route(index: Option<u32>, route: &Route) -> RouteMessage {
     message
 }
 
-/// As `ip-route(8)` chooses it: what no router is needed for is on the link.
+/// As `ip-route(8)` chooses it where the operator does not: what no router is needed for is on the link.
 fn scope(route: &Route) -> RouteScope {
-    match route.scope {
-        Some(Scope::Global) => RouteScope::Universe,
-        Some(Scope::Site) => RouteScope::Site,
-        Some(Scope::Link) => RouteScope::Link,
-        Some(Scope::Host) => RouteScope::Host,
-        None if route.to.family() == Family::V4
-            && route.kind == RouteKind::Unicast
-            && route.via.is_none() =>
-        {
-            RouteScope::Link
-        }
-        None => RouteScope::Universe,
+    let on_link =
+        route.to.family() == Family::V4 && route.kind == RouteKind::Unicast && route.via.is_none();
+    let chosen = if on_link { Scope::Link } else { Scope::Global };
+    match route.scope.unwrap_or(chosen) {
+        Scope::Global => RouteScope::Universe,
+        Scope::Site => RouteScope::Site,
+        Scope::Link => RouteScope::Link,
+        Scope::Host => RouteScope::Host,
     }
 }
 

@@ -255,9 +255,9 @@ impl Watcher {
                 next();
                 let errno = next();
                 // The same rule of somebody else's does the same.
-                let done = verdict(errno, |e| is_rule && e == Errno::EEXIST as i32);
-                let taken = errno == Errno::EEXIST as i32;
-                done.map_err(|error| if taken { another_route(error) } else { error })
+                let is_there = |e| e == Errno::EEXIST as i32;
+                let done = verdict(errno, |e| is_rule && is_there(e));
+                done.map_err(|error| if is_there(errno) { another_route() } else { error })
             }
         }
     }
@@ -269,10 +269,10 @@ fn verdict(errno: i32, as_wanted: impl Fn(i32) -> bool) -> Result<Done, SystemEr
 }
 
 /// What `EEXIST` means to a route.
-fn another_route(error: SystemError) -> SystemError {
+fn another_route() -> SystemError {
     let text = "another route to this destination with this metric is in the table already, and vipd \
                 does not replace what it has not made: remove that one, or give this one another metric";
-    SystemError { text: text.to_owned(), ..error }
+    SystemError { errno: Errno::EEXIST as i32, text: text.to_owned() }
 }
 
 /// Completes with the batch; never, while there is none.
