@@ -246,6 +246,8 @@ fn every_listed_key_is_read() {
             format!("{key}: [[[]]]\n"),
             format!("instances:\n  db:\n    {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    addresses:\n      - {key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    routes:\n      - {key}: [[[]]]\n"),
+            format!("instances:\n  db:\n    rules:\n      - {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    notify:\n      {key}: [[[]]]\n"),
             format!("instances:\n  db:\n    authentication:\n      {key}: [[[]]]\n"),
             format!(

@@ -15,6 +15,10 @@ const MOST: usize = 255;
 /// The longest label: the kernel gives it as much room as the name of an interface.
 const LONGEST_LABEL: usize = 15;
 
+/// What to do about more than an advertisement carries.
+pub(super) const MOVE_SOME: &str = "list the others under 'extra_addresses' of this instance: they \
+                                    move along and are not advertised";
+
 const EXAMPLE: &str = "a list like [10.0.0.100/24]";
 
 /// Reads the key `addresses`. `interface` is the instance's own, where that is known.
@@ -23,20 +27,40 @@ pub(super) fn read(
     interface: Option<&InterfaceName>,
     problems: &mut Problems<'_>,
 ) -> Vec<Marked<VirtualAddress>> {
-    let Some((node, spot)) = section.node("addresses") else {
+    let Some((_, spot)) = section.node("addresses") else {
         section.missing("addresses", &format!("it takes {EXAMPLE}"), problems);
         return Vec::new();
     };
+    let addresses = list(section, "addresses", interface, problems);
+    if addresses.len() > MOST {
+        let what = format!("lists {} addresses; an advertisement carries {MOST}", addresses.len());
+        problems.add(&spot, Wrong::new(what).hint(MOVE_SOME));
+    }
+    addresses
+}
+
+/// Reads the key `extra_addresses`: what is not advertised.
+pub(super) fn read_extra(
+    section: &Section<'_>,
+    interface: Option<&InterfaceName>,
+    problems: &mut Problems<'_>,
+) -> Vec<Marked<VirtualAddress>> {
+    list(section, "extra_addresses", interface, problems)
+}
+
+fn list(
+    section: &Section<'_>,
+    key: &str,
+    interface: Option<&InterfaceName>,
+    problems: &mut Problems<'_>,
+) -> Vec<Marked<VirtualAddress>> {
+    let Some((node, spot)) = section.node(key) else { return Vec::new() };
     let Content::List(items) = &node.content else {
         problems.add(&spot, Wrong::expected(EXAMPLE, &node.shown()));
         return Vec::new();
     };
     if items.is_empty() {
         problems.add(&spot, Wrong::expected(EXAMPLE, "an empty one"));
-    }
-    if items.len() > MOST {
-        let what = format!("lists {} addresses; an advertisement carries {MOST}", items.len());
-        problems.add(&spot, Wrong::new(what).hint("move some to another instance"));
     }
     items
         .iter()

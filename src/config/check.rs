@@ -14,9 +14,11 @@ use crate::model::{Family, InterfaceName, Node, Vrid, is_link_local};
 pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
     virtual_router_ids(drafts, problems);
     addresses(drafts, problems);
+    routing(drafts, problems);
     for draft in drafts {
         apart_from_nodes(draft, nodes, problems);
         ownership(draft, here, problems);
+        nothing_beside_an_owners(draft, problems);
     }
 }
 
@@ -53,8 +55,8 @@ fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
 fn addresses(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     let mut seen = BTreeMap::<(IpAddr, Option<&InterfaceName>), (&Spot, &Draft<'_>)>::new();
     let of_all = |draft| {
-        let Draft { addresses, .. }: &Draft<'_> = draft;
-        addresses.iter().map(move |address| (address, draft))
+        let draft: &Draft<'_> = draft;
+        draft.moving_addresses().map(move |address| (address, draft))
     };
     for (address, draft) in drafts.iter().flat_map(of_all) {
         let ip = address.value.address;
@@ -82,6 +84,46 @@ fn has_own_link_local(one: &Draft<'_>, other: &Draft<'_>, address: IpAddr) -> bo
     one.interface == other.interface && own(one).is_some() && own(one) == own(other)
 }
 
+/// The kernel has one route to a destination in a table with a metric, and a rule once.
+fn routing(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
+    let mut seen = BTreeMap::new();
+    for Marked { value, spot } in drafts.iter().filter_map(|draft| draft.routes.as_ref()).flatten()
+    {
+        if let Some(first) = seen.insert((value.to, value.table, value.metric), spot) {
+            let what = format!(
+                "{} is already given in this table with this metric, as {} in line {}",
+                value.to, first.path, first.place.line
+            );
+            problems.add(spot, Wrong::new(what).hint("give each route once"));
+        }
+    }
+    let mut seen = BTreeMap::new();
+    for Marked { value, spot } in drafts.iter().filter_map(|draft| draft.rules.as_ref()).flatten() {
+        if let Some(first) = seen.insert(value, spot) {
+            let place = (&first.path, first.place.line);
+            let what =
+                format!("the same rule is already given, as {} in line {}", place.0, place.1);
+            problems.add(spot, Wrong::new(what).hint("give each rule once"));
+        }
+    }
+}
+
+/// The owner's addresses are there without vipd, and what belongs to them has to be, too.
+fn nothing_beside_an_owners(draft: &Draft<'_>, problems: &mut Problems<'_>) {
+    if !matches!(&draft.priority, Given::Right(priority) if priority.value.is_owner()) {
+        return;
+    }
+    for key in ["extra_addresses", "routes", "rules"] {
+        if let Some(spot) = draft.section.spot_of(key) {
+            let wrong = Wrong::new(
+                "has no effect at priority 255: what belongs to the owner's addresses is there \
+                 all the time, as they are",
+            );
+            problems.add(&spot, wrong.hint("make it part of this machine's own network setup"));
+        }
+    }
+}
+
 /// An address that a node has by itself is on two nodes at once after a failover, except where
 /// it is the owner's.
 fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) {
@@ -90,7 +132,7 @@ fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_
         Given::Right(priority) if priority.value.is_owner() => return,
         Given::Right(_) | Given::Absent => {}
     }
-    for Marked { value: address, spot } in &draft.addresses {
+    for Marked { value: address, spot } in draft.moving_addresses() {
         let same = |node: &&Marked<Node>| node.value.addresses().any(|own| own == address.address);
         if let Some(node) = nodes.list.iter().find(same) {
             let name = quoted(node.value.name.as_str());

@@ -71,7 +71,7 @@ pub(super) fn settle(
         let what = format!(
             "comes to {count} IPv6 addresses with the link-local one; an advertisement carries {MOST_IPV6}"
         );
-        problems.add(&spot, Wrong::new(what).hint("move some to another instance"));
+        problems.add(&spot, Wrong::new(what).hint(super::address::MOVE_SOME));
     }
 }
 

@@ -8,12 +8,13 @@ use super::keys::INSTANCE;
 use super::nodes::Nodes;
 use super::notify;
 use super::problem::{Marked, Problems, Spot, Wrong};
+use super::routing;
 use super::section::{Given, Section};
 use super::source::Entry;
 use super::transport;
 use crate::model::{
     ChecksumStyle, Family, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval,
-    Preempt, Priority, TrackName, Version, VirtualAddress, Vrid,
+    Preempt, Priority, Route, Rule, TrackName, Version, VirtualAddress, Vrid,
 };
 use crate::time::Span;
 
@@ -38,6 +39,9 @@ pub(super) struct Draft<'n> {
     pub(super) further_interfaces: Option<Vec<InterfaceName>>,
     pub(super) virtual_router_id: Option<Marked<Vrid>>,
     pub(super) addresses: Vec<Marked<VirtualAddress>>,
+    pub(super) extra_addresses: Vec<Marked<VirtualAddress>>,
+    pub(super) routes: Option<Vec<Marked<Route>>>,
+    pub(super) rules: Option<Vec<Marked<Rule>>>,
     pub(super) priority: Given<Priority>,
     pub(super) tracks: Given<Vec<Marked<TrackName>>>,
     pub(super) config: Option<InstanceConfig>,
@@ -58,6 +62,9 @@ pub(super) fn read<'n>(
     let mut draft = Draft {
         virtual_router_id: section.require("virtual_router_id", problems),
         addresses: address::read(&section, interface.as_ref(), problems),
+        extra_addresses: address::read_extra(&section, interface.as_ref(), problems),
+        routes: routing::routes(&section, interface.as_ref(), problems),
+        rules: routing::rules(&section, problems),
         priority: section.take("priority", problems),
         tracks: section.several("track", problems),
         further_interfaces: transport::further_interfaces(&section, interface.as_ref(), problems),
@@ -82,6 +89,11 @@ impl Draft<'_> {
     /// The interfaces on which it speaks, as far as they are known.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
         self.interface.iter().chain(self.further_interfaces.iter().flatten())
+    }
+
+    /// All addresses that move.
+    pub(super) fn moving_addresses(&self) -> impl Iterator<Item = &Marked<VirtualAddress>> {
+        self.addresses.iter().chain(&self.extra_addresses)
     }
 
     /// The names of the checks that it depends on.
@@ -123,7 +135,10 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         priority: priority?,
         advertisement_interval: intervals.advertisement,
         maximum_interval: intervals.maximum,
-        addresses: draft.addresses.iter().map(|address| address.value.clone()).collect(),
+        addresses: values(&draft.addresses),
+        extra_addresses: values(&draft.extra_addresses),
+        routes: values(draft.routes.as_ref()?),
+        rules: values(draft.rules.as_ref()?),
         preempt: preempt?,
         hold_down: hold_down?,
         link_down_delay: link_down_delay?,
@@ -139,6 +154,10 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         notify: notify?,
         authentication: authentication?,
     })
+}
+
+fn values<T: Clone>(list: &[Marked<T>]) -> Vec<T> {
+    list.iter().map(|marked| marked.value.clone()).collect()
 }
 
 /// The priority that is written, or else that of this node's place in the order.

@@ -29,6 +29,9 @@ pub(super) static INSTANCE: Keys = Keys {
         "interface",
         "virtual_router_id",
         "addresses",
+        "extra_addresses",
+        "routes",
+        "rules",
         "link_local",
         "version",
         "priority",
@@ -51,7 +54,7 @@ pub(super) static INSTANCE: Keys = Keys {
         "notify",
         "authentication",
     ],
-    reserved: &["virtual_mac", "extra_addresses", "routes", "rules"],
+    reserved: &["virtual_mac"],
 };
 
 /// An address that is written as a mapping.
@@ -59,6 +62,22 @@ pub(super) static ADDRESS: Keys = Keys {
     place: "in an address",
     example: "a mapping of keys like 'address: 10.0.0.100/24'",
     known: &["address", "dev", "label", "scope"],
+    reserved: &[],
+};
+
+/// A route that moves along.
+pub(super) static ROUTE: Keys = Keys {
+    place: "in a route",
+    example: "a mapping of keys like 'to: 10.9.0.0/16'",
+    known: &["to", "via", "dev", "source", "table", "metric", "type", "scope", "mtu", "family"],
+    reserved: &[],
+};
+
+/// A policy rule that moves along.
+pub(super) static RULE: Keys = Keys {
+    place: "in a rule",
+    example: "a mapping of keys like 'priority: 1000'",
+    known: &["priority", "from", "to", "iif", "oif", "fwmark", "action", "table", "family"],
     reserved: &[],
 };
 
@@ -254,9 +273,21 @@ pub(super) static KINDS: [(&str, Keys); 13] = [
 
 /// Every kind of mapping, in the order of the reference documentation.
 fn all() -> impl Iterator<Item = &'static Keys> {
-    [&TOP, &INSTANCE, &ADDRESS, &AUTHENTICATION, &KEY, &NOTIFY, &TRACK, &FLAP, &GROUP]
-        .into_iter()
-        .chain(KINDS.iter().map(|(_, keys)| keys))
+    [
+        &TOP,
+        &INSTANCE,
+        &ADDRESS,
+        &ROUTE,
+        &RULE,
+        &AUTHENTICATION,
+        &KEY,
+        &NOTIFY,
+        &TRACK,
+        &FLAP,
+        &GROUP,
+    ]
+    .into_iter()
+    .chain(KINDS.iter().map(|(_, keys)| keys))
 }
 
 /// Every key that a configuration may have, reserved ones too, in the order of the reference
@@ -362,9 +393,11 @@ const AUTHENTICATION_KEYS: &str = "write 'authentication: { keys: { 1: { file: /
 const ADDRESSES: &str = "the virtual addresses are 'addresses: [10.0.0.100/24]'";
 const VIRTUAL_ROUTER_ID: &str = "the key is 'virtual_router_id'";
 const INTERVAL: &str = "the key is 'advertisement_interval', with a unit: 1s or 100ms";
+const ROUTES: &str = "write 'routes: [{ to: 10.9.0.0/16, via: 10.0.0.1 }]'";
+const RULES: &str = "write 'rules: [{ priority: 1000, from: 10.0.0.100/32, table: 100 }]'";
 const INSTANCES: &str = "write the instances by name under 'instances'";
 
-static FOREIGN: [Foreign; 41] = [
+static FOREIGN: [Foreign; 49] = [
     without_equal(
         "state",
         "vipd has no state: the start is always backup, then the highest priority wins; the order \
@@ -408,10 +441,18 @@ static FOREIGN: [Foreign; 41] = [
     foreign(
         "virtual_ipaddress_excluded",
         "extra_addresses",
-        "'extra_addresses' is not supported by this version of vipd yet",
+        "addresses that move along but are not advertised are 'extra_addresses: [10.0.0.101/24]'",
     ),
-    foreign("virtual_routes", "routes", "'routes' is not supported by this version of vipd yet"),
-    foreign("virtual_rules", "rules", "'rules' is not supported by this version of vipd yet"),
+    foreign("virtual_routes", "routes", ROUTES),
+    foreign("virtual_rules", "rules", RULES),
+    foreign("src", "source", "the key is 'source': the address to send from"),
+    foreign("gateway", "via", "the key is 'via'"),
+    foreign("gw", "via", "the key is 'via'"),
+    foreign("pref", "priority", "the key is 'priority'"),
+    foreign("lookup", "table", "the key is 'table'"),
+    without_equal("nexthop*", "a route has one next router here: 'via: 10.0.0.1'"),
+    without_equal("onlink", "vipd does not make routes over routers that are not on the link"),
+    without_equal("no_track", "vipd always needs the interfaces of what moves: leave it out"),
     without_equal("accept", "the active router always accepts traffic to its addresses"),
     without_equal("strict_mode", "vipd keeps to the standard and writes no firewall rules"),
     without_equal("vrrp_strict", "vipd keeps to the standard and writes no firewall rules"),

@@ -23,6 +23,7 @@ mod nodes;
 mod notify;
 mod problem;
 mod program;
+mod routing;
 pub mod schema;
 mod section;
 mod source;

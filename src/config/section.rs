@@ -17,6 +17,11 @@ pub(super) enum Given<T> {
 }
 
 impl<T> Given<T> {
+    /// Whether the key is there.
+    pub(super) const fn is_given(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
     /// The same with `change` made to the value.
     pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Given<U> {
         match self {

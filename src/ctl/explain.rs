@@ -8,9 +8,10 @@ use super::Told;
 use super::cli::{SourceOptions, instance_name};
 use super::peers::{self, age};
 use super::snapshot::Seen;
-use super::words::{date, list, since, state};
+use super::words::{date, since, state};
 use super::wrong::failing;
 use crate::api::Snapshot;
+use crate::engine::few;
 use crate::engine::status::{InstanceStatus, TrackStatus};
 use crate::engine::story::{Peer, StateName, Why};
 use crate::model::{InstanceName, Preempt};
@@ -107,12 +108,14 @@ fn sentences(snapshot: &Snapshot, instance: &InstanceStatus) -> Vec<String> {
 
 fn held(instance: &InstanceStatus) -> String {
     if instance.own_priority.is_owner() {
-        return format!("{}, its own addresses,", list(&instance.addresses));
+        return format!("{}, its own addresses,", few(&instance.addresses, ", "));
     }
-    match (&instance.held[..], instance.held.len() == instance.addresses.len()) {
-        ([], _) => "none of the addresses yet".to_owned(),
-        (held, true) => list(held),
-        (held, false) => format!("{} (not all of {})", list(held), list(&instance.addresses)),
+    let moving: Vec<_> = instance.moving_addresses().collect();
+    let held = few(&instance.held, ", ");
+    match instance.held.len() {
+        0 => "none of the addresses yet".to_owned(),
+        count if count == moving.len() => held,
+        _ => format!("{held} (not all of {})", few(&moving, ", ")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `vipctl status`: who has the addresses, and what is wrong.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -13,8 +14,11 @@ use super::wrong::wrong;
 use crate::api::Snapshot;
 use crate::engine::status::InstanceStatus;
 use crate::engine::story::StateName;
-use crate::model::{InstanceName, VirtualAddress};
+use crate::model::{InstanceName, Routing, VirtualAddress};
 use crate::table::Table;
+
+/// So many addresses are shown one by one.
+const LISTED: usize = 8;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -68,8 +72,15 @@ pub(super) fn text(seen: &Seen, name: Option<&InstanceName>) -> String {
     let well = |instance: &&InstanceStatus| {
         matches!(instance.state, StateName::Active | StateName::Backup)
     };
-    for instance in instances.into_iter().filter(well) {
+    for instance in instances.iter().copied().filter(well) {
         let _ = writeln!(text, "{}", reason(snapshot, instance));
+    }
+    // Who asks for one instance wants to see all of it.
+    for instance in instances.iter().filter(|_| name.is_some()) {
+        let routing = routing(instance);
+        if !routing.is_empty() {
+            let _ = write!(text, "\nroutes and rules (* here):\n{routing}");
+        }
     }
     let wrong = wrong(snapshot, name);
     if wrong.is_empty() {
@@ -142,14 +153,39 @@ fn priority(instance: &InstanceStatus) -> String {
     paint(BAD, format_args!("{}/{}", instance.priority, instance.own_priority))
 }
 
-/// One in a line, with a star where this node holds it. An owner's are the machine's own.
+/// One in a line, with a star where this node holds it. An owner's are the machine's own. Of many the
+/// first ones, and how many there are.
 fn addresses(instance: &InstanceStatus) -> String {
-    let is_here = |address: &VirtualAddress| {
-        let owns = instance.own_priority.is_owner() && instance.state == StateName::Active;
-        owns || instance.held.contains(address)
-    };
-    let line = |address| format!("{} {address}", if is_here(address) { '*' } else { ' ' });
-    instance.addresses.iter().map(line).collect::<Vec<_>>().join("\n")
+    let owns = instance.own_priority.is_owner() && instance.state == StateName::Active;
+    let held: BTreeSet<&VirtualAddress> = instance.held.iter().collect();
+    let is_here = |address: &VirtualAddress| owns || held.contains(address);
+    let line = |address| format!("{} {address}", star(is_here(address)));
+    let moving: Vec<&VirtualAddress> = instance.moving_addresses().collect();
+    let (shown, others) =
+        moving.split_at(if moving.len() > LISTED + 1 { LISTED } else { moving.len() });
+    let mut lines: Vec<String> = shown.iter().map(|address| line(address)).collect();
+    if !others.is_empty() {
+        let here = others.iter().filter(|address| is_here(address)).count();
+        lines.push(format!("{} and {} more", star(here == others.len()), others.len()));
+        if here > 0 && here < others.len() {
+            lines.push(format!("  ({here} of them here)"));
+        }
+    }
+    lines.join("\n")
+}
+
+const fn star(is_here: bool) -> char {
+    if is_here { '*' } else { ' ' }
+}
+
+/// The routes and rules that move along, as `ip` writes them.
+fn routing(instance: &InstanceStatus) -> String {
+    let routes = instance.routes.iter().cloned().map(Routing::Route);
+    let mut text = String::new();
+    for one in routes.chain(instance.rules.iter().cloned().map(Routing::Rule)) {
+        let _ = writeln!(text, "  {} {one}", star(instance.held_routing.contains(&one)));
+    }
+    text
 }
 
 fn active(instance: &InstanceStatus) -> String {

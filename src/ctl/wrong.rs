@@ -1,13 +1,14 @@
 //! What is wrong: all that an operator should look at, loudest first.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::words::{list, since};
+use super::words::since;
 use crate::api::Snapshot;
-use crate::engine::PeerStatus;
 use crate::engine::conflict::Conflict;
 use crate::engine::status::{FailedHook, GroupStatus, InstanceStatus, TrackStatus};
 use crate::engine::story::StateName;
+use crate::engine::{PeerStatus, few};
 use crate::model::InstanceName;
 use crate::time::Span;
 
@@ -99,12 +100,13 @@ fn of_instance(snapshot: &Snapshot, instance: &InstanceStatus) -> Vec<String> {
 fn misplaced(instance: &InstanceStatus) -> Option<String> {
     let is_here = instance.state == StateName::Active;
     if is_here && instance.waits_for.is_none() && !instance.own_priority.is_owner() {
-        let missing = instance.addresses.iter().filter(|a| !instance.held.contains(a));
-        let missing = list(missing);
-        return (!missing.is_empty()).then(|| format!("not on the interface: {missing}"));
+        let held: BTreeSet<_> = instance.held.iter().collect();
+        let missing: Vec<_> = instance.moving_addresses().filter(|a| !held.contains(a)).collect();
+        return (!missing.is_empty())
+            .then(|| format!("not on the interface: {}", few(&missing, ", ")));
     }
     let left = !is_here && !instance.held.is_empty();
-    left.then(|| format!("still on the interface: {}", list(&instance.held)))
+    left.then(|| format!("still on the interface: {}", few(&instance.held, ", ")))
 }
 
 /// Whether something is odd about a router that is still there and that no conflict tells already.

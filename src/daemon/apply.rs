@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 use super::control::{Asked, Control, Gone};
 use super::errands::Errands;
 use super::held::HeldFile;
-use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
+use super::netlink::{Done, Netlink, News, Outcomes, Thing, Wanted, Wish, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
 use super::sockets::Sockets;
 use crate::engine::{Action, Input, ProbeResult, SystemError};
-use crate::model::{Family, InterfaceName, Mac};
+use crate::model::{Family, InterfaceName, Mac, VirtualAddress};
 use crate::time::Mono;
 
 /// What carries out the actions.
@@ -30,7 +30,7 @@ pub(crate) struct Hands {
     pub(crate) errands: Errands,
     held: HeldFile,
     outbox: Outbox,
-    /// The address changes that the kernel is carrying out.
+    /// The changes that the kernel is carrying out.
     changing: Option<Changing>,
     failures: VecDeque<Input>,
     indices: BTreeMap<InterfaceName, u32>,
@@ -130,8 +130,12 @@ impl Hands {
         let mut outcomes = outcomes.unwrap_or_default().into_iter();
         for action in changing.actions {
             let lost = || Err(system_error(Errno::ECONNABORTED as i32));
-            if let Err(error) = outcomes.next().unwrap_or_else(lost) {
-                self.failed(action, error);
+            match (outcomes.next().unwrap_or_else(lost), action) {
+                (Err(error), action) => self.failed(action, error),
+                (Ok(Done::Restored), Action::AddRouting { routing, .. }) => {
+                    self.failures.push_back(Input::RoutingRestored { routing });
+                }
+                (Ok(_), _) => {}
             }
         }
         self.go_on(now, teller);
@@ -158,7 +162,7 @@ impl Hands {
         }
     }
 
-    /// What could not be carried out, the oldest first.
+    /// What could not be carried out, or was not as it should have been, the oldest first.
     pub(crate) fn next_failure(&mut self) -> Option<Input> {
         self.failures.pop_front()
     }
@@ -183,7 +187,7 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
-        let outcomes = self.netlink.request(actions.iter().filter_map(address_change).collect());
+        let outcomes = self.netlink.request(actions.iter().filter_map(wish).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
@@ -292,7 +296,11 @@ impl Hands {
                 self.control.answer(*request, answer.clone());
                 Ok(())
             }
-            Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
+            Action::Send { .. }
+            | Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())
             }
@@ -303,15 +311,26 @@ impl Hands {
     }
 }
 
-fn address_change(action: &Action) -> Option<AddressChange> {
-    let (interface, address, wanted) = match action {
-        Action::AddAddress { interface, address, lease, not_after } => {
-            (interface, address, Wanted::There { lease: *lease, not_after: *not_after })
+fn wish(action: &Action) -> Option<Wish> {
+    let address = |interface: &InterfaceName, address: &VirtualAddress| {
+        Thing::Address(interface.clone(), address.clone())
+    };
+    let (thing, wanted) = match action {
+        Action::AddAddress { interface, address: one, lease, not_after } => {
+            let (lease, not_after, again) = (*lease, *not_after, false);
+            (address(interface, one), Wanted::There { lease, not_after, again })
         }
-        Action::RemoveAddress { interface, address } => (interface, address, Wanted::Gone),
+        Action::RemoveAddress { interface, address: one } => {
+            (address(interface, one), Wanted::Gone)
+        }
+        Action::AddRouting { routing, lease, not_after, again } => {
+            let (lease, not_after, again) = (*lease, *not_after, *again);
+            (Thing::Routing(routing.clone()), Wanted::There { lease, not_after, again })
+        }
+        Action::RemoveRouting { routing } => (Thing::Routing(routing.clone()), Wanted::Gone),
         _ => return None,
     };
-    Some(AddressChange { interface: interface.clone(), address: address.clone(), wanted })
+    Some(Wish { thing, wanted })
 }
 
 fn source(action: &Action) -> Option<IpAddr> {

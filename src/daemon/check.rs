@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use super::cli::CheckOptions;
 use super::exit::Exit;
 use super::load::{self, LoadError, Verdict};
-use crate::model::{Config, InstanceConfig};
+use crate::engine::few;
+use crate::model::{Config, InstanceConfig, VirtualAddress};
 
 /// Checks and says so on standard output.
 pub(crate) fn main(options: &CheckOptions) -> Exit {
@@ -45,13 +46,13 @@ fn line(instance: &InstanceConfig) -> String {
     let interfaces: Vec<String> = interfaces.map(ToString::to_string).collect();
     let families: Vec<String> = instance.families().map(|family| family.to_string()).collect();
     let unicast = if instance.transport.is_unicast() { ", unicast" } else { "" };
-    let addresses: Vec<String> = instance.addresses.iter().map(ToString::to_string).collect();
+    let moving: Vec<&VirtualAddress> = instance.moving_addresses().collect();
     format!(
         "{name}: VRID {virtual_router_id} on {} (VRRPv{version}, {}{unicast}), priority {priority}, \
          every {}: {}",
         interfaces.join(" and "),
         families.join(" and "),
         instance.advertisement_interval,
-        addresses.join(", ")
+        few(&moving, ", ")
     )
 }

@@ -2,6 +2,7 @@
 //! (`bpf(4)`, Linux' `Documentation/networking/filter.rst`), so that other virtual routers and
 //! other machines' ARP on the segment cost nothing.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use nix::libc;
@@ -27,6 +28,14 @@ const SENDER_AT: u32 = ARP_AT + 14;
 const IPV4_ON_ETHERNET: u32 = 0x0001_0800;
 const SIX_AND_FOUR: u32 = 0x0604;
 
+/// How many values a program may compare with. The kernel has room for 4,096 statements, but charges its
+/// own form of them, 8 or 16 bytes each, to the socket's memory (`net.core.optmem_max`), which is
+/// 20 KiB before Linux 6.7.
+const MOST: usize = 1000;
+
+/// How far a conditional jump of the language may reach, less the statement at the end of a block.
+const REACH: usize = 254;
+
 /// Lets in what names one of `routers`; whether it is valid otherwise is for the engine to say
 /// and to count.
 pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
@@ -39,12 +48,14 @@ pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
         // The packet starts with the VRRP message.
         Family::V6 => vec![load(libc::BPF_B, VRID_AT)],
     };
-    take_if_one_of(&mut program, routers.iter().map(|router| router.get().into()));
+    let routers: Vec<u32> = routers.iter().map(|router| router.get().into()).collect();
+    take_if_one_of(&mut program, &routers);
     program
 }
 
 /// Lets in the Ethernet frames that carry an ARP packet for IPv4 whose sender claims one of
-/// `senders`, and that do not come from `own`.
+/// `senders`, and that do not come from `own`. Of more senders than a program can compare with, it lets in
+/// what is in the same networks: the engine knows which it has.
 pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     let checks = [
@@ -66,17 +77,39 @@ pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
         ]);
     }
     program.push(load(libc::BPF_W, SENDER_AT));
-    take_if_one_of(&mut program, senders.iter().map(|sender| u32::from(*sender)));
+    let (mask, networks) = networks(senders);
+    if mask != u32::MAX {
+        program.push(statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask));
+    }
+    take_if_one_of(&mut program, &networks);
     program
 }
 
+/// The longest mask under which these addresses are few enough, and what they are under it.
+fn networks(addresses: &[Ipv4Addr]) -> (u32, Vec<u32>) {
+    let under = |mask: u32| -> BTreeSet<u32> {
+        addresses.iter().map(|address| u32::from(*address) & mask).collect()
+    };
+    let mut masks = (0..=32).map(|host_bits| u32::MAX.checked_shl(host_bits).unwrap_or(0));
+    let mask = masks.find(|mask| under(*mask).len() <= MOST).unwrap_or(0);
+    (mask, under(mask).into_iter().collect())
+}
+
 /// Takes the whole packet if what was loaded last is one of `values`, and refuses it otherwise.
-/// A chain of short jumps: those of the language reach no further than 255 statements.
-fn take_if_one_of(program: &mut Vec<SockFilter>, values: impl Iterator<Item = u32>) {
-    for value in values {
-        // Equal: on to the next statement, which takes the whole packet. Otherwise past it.
-        let take = statement(libc::BPF_RET | libc::BPF_K, u32::MAX);
-        program.extend([jump_if_equal(value, 0, 1), take]);
+///
+/// One statement for each value: in blocks as long as a jump reaches, with one at the end of each that
+/// takes the packet.
+fn take_if_one_of(program: &mut Vec<SockFilter>, values: &[u32]) {
+    for block in values.chunks(REACH) {
+        let mut rest = block.len();
+        for value in block {
+            rest -= 1;
+            // Equal: past the others and the jump over the end. Otherwise on.
+            let to_the_end = u8::try_from(rest + 1).unwrap_or(u8::MAX);
+            program.push(jump_if_equal(*value, to_the_end, 0));
+        }
+        program.push(statement(libc::BPF_JMP | libc::BPF_JA, 1));
+        program.push(statement(libc::BPF_RET | libc::BPF_K, u32::MAX));
     }
     program.push(refuse());
 }
@@ -186,6 +219,20 @@ mod tests {
         let taken = let_in(&program, &frames);
         assert_eq!(taken.iter().filter(|taken| **taken).count(), 1000);
         assert!(!taken[1000]);
+    }
+
+    /// Rule: however many addresses there are, the program fits, and lets in all of them: beyond what it
+    /// can compare with, whole networks.
+    #[test]
+    fn a_program_is_never_too_long() {
+        let address = |number: u32| Ipv4Addr::from(0xc0a8_0000 + number);
+        let watched: Vec<_> = (0..5000).map(address).collect();
+        let program = arp(Some(OWN), &watched);
+        assert!(program.len() < MOST + 100, "{}", program.len());
+        let frames: Vec<_> =
+            [0, 1, 4999, 70_000].iter().map(|number| claim(OTHER, address(*number))).collect();
+        assert_eq!(let_in(&program, &frames), [true, true, true, false]);
+        assert!(arp(Some(OWN), &watched[..1000]).len() <= MOST + 30, "one statement each");
     }
 
     /// Rule: only our virtual routers' packets are let in, whatever the length of the IP header.

@@ -199,6 +199,7 @@ mod tests {
         HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: vec![HeldAddress { interface, address }],
+            routing: Vec::new(),
             farewells: vec![farewell],
         }
     }

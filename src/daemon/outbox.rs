@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::engine::Action;
-use crate::model::{Family, InterfaceName};
+use crate::model::{Family, InterfaceName, Routing};
 
 /// Something that may be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Add and remove addresses, in this order; then call [`Outbox::addresses_done`].
+    /// Add and remove addresses, routes and rules, in this order; then call [`Outbox::addresses_done`].
     Addresses(Vec<Action>),
     /// Send messages through one interface, in this order.
     Messages(InterfaceName, Vec<Action>),
@@ -86,7 +86,7 @@ impl Outbox {
     fn sort_in(&mut self, waiting: Waiting) {
         let kind = kind(&waiting.action);
         let waits = self.held.keeps(waiting.answer, &kind, self.under_way);
-        let takes_time = matches!(kind, Kind::Address(..));
+        let takes_time = matches!(kind, Kind::Change(_));
         if waits || takes_time {
             self.held.hold(waiting.answer, kind);
         }
@@ -101,9 +101,16 @@ impl Outbox {
 /// An interface and family: where there is a socket.
 type Place = (InterfaceName, Family);
 
+/// What takes the kernel's time to change.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Changed {
+    Address(InterfaceName, IpAddr),
+    Routing(Routing),
+}
+
 /// What of the system an action concerns.
 enum Kind {
-    Address(InterfaceName, IpAddr),
+    Change(Changed),
     /// A message of a virtual router.
     Message(Place, Option<u8>),
     Socket(Place),
@@ -120,7 +127,10 @@ fn kind(action: &Action) -> Kind {
     match action {
         Action::AddAddress { interface, address, .. }
         | Action::RemoveAddress { interface, address } => {
-            Kind::Address(interface.clone(), address.address)
+            Kind::Change(Changed::Address(interface.clone(), address.address))
+        }
+        Action::AddRouting { routing, .. } | Action::RemoveRouting { routing } => {
+            Kind::Change(Changed::Routing(routing.clone()))
         }
         Action::Send { interface, source, message, .. } => {
             // The second byte is the VRID (RFC 9568 section 5.1).
@@ -149,8 +159,8 @@ struct Held {
     answers: BTreeSet<u64>,
     /// Answers of which more than address changes is not done: a batch must not take from behind.
     mixed: BTreeSet<u64>,
-    /// The last of the answers that change this address.
-    addresses: BTreeMap<(InterfaceName, IpAddr), u64>,
+    /// The last of the answers that change this.
+    changes: BTreeMap<Changed, u64>,
     messages: BTreeSet<(Place, Option<u8>)>,
     sockets: BTreeSet<Place>,
     watched: BTreeSet<InterfaceName>,
@@ -160,8 +170,8 @@ struct Held {
 
 impl Held {
     fn keeps(&self, answer: u64, kind: &Kind, under_way: bool) -> bool {
-        if let Kind::Address(interface, address) = kind {
-            let last = self.addresses.get(&(interface.clone(), *address));
+        if let Kind::Change(changed) = kind {
+            let last = self.changes.get(changed);
             return under_way
                 || self.mixed.contains(&answer)
                 || last.is_some_and(|last| *last != answer);
@@ -179,18 +189,18 @@ impl Held {
                 Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Note => self.note,
                 Kind::Exit => !self.answers.is_empty(),
-                Kind::Address(..) | Kind::Free => false,
+                Kind::Change(_) | Kind::Free => false,
             }
     }
 
     fn hold(&mut self, answer: u64, kind: Kind) {
         self.answers.insert(answer);
-        if !matches!(kind, Kind::Address(..)) {
+        if !matches!(kind, Kind::Change(_)) {
             self.mixed.insert(answer);
         }
         match kind {
-            Kind::Address(interface, address) => {
-                self.addresses.insert((interface, address), answer);
+            Kind::Change(changed) => {
+                self.changes.insert(changed, answer);
             }
             Kind::Message(place, router) => {
                 self.messages.insert((place, router));
@@ -255,6 +265,7 @@ mod tests {
         let router = |last: &u8| HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: vec![HeldAddress { interface: interface("eth0"), address: address(*last) }],
+            routing: Vec::new(),
             farewells: Vec::new(),
         };
         Action::WriteDown { routers: last.iter().map(router).collect() }

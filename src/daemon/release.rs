@@ -1,7 +1,7 @@
 //! `vipd release`: removes what a daemon that is dead has left on the system, and says to the
 //! other routers what it could not say any more.
 //!
-//! **First the addresses go, then priority 0 is sent.** From the farewell on a backup waits for
+//! **First rules, routes and addresses go, then priority 0 is sent.** From the farewell on a backup waits for
 //! its skew time alone, which may be less than a millisecond, whereas a removal may have to wait
 //! for a lock of the kernel's. So the other way round two nodes could have an address. This way
 //! the addresses are missing for as long as the removal takes (some milliseconds) and the skew
@@ -23,14 +23,14 @@ use super::cli::ReleaseOptions;
 use super::clock;
 use super::exit::Exit;
 use super::held::{HeldFile, Unreadable};
-use super::netlink::{Removal, remove_now};
+use super::netlink::{Removable, Removal, remove_now};
 use super::permission;
 use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::secrets::{self, Unusable};
 use super::socket::{Outgoing, Sender};
 use crate::engine::{Farewell, HeldAddress, HeldRouter, SystemError};
 use crate::keyring::{KeyRing, Place, restamp};
-use crate::model::{AntiReplay, Family, InstanceName, InterfaceName};
+use crate::model::{AntiReplay, Family, InstanceName, InterfaceName, Routing};
 use crate::vrrp::auth::Stamper;
 use crate::vrrp::packet::{Datagram, MULTICAST_TTL, virtual_router_id};
 
@@ -38,11 +38,15 @@ use crate::vrrp::packet::{Datagram, MULTICAST_TTL, virtual_router_id};
 /// that has heard the first one starts its skew time anew.
 const AGAIN: Duration = Duration::from_millis(2);
 
+/// So many addresses are told of one by one, and of the others those that are left.
+const TOLD: u32 = 8;
+
 /// What became of one virtual router.
 #[derive(Debug)]
 struct Released {
     instance: InstanceName,
     addresses: Vec<(HeldAddress, Removal)>,
+    routing: Vec<(Routing, Removal)>,
     /// Whether it could be said to the others; `None` where there was nothing to say.
     farewell: Option<io::Result<()>>,
 }
@@ -120,7 +124,7 @@ pub(crate) fn sweep_at_start(file: &HeldFile) {
     }
 }
 
-/// Removes the addresses, then says farewell.
+/// Removes rules, routes and addresses, then says farewell.
 fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     // Before anything is touched: a file may have to be read.
     let mut farewells = Farewells::new(file.configuration().as_deref(), routers);
@@ -129,14 +133,14 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     let early = early.map(|(all, router)| if sends_from_its_own(router) { all } else { &[] });
     let said = farewells.say(&early.collect::<Vec<_>>());
 
-    let addresses: Vec<&HeldAddress> = routers.iter().flat_map(|r| &r.addresses).collect();
-    let mut removals = remove_now(&addresses).into_iter();
     let mut released: Vec<Released> = routers
         .iter()
+        .zip(remove(routers))
         .zip(said)
-        .map(|(router, farewell)| Released {
+        .map(|((router, (addresses, routing)), farewell)| Released {
             instance: router.instance.clone(),
-            addresses: router.addresses.iter().cloned().zip(removals.by_ref()).collect(),
+            addresses,
+            routing,
             farewell,
         })
         .collect();
@@ -152,6 +156,27 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     released
 }
 
+type Removals = (Vec<(HeldAddress, Removal)>, Vec<(Routing, Removal)>);
+
+/// Removes what is held for each of the routers: all rules and routes first, the last one that was
+/// added before the others, as far as one list tells.
+fn remove(routers: &[HeldRouter]) -> Vec<Removals> {
+    let routing = || routers.iter().flat_map(|r| r.routing.iter().rev());
+    let addresses = routers.iter().flat_map(|r| &r.addresses).map(Removable::Address);
+    let things: Vec<Removable<'_>> = routing().map(Removable::Routing).chain(addresses).collect();
+    let mut removals = remove_now(&things).into_iter();
+    let mut of_routing: Vec<Vec<(Routing, Removal)>> = routers
+        .iter()
+        .map(|r| r.routing.iter().rev().cloned().zip(removals.by_ref()).collect())
+        .collect();
+    let mut result = Vec::new();
+    for (router, routing) in routers.iter().zip(of_routing.drain(..)) {
+        let addresses = router.addresses.iter().cloned().zip(removals.by_ref()).collect();
+        result.push((addresses, routing));
+    }
+    result
+}
+
 fn sends_from_its_own(router: &HeldRouter) -> bool {
     let mut addresses = router.addresses.iter().map(|held| held.address.address);
     addresses.any(|own| router.farewells.iter().any(|farewell| farewell.source == own))
@@ -162,9 +187,10 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
     let left = routers.iter().zip(released).map(|(router, released)| HeldRouter {
         instance: router.instance.clone(),
         addresses: released.failed().map(|(held, _)| held.clone()).collect(),
+        routing: released.failed_routing().map(|(routing, _)| routing.clone()).rev().collect(),
         farewells: Vec::new(),
     });
-    left.filter(|router| !router.addresses.is_empty()).collect()
+    left.filter(|router| !(router.addresses.is_empty() && router.routing.is_empty())).collect()
 }
 
 impl Released {
@@ -174,14 +200,15 @@ impl Released {
     }
 
     fn failed(&self) -> impl Iterator<Item = (&HeldAddress, &SystemError)> {
-        self.addresses.iter().filter_map(|(held, removal)| match removal {
-            Removal::Failed(error) => Some((held, error)),
-            Removal::Done | Removal::Absent => None,
-        })
+        self.addresses.iter().filter_map(|(held, removal)| Some((held, removal.error()?)))
+    }
+
+    fn failed_routing(&self) -> impl DoubleEndedIterator<Item = (&Routing, &SystemError)> {
+        self.routing.iter().filter_map(|(routing, removal)| Some((routing, removal.error()?)))
     }
 
     fn is_complete(&self) -> bool {
-        self.failed().next().is_none()
+        self.failed().next().is_none() && self.failed_routing().next().is_none()
     }
 }
 
@@ -189,8 +216,24 @@ impl Released {
 impl fmt::Display for Released {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:", self.instance)?;
-        for (HeldAddress { interface, address }, removal) in &self.addresses {
+        for (routing, removal) in &self.routing {
             match removal {
+                Removal::Done => write!(f, " {routing} removed,")?,
+                Removal::Absent => write!(f, " {routing} had gone already,")?,
+                Removal::Failed(error) => write!(
+                    f,
+                    " {routing} CANNOT be removed: {} (by hand: {}),",
+                    error.text,
+                    routing.removal()
+                )?,
+            }
+        }
+        let (mut told, mut untold) = (0, 0);
+        for (HeldAddress { interface, address }, removal) in &self.addresses {
+            // Of a thousand that went as they should, nobody reads more than a few.
+            told += 1;
+            match removal {
+                Removal::Done | Removal::Absent if told > TOLD => untold += 1,
                 Removal::Done => write!(f, " {address} taken off {interface},")?,
                 Removal::Absent => write!(f, " {address} had gone from {interface} already,")?,
                 Removal::Failed(error) => write!(
@@ -200,6 +243,9 @@ impl fmt::Display for Released {
                     error.text
                 )?,
             }
+        }
+        if untold > 0 {
+            write!(f, " and {untold} more addresses,")?;
         }
         match &self.farewell {
             Some(Ok(())) => f.write_str(" priority 0 sent"),
@@ -329,6 +375,7 @@ mod tests {
         HeldRouter {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|last| held(*last)).collect(),
+            routing: Vec::new(),
             farewells: vec![farewell],
         }
     }
@@ -342,6 +389,7 @@ mod tests {
         let released = |addresses: &[(u8, Removal)]| Released {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|(last, r)| (held(*last), r.clone())).collect(),
+            routing: Vec::new(),
             farewell: Some(Ok(())),
         };
         let released = [

@@ -62,6 +62,7 @@ fn input(input: &Input) -> String {
         }
         Input::Received { interface, .. } => format!("a packet on {interface}"),
         Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
+        Input::RoutingRestored { routing } => format!("{routing} had gone"),
         Input::Arp { interface, .. } => format!("an ARP packet on {interface}"),
         Input::Standby { instance, force, .. } => {
             let who = instance.as_ref().map_or("all instances", |name| name.as_str());
@@ -115,6 +116,9 @@ fn action(action: &Action) -> String {
         Action::RemoveAddress { interface, address } => {
             format!("remove {address} from {interface}")
         }
+        Action::AddRouting { routing, again: false, .. } => format!("add {routing}"),
+        Action::AddRouting { routing, again: true, .. } => format!("look after {routing}"),
+        Action::RemoveRouting { routing } => format!("remove {routing}"),
         Action::Announce { interface, .. } => format!("announce on {interface}"),
         Action::Watch { interface, addresses } => {
             format!("watch {} addresses on {interface}", addresses.len())

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
-use super::words::Peer;
+use super::words::{Peer, few};
 use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
 
@@ -67,10 +67,10 @@ impl fmt::Display for Conflict {
             Self::AddressDrift { peer, extra, missing } => {
                 write!(f, "{peer} advertises other addresses than this node's configuration has:")?;
                 if !extra.is_empty() {
-                    write!(f, " only there: {};", list(extra))?;
+                    write!(f, " only there: {};", few(extra, ", "))?;
                 }
                 if !missing.is_empty() {
-                    write!(f, " only here: {};", list(missing))?;
+                    write!(f, " only here: {};", few(missing, ", "))?;
                 }
                 f.write_str(" make the configurations the same")?;
                 if missing.iter().copied().any(is_link_local) {
@@ -100,10 +100,6 @@ impl fmt::Display for Conflict {
             ),
         }
     }
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What there is to know about a conflict that lasts.

@@ -18,7 +18,7 @@ use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
-    Config, Family, InstanceName, InterfaceName, Mac, NodeName, SecretSource, TrackName,
+    Config, Family, InstanceName, InterfaceName, Mac, NodeName, Routing, SecretSource, TrackName,
     VirtualAddress, Vrid,
 };
 use crate::time::{Mono, Span};
@@ -56,6 +56,11 @@ pub enum Input {
         interface: InterfaceName,
         /// The address.
         address: IpAddr,
+    },
+    /// A route or rule that [`Action::AddRouting`] asked for again had gone, and is back.
+    RoutingRestored {
+        /// Which one.
+        routing: Routing,
     },
     /// Another station said who has an address: an ARP packet whose sender is one of the addresses
     /// of [`Action::Watch`].
@@ -307,6 +312,26 @@ pub enum Action {
         /// The address.
         address: VirtualAddress,
     },
+    /// Add a route or a rule, with [`ROUTING_PROTOCOL`](crate::model::ROUTING_PROTOCOL). A route that
+    /// somebody else has made to the same destination, in the same table and with the same metric, makes
+    /// it fail (`EEXIST`). It comes after the addresses that it may need.
+    AddRouting {
+        /// The route or rule.
+        routing: Routing,
+        /// The kernel takes it off this long after it was last asked for, if it can: IPv6 routes
+        /// alone. Whole seconds; `None`: never.
+        lease: Option<Span>,
+        /// As in [`Action::AddAddress`].
+        not_after: Mono,
+        /// It should be there already: that it is, is success; that it was not returns as
+        /// [`Input::RoutingRestored`].
+        again: bool,
+    },
+    /// Remove a route or a rule that has our protocol number. That it is not there is success.
+    RemoveRouting {
+        /// The route or rule.
+        routing: Routing,
+    },
     /// Send a whole Ethernet frame (gratuitous ARP, neighbour advertisement).
     Announce {
         /// Through which interface.
@@ -419,6 +444,9 @@ pub struct HeldRouter {
     pub instance: InstanceName,
     /// What is on interfaces because of it.
     pub addresses: Vec<HeldAddress>,
+    /// The routes and rules that are there because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routing: Vec<Routing>,
     /// What says to the other routers that it stops, one for each of its ways to them; empty where it is
     /// not active (any more).
     #[serde(default, alias = "farewell", deserialize_with = "one_or_several")]

@@ -1,6 +1,7 @@
 //! What an instance holds: the addresses that it has put on interfaces, until when the kernel
 //! keeps them there, and what the system still owes.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::event::{Action, HeldAddress, SystemError};
@@ -108,10 +109,10 @@ impl Holding {
         out: &mut Vec<Action>,
     ) {
         let wanted: Vec<_> = addresses.collect();
-        let is_held = |(interface, address): &(&InterfaceName, &VirtualAddress)| {
-            self.held.iter().any(|h| h.interface == **interface && h.address == **address)
-        };
-        let new: Vec<_> = wanted.iter().filter(|place| !is_held(place)).copied().collect();
+        // There may be thousands: sets, not searches.
+        let held: BTreeSet<_> = self.held().collect();
+        let new: Vec<_> = wanted.iter().filter(|place| !held.contains(*place)).copied().collect();
+        let wanted: BTreeSet<_> = wanted.iter().copied().collect();
         // The same address with another label is one to the kernel: off with it before.
         let (kept, gone): (Vec<Held>, Vec<Held>) = std::mem::take(&mut self.held)
             .into_iter()
@@ -306,7 +307,7 @@ impl Terms {
 
     /// Instances with the same lease renew at the same times, so that it is one exchange with the
     /// kernel for all of them.
-    fn next_renewal(self, now: Mono) -> Option<Mono> {
+    pub(super) fn next_renewal(self, now: Mono) -> Option<Mono> {
         let period = self.lease?.divided_by(RENEWALS).nanos();
         let periods = now.0.checked_div(period)?.saturating_add(1);
         Some(Mono(periods.saturating_mul(period)))

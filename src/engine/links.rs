@@ -1,6 +1,6 @@
 //! What the engine knows of the interfaces that the configuration names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::event::{Link, LinkAddress, UnusableAddress};
@@ -17,6 +17,8 @@ const JUST_BOOTED: Span = Span::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct Links {
     known: BTreeMap<InterfaceName, Known>,
+    /// All addresses that move, of whichever instance: there may be thousands.
+    moving: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -27,6 +29,12 @@ struct Known {
 }
 
 impl Links {
+    /// The addresses that this configuration moves are nobody's own.
+    pub(super) fn reconfigure(&mut self, config: &Config) {
+        let of_all = config.instances.iter().flat_map(InstanceConfig::moving_addresses);
+        self.moving = of_all.map(|address| address.address).collect();
+    }
+
     /// Takes in the state of an interface and returns the one before.
     pub(super) fn update(&mut self, now: Now, name: InterfaceName, link: Option<Link>) {
         let usable = |link: &Option<Link>| link.as_ref().is_some_and(|l| l.up && l.carrier);
@@ -84,7 +92,7 @@ impl Links {
             Family::V6 => a.address.is_ipv6() && is_link_local(a.address) == on_link,
         };
         let candidates = || {
-            let own = |a: &&LinkAddress| !is_virtual(config, instance, a.address);
+            let own = |a: &&LinkAddress| !self.is_virtual(instance, a.address);
             link.addresses.iter().filter(is_candidate).filter(own)
         };
         let this_node = config.this_node.as_ref();
@@ -112,20 +120,19 @@ impl Links {
         self.known.iter().any(is_there)
     }
 
+    fn is_virtual(&self, instance: &InstanceConfig, address: IpAddr) -> bool {
+        !instance.priority.is_owner() && self.moving.contains(&address)
+    }
+
     /// Why an instance has no [`Links::source`].
-    pub(super) fn why_no_source(
-        &self,
-        config: &Config,
-        instance: &InstanceConfig,
-        family: Family,
-    ) -> Fault {
+    pub(super) fn why_no_source(&self, instance: &InstanceConfig, family: Family) -> Fault {
         let interface = instance.interface.clone();
         if family == Family::V4 {
             return Fault::NoSourceAddress(interface);
         }
         let unusable = self.get(&interface).map(|link| link.unusable.as_slice());
         let own = |a: &&UnusableAddress| {
-            is_link_local(a.address) && !is_virtual(config, instance, a.address)
+            is_link_local(a.address) && !self.is_virtual(instance, a.address)
         };
         let own: Vec<_> = unusable.unwrap_or_default().iter().filter(own).collect();
         let state = match (own.iter().find(|a| !a.duplicate), own.first()) {
@@ -155,9 +162,4 @@ fn in_network(other: IpAddr, own: IpAddr, prefix: u8) -> bool {
         }
         _ => false,
     }
-}
-
-fn is_virtual(config: &Config, instance: &InstanceConfig, address: IpAddr) -> bool {
-    let moves = |i: &InstanceConfig| i.addresses.iter().any(|v| v.address == address);
-    !instance.priority.is_owner() && config.instances.iter().any(moves)
 }

@@ -20,6 +20,7 @@ mod peers;
 pub mod plan;
 mod receive;
 mod reload;
+mod routing;
 mod standby;
 pub mod status;
 pub mod story;
@@ -41,6 +42,7 @@ pub use standby::{Standby, StandbyAnswer};
 pub use status::Status;
 pub use story::Event;
 use story::What;
+pub use words::few;
 
 use group::Group;
 use instance::Instance;
@@ -98,12 +100,14 @@ impl Engine {
     pub fn new(config: Config, now: Now) -> Self {
         let instances = config.instances.iter().map(|i| Instance::new(i.clone(), now)).collect();
         let groups = config.sync_groups.iter().map(|g| Group::new(g.clone(), now)).collect();
+        let mut links = Links::default();
+        links.reconfigure(&config);
         Self {
             tracks: Tracks::new(&config.tracks, now),
             config,
             instances,
             groups,
-            links: Links::default(),
+            links,
             listening: Listening::default(),
             stray_discards: BTreeMap::new(),
             written: Vec::new(),
@@ -122,6 +126,7 @@ impl Engine {
         let mut out = Vec::new();
         self.instances.iter_mut().for_each(|instance| instance.wake(now.mono));
         let active_before = self.active_members();
+        let may_change_what_is_held = may_change_what_is_held(&input);
         match input {
             Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
             Input::Received { interface, arrived, packet, proof } => {
@@ -130,6 +135,11 @@ impl Engine {
             Input::AddressGone { interface, address } => {
                 self.each(now, &mut out, |instance, context, out| {
                     instance.address_gone(context, &interface, address, out);
+                });
+            }
+            Input::RoutingRestored { routing } => {
+                self.each(now, &mut out, |instance, _, out| {
+                    instance.routing_restored(&routing, out);
                 });
             }
             Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
@@ -184,7 +194,7 @@ impl Engine {
         self.align(now, &active_before, &mut out);
         self.settle_standby(now, &mut out);
         self.follow_groups(now, &mut out);
-        self.settle(now, &mut out);
+        self.settle(now, may_change_what_is_held, &mut out);
         out
     }
 
@@ -323,13 +333,13 @@ impl Engine {
 
     /// What follows from all that was decided: what must be written down before it is done, what
     /// is watched, and whether this is the end.
-    fn settle(&mut self, now: Now, out: &mut Vec<Action>) {
+    fn settle(&mut self, now: Now, held: bool, out: &mut Vec<Action>) {
         self.keep_what_moved(out);
         self.instances.retain(|instance| !instance.is_gone());
         self.groups.retain(|group| !group.is_gone());
         let context =
             Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        if out.iter().any(changes_what_is_held) {
+        if held && out.iter().any(changes_what_is_held) {
             let held: Vec<HeldRouter> =
                 self.instances.iter().filter_map(|i| i.held_router(&context)).collect();
             write_down(&mut self.written, held, out);
@@ -378,17 +388,31 @@ impl Engine {
     }
 }
 
+/// Whether such an input can lead to another list of what is held. These cannot, and may come by the
+/// thousand at once, of which each would have the list made.
+const fn may_change_what_is_held(input: &Input) -> bool {
+    !matches!(input, Input::AddressGone { .. } | Input::RoutingRestored { .. } | Input::Arp { .. })
+}
+
 fn changes_what_is_held(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::Report(_))
+    matches!(
+        action,
+        Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. }
+            | Action::Report(_)
+    )
 }
 
 /// Invariant 4, write down, then touch: what is new is written before the first address is added,
-/// what is no more after the last one was removed.
+/// what is no more after the last one was removed. So it is with routes and rules.
 fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
     if *written == held {
         return;
     }
-    let is_addition = |action: &Action| matches!(action, Action::AddAddress { .. });
+    let is_addition =
+        |action: &Action| matches!(action, Action::AddAddress { .. } | Action::AddRouting { .. });
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
         let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();

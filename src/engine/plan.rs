@@ -1,11 +1,13 @@
 //! What a reload would do, before it is done.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::instance::differences;
 use super::reload::identity;
+use super::words::few;
 use crate::model::{
     Config, GroupName, InstanceConfig, InstanceName, InterfaceName, TrackName, VirtualAddress, Vrid,
 };
@@ -160,15 +162,16 @@ fn planned(old: &Config, wanted: &InstanceConfig) -> PlannedInstance {
 }
 
 fn only(of: &InstanceConfig, not_of: &InstanceConfig) -> Vec<VirtualAddress> {
-    of.addresses.iter().filter(|address| !not_of.addresses.contains(address)).cloned().collect()
+    let others: BTreeSet<&VirtualAddress> = not_of.moving_addresses().collect();
+    of.moving_addresses().filter(|address| !others.contains(address)).cloned().collect()
 }
 
 fn moved(old: &Config, new: &Config) -> Vec<MovedAddress> {
     let mut moved = Vec::new();
     for instance in &new.instances {
-        for address in &instance.addresses {
+        for address in instance.moving_addresses() {
             let had =
-                |i: &&InstanceConfig| i.addresses.iter().any(|a| a.address == address.address);
+                |i: &&InstanceConfig| i.moving_addresses().any(|a| a.address == address.address);
             let before = old.instances.iter().find(had);
             // The same virtual router under another name has it still.
             if let Some(before) = before.filter(|before| identity(before) != identity(instance)) {
@@ -250,9 +253,15 @@ impl fmt::Display for PlannedInstance {
             }
             InstanceChange::Changed { keys, added, removed } => {
                 write!(f, "goes on, with another {}", keys.join(", "))?;
-                let mut signed =
-                    added.iter().map(|a| ('+', a)).chain(removed.iter().map(|a| ('-', a)));
-                signed.try_for_each(|(sign, address)| write!(f, " {sign}{address}"))
+                let signed = |sign: char, all: &[VirtualAddress]| -> Vec<String> {
+                    all.iter().map(|address| format!("{sign}{address}")).collect()
+                };
+                for list in [signed('+', added), signed('-', removed)] {
+                    if !list.is_empty() {
+                        write!(f, " {}", few(&list, " "))?;
+                    }
+                }
+                Ok(())
             }
         }
     }

@@ -24,6 +24,7 @@ impl Engine {
             return;
         }
         self.config = config;
+        self.links.reconfigure(&self.config);
         self.tracks.reload(&self.config.tracks, now, out);
         let context =
             Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
@@ -55,12 +56,16 @@ impl Engine {
         self.each(now, out, Instance::reconsider);
     }
 
-    /// An address that one virtual router lets go of and another one holds stays where it is.
+    /// An address, route or rule that one virtual router lets go of and another one holds stays where
+    /// it is.
     pub(super) fn keep_what_moved(&self, out: &mut Vec<Action>) {
         let holders = || self.instances.iter().flat_map(Instance::held);
         out.retain(|action| match action {
             Action::RemoveAddress { interface, address } => {
                 !holders().any(|held| held == (interface, address))
+            }
+            Action::RemoveRouting { routing } => {
+                !self.instances.iter().any(|instance| instance.holds_routing(routing))
             }
             _ => true,
         });

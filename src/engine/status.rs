@@ -11,10 +11,11 @@ use super::hook::call::HookName;
 use super::peers::PeerStatus;
 use super::standby::Standby;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
+use super::words::few;
 use crate::histogram::Histogram;
 use crate::model::{
     GroupName, InstanceName, InterfaceName, Interval, Node, NodeName, Phase, Preempt, Priority,
-    TrackName, Transport, Version, VirtualAddress, Vrid,
+    Route, Routing, Rule, TrackName, Transport, Version, VirtualAddress, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -80,10 +81,22 @@ pub struct InstanceStatus {
     pub preempt: Preempt,
     /// How often it advertises.
     pub advertisement_interval: Interval,
-    /// The addresses that move.
+    /// The addresses that move and are advertised.
     pub addresses: Vec<VirtualAddress>,
-    /// Those that this node holds now.
+    /// The addresses that move along and are not advertised.
+    #[serde(default)]
+    pub extra_addresses: Vec<VirtualAddress>,
+    /// Those of both kinds that this node holds now.
     pub held: Vec<VirtualAddress>,
+    /// The routes that move along.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// The policy rules that move along.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Those of the routes and rules that this node holds now.
+    #[serde(default)]
+    pub held_routing: Vec<Routing>,
     /// How long the kernel keeps them if this daemon does not renew them any more.
     pub lease_left: Option<Span>,
     /// The active router that a backup hears.
@@ -222,7 +235,7 @@ pub struct Counters {
     pub discards: BTreeMap<Discard, u64>,
     /// How often it became active.
     pub became_active: u64,
-    /// Addresses put back after another program had removed them.
+    /// Addresses, routes and rules put back after another program had removed them.
     pub put_back: u64,
     /// Actions that the system refused.
     pub failures: u64,
@@ -337,6 +350,11 @@ impl Status {
 }
 
 impl InstanceStatus {
+    /// All addresses that move.
+    pub fn moving_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.extra_addresses)
+    }
+
     /// Whether an operator would want to know.
     fn is_in_trouble(&self) -> bool {
         matches!(self.state, StateName::Fault | StateName::Standby)
@@ -397,9 +415,7 @@ impl fmt::Display for InstanceStatus {
         f.write_str(")")?;
         if !self.held.is_empty() {
             f.write_str(" with ")?;
-            for (place, address) in self.held.iter().enumerate() {
-                write!(f, "{}{address}", if place > 0 { ", " } else { "" })?;
-            }
+            f.write_str(&few(&self.held, ", "))?;
         }
         write!(f, " on {} since {}", self.interface, TimeOfDay(self.since))?;
         match (&self.active, self.state) {

@@ -11,7 +11,7 @@ use super::hook::call::HookName;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Phase, Priority, TrackName, VirtualAddress,
+    GroupName, InstanceName, InterfaceName, Phase, Priority, Routing, TrackName, VirtualAddress,
 };
 use crate::time::Span;
 
@@ -59,6 +59,8 @@ pub enum Fault {
     CannotListen(InterfaceName, SystemError),
     /// An address could not be put on its interface.
     CannotInstall(VirtualAddress, InterfaceName, SystemError),
+    /// A route or a rule could not be added.
+    CannotRoute(Routing, SystemError),
     /// Advertisements could not be sent, several times running.
     CannotSend(InterfaceName, SystemError),
     /// A check without a cost does not pass.
@@ -93,6 +95,7 @@ impl Fault {
             Self::NotEthernet(_) => "not_ethernet",
             Self::CannotListen(..) => "cannot_listen",
             Self::CannotInstall(..) => "cannot_install",
+            Self::CannotRoute(..) => "cannot_route",
             Self::CannotSend(..) => "cannot_send",
             Self::TrackFailing(..) => "check_failing",
             Self::GroupMember(..) => "group_member",
@@ -138,6 +141,9 @@ impl fmt::Display for Fault {
             }
             Self::CannotInstall(address, name, error) => {
                 write!(f, "{address} cannot be put on {name}: {}", error.text)
+            }
+            Self::CannotRoute(routing, error) => {
+                write!(f, "{routing} cannot be added: {}", error.text)
             }
             Self::CannotSend(name, error) => {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)
@@ -286,6 +292,12 @@ pub enum What {
     InstallFailed(VirtualAddress, InterfaceName, SystemError),
     /// An address could not be taken off its interface; it is tried again.
     RemoveFailed(VirtualAddress, InterfaceName, SystemError),
+    /// A route or rule of ours had been taken off and was put back.
+    RoutingPutBack(Routing),
+    /// A route or rule could not be added; it is tried again.
+    RoutingFailed(Routing, SystemError),
+    /// A route or rule could not be removed; it is tried again.
+    RoutingNotRemoved(Routing, SystemError),
     /// An advertisement could not be sent.
     SendFailed(InterfaceName, SystemError),
     /// The segment could not be told about our addresses.
@@ -425,6 +437,18 @@ impl fmt::Display for Event {
                 "cannot take {address} off {interface}: {}; trying again (by hand: ip address del \
                  {address} dev {interface})",
                 error.text
+            ),
+            What::RoutingPutBack(routing) => {
+                write!(f, "another program removed {routing}: put back")
+            }
+            What::RoutingFailed(routing, error) => {
+                write!(f, "cannot add {routing}: {}; trying again", error.text)
+            }
+            What::RoutingNotRemoved(routing, error) => write!(
+                f,
+                "cannot remove {routing}: {}; trying again (by hand: {})",
+                error.text,
+                routing.removal()
             ),
             What::SendFailed(interface, error) => {
                 write!(f, "an advertisement could not be sent on {interface}: {}", error.text)

@@ -136,3 +136,30 @@ pub struct SystemError {
     /// The text.
     pub text: String,
 }
+
+/// So many of a list are named in a line; of more the first ones, and how many there are.
+const NAMED: usize = 8;
+
+/// `10.0.0.100/24, 10.0.0.101/24`, or of many the first ones: `..., and 992 more`.
+pub fn few<T: fmt::Display>(all: &[T], between: &str) -> String {
+    let shown = if all.len() > NAMED + 1 { NAMED } else { all.len() };
+    let mut text: Vec<String> = all.iter().take(shown).map(ToString::to_string).collect();
+    if shown < all.len() {
+        text.push(format!("and {} more", all.len() - shown));
+    }
+    text.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: a long list is cut where that saves more than it hides.
+    #[test]
+    fn of_many_the_first_ones_are_named() {
+        let all: Vec<u32> = (1..=1000).collect();
+        assert_eq!(few(&all, ", "), "1, 2, 3, 4, 5, 6, 7, 8, and 992 more");
+        assert_eq!(few(&all[..9], " "), "1 2 3 4 5 6 7 8 9");
+        assert_eq!(few(&all[..0], " "), "");
+    }
+}

@@ -116,7 +116,7 @@ fn addresses(families: &mut Families<'_>, instances: &Instances<'_>) -> fmt::Res
     families.gauge(
         "vipd_instance_addresses",
         "How many addresses an instance moves.",
-        each(instances, |instance| instance.addresses.len() as u64),
+        each(instances, |instance| instance.moving_addresses().count() as u64),
     )?;
     families.gauge(
         "vipd_instance_addresses_held",

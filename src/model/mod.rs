@@ -6,6 +6,7 @@
 mod authentication;
 mod name;
 mod notify;
+mod routing;
 mod secret;
 mod track;
 mod transport;
@@ -22,6 +23,9 @@ pub use authentication::{
 };
 pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
 pub use notify::{Notify, Phase};
+pub use routing::{
+    Mark, Network, ROUTING_PROTOCOL, Route, RouteKind, Routing, RoutingTable, Rule, RuleAction,
+};
 pub use secret::{BadSecret, Key, Password};
 pub use track::{
     ArpProbe, DnsProbe, FileCondition, FileProbe, Flap, HostPort, HttpMethod, HttpProbe,
@@ -404,9 +408,19 @@ pub struct InstanceConfig {
     pub advertisement_interval: Interval,
     /// The longest interval that it learns from an active router (v3).
     pub maximum_interval: Interval,
-    /// What moves; never empty, those of IPv4 before those of IPv6. Of these the link-local ones of the
-    /// interface come first: an advertisement has to start with one (RFC 9568 section 5.2.9).
+    /// What moves and is advertised; never empty, those of IPv4 before those of IPv6. Of these the
+    /// link-local ones of the interface come first: an advertisement has to start with one (RFC 9568
+    /// section 5.2.9).
     pub addresses: Vec<VirtualAddress>,
+    /// What moves along and is not advertised, of either family. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra_addresses: Vec<VirtualAddress>,
+    /// The routes that are there while it is active. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+    /// The policy rules that are there while it is active. Empty for an address owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
     /// Whether it takes over from a live active router of lower priority.
     pub preempt: Preempt,
     /// How long the interface must have had carrier, after boot and after link-up, before this
@@ -460,6 +474,25 @@ impl InstanceConfig {
         interfaces.flat_map(|interface| {
             self.families().map(|family| Path { interface: interface.clone(), family })
         })
+    }
+
+    /// All that moves: what is advertised, then what is not.
+    pub fn moving_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.extra_addresses)
+    }
+
+    /// The routes, then the rules that lead to them.
+    pub fn routing(&self) -> impl Iterator<Item = Routing> {
+        let routes = self.routes.iter().cloned().map(Routing::Route);
+        routes.chain(self.rules.iter().cloned().map(Routing::Rule))
+    }
+
+    /// The interfaces that it needs: its own, then those of its addresses and routes that have
+    /// another one.
+    pub fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let of_addresses = self.moving_addresses().filter_map(|address| address.dev.as_ref());
+        let of_routes = self.routes.iter().filter_map(|route| route.dev.as_ref());
+        std::iter::once(&self.interface).chain(of_addresses).chain(of_routes)
     }
 
     /// The interface that `address` is put on.
@@ -524,12 +557,11 @@ pub struct Config {
 impl Config {
     /// The interfaces that it names.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
-        let of_instance = |instance: &InstanceConfig| {
-            let others = instance.addresses.iter().filter_map(|address| address.dev.as_ref());
-            let paths = std::iter::once(&instance.interface).chain(&instance.further_interfaces);
-            others.chain(paths).cloned().collect::<Vec<_>>()
+        let all = |instance: &InstanceConfig| {
+            let needed = instance.interfaces().chain(&instance.further_interfaces);
+            needed.cloned().collect::<Vec<_>>()
         };
-        self.instances.iter().flat_map(of_instance).collect()
+        self.instances.iter().flat_map(all).collect()
     }
 
     /// The check of that name.

@@ -35,6 +35,7 @@ mod ipv6;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
+mod many;
 mod observers;
 mod operator;
 mod paths;
@@ -45,6 +46,7 @@ mod refusal;
 mod release;
 mod reload;
 mod replay;
+mod routes;
 mod scripts;
 mod serve;
 mod sockets;
@@ -161,6 +163,16 @@ const CASES: &[lab::Case] = &lab::cases![
     addresses::flushed,
     addresses::deleted_unheard,
     addresses::options,
+    routes::move_along,
+    routes::put_back,
+    routes::released,
+    routes::swept,
+    routes::reloaded,
+    routes::of_somebody_else,
+    routes::elsewhere,
+    many::thousand,
+    many::flushed,
+    many::at_rest,
     forged::active_is_unmoved,
     forged::backup_is_unmoved,
     authentication::forged_and_recorded,

@@ -50,6 +50,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
     HeldRouter {
         instance: "web".try_into().expect("a name"),
         addresses: addresses.iter().map(held).collect(),
+        routing: Vec::new(),
         farewells: vec![farewell],
     }
 }

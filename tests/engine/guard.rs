@@ -126,6 +126,7 @@ fn what_is_held_is_written_down_first() {
     let router = HeldRouter {
         instance: InstanceName::try_from("web").unwrap(),
         addresses: vec![HeldAddress { interface: eth0(), address: virtual_address() }],
+        routing: Vec::new(),
         farewells: vec![farewell],
     };
     assert_eq!(written(&actions), Some(vec![router.clone()]));

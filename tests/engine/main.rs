@@ -11,6 +11,7 @@
 
 mod authentication;
 mod departure;
+mod extra;
 mod group_hooks;
 mod groups;
 mod guard;

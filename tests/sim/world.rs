@@ -651,7 +651,11 @@ impl World {
             Action::RemoveAddress { address, .. } if exists => {
                 self.nodes[node].held.remove(&address.address);
             }
-            Action::RemoveAddress { .. } | Action::Announce { .. } | Action::Watch { .. } => {}
+            Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. }
+            | Action::Announce { .. }
+            | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
             Action::CancelProbe { track, number } => self.look_away(node, track, *number),
             Action::Hook { .. } => self.hook(node, action),

@@ -13,6 +13,7 @@
 
 mod authentication;
 mod notify;
+mod routing;
 mod track;
 mod value;
 
@@ -23,6 +24,7 @@ use schemars::generate::SchemaSettings;
 
 use authentication::Authentication;
 use notify::{GroupNotify, Notify};
+use routing::{Route, Rule};
 use track::Track;
 use value::{Duration, Off, OneOrMany, Version, Word};
 
@@ -59,8 +61,15 @@ struct Instance {
     /// The same on all routers of the group, and no other group's on this network segment.
     #[schemars(range(min = 1, max = 255))]
     virtual_router_id: u8,
-    /// What moves.
+    /// What moves and is advertised: up to 255.
     addresses: OneOrMany<Address>,
+    /// What moves along and is not advertised, of either family, as many as you like. Default: nothing.
+    #[schemars(length(min = 1))]
+    extra_addresses: Option<Vec<Address>>,
+    /// Routes that are there while this node is active. Default: none.
+    routes: Option<Vec<Route>>,
+    /// Policy rules that are there while this node is active. Default: none.
+    rules: Option<Vec<Rule>>,
     /// Whether IPv6 addresses without a link-local one get that of the virtual router, with which an
     /// advertisement starts. Default: auto, it is added.
     link_local: Option<AutoOrOff>,

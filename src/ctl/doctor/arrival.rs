@@ -104,7 +104,7 @@ fn refused_to_send(member: &Member<'_>, rules: &Rules) -> Option<Finding> {
 /// Other nodes that have the addresses although this one is active, and how that is known.
 fn also_active(member: &Member<'_>) -> Vec<(IpAddr, String)> {
     let mut others = Vec::new();
-    for address in &member.instance.addresses {
+    for address in member.instance.moving_addresses() {
         for mac in member.answers(address.address) {
             if let Some(node) = member.node_with(mac) {
                 let why = format!(

@@ -4,6 +4,7 @@ use super::finding::{Finding, Kind, Severity};
 use crate::engine::status::{InstanceStatus, TrackStatus};
 use crate::engine::story::{Fault, LinkLocal, StateName, Why};
 use crate::engine::{Status, story::TrackFailure};
+use crate::model::{Family, Routing};
 
 /// What keeps instances from their best.
 pub(super) fn judge(status: &Status) -> Vec<Finding> {
@@ -78,6 +79,14 @@ fn standing_by(instance: &InstanceStatus) -> Option<Finding> {
     )
 }
 
+/// What `ip` needs to know of the family.
+const fn dash_six(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "",
+        Family::V6 => " -6",
+    }
+}
+
 fn fault(instance: &InstanceStatus) -> Option<Finding> {
     let Why::Fault(fault) = &instance.why else { return None };
     if instance.state != StateName::Fault {
@@ -128,6 +137,17 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
                 address.address
             )
         }
+        Fault::CannotRoute(routing, _) => match routing {
+            Routing::Route(route) => format!(
+                "see what is there: ip{} route show table {} {}",
+                dash_six(route.to.family()),
+                route.table,
+                route.to
+            ),
+            Routing::Rule(rule) => {
+                format!("see what is there: ip{} rule show", dash_six(rule.family))
+            }
+        },
         Fault::CannotSend(..) => {
             format!(
                 "a firewall on output? nft list ruleset; ip route get 224.0.0.18 oif {interface} \

@@ -13,7 +13,7 @@ pub(super) fn judge(member: &Member<'_>) -> Vec<Finding> {
     if member.wire().is_none() || !member.takes_part() {
         return unasked(member);
     }
-    let addresses = member.instance.addresses.iter();
+    let addresses = member.instance.moving_addresses();
     let here = addresses.filter(|address| is_here(member, address));
     let mut findings: Vec<Finding> =
         here.flat_map(|address| address_held(member, address)).collect();

@@ -125,7 +125,7 @@ impl<'a> Member<'a> {
             .status
             .instances
             .iter()
-            .flat_map(|i| &i.addresses)
+            .flat_map(InstanceStatus::moving_addresses)
             .map(|a| a.address)
             .collect();
         let interface = self.interface();

@@ -34,6 +34,7 @@ use clap::Args;
 use super::exit::{self, Exit};
 use super::{Told, snapshot, wire};
 use crate::api::{RUNTIME_DIRECTORY, STATUS_SOCKET, Snapshot};
+use crate::engine::status::InstanceStatus;
 use crate::model::Config;
 use crate::time::Span;
 use finding::{Finding, LeftOut, Report};
@@ -155,7 +156,7 @@ fn wanted(snapshot: &Snapshot, config: Option<&Config>) -> BTreeMap<String, BTre
     let mut wanted: BTreeMap<String, BTreeSet<Ipv4Addr>> = BTreeMap::new();
     for instance in &snapshot.status.instances {
         let asked = wanted.entry(instance.interface.to_string()).or_default();
-        let virtual_ones = instance.addresses.iter().map(|address| address.address);
+        let virtual_ones = instance.moving_addresses().map(|address| address.address);
         let active = instance.active.iter().map(|active| active.address);
         asked.extend(virtual_ones.chain(active).chain(nodes.clone()).filter_map(v4));
     }
@@ -170,8 +171,10 @@ fn of_instances(
     left_out: &mut Vec<LeftOut>,
 ) {
     let instances = || look.now.status.instances.iter();
-    let addresses: Vec<IpAddr> =
-        instances().flat_map(|one| &one.addresses).map(|address| address.address).collect();
+    let addresses: Vec<IpAddr> = instances()
+        .flat_map(InstanceStatus::moving_addresses)
+        .map(|address| address.address)
+        .collect();
     if addresses.iter().any(IpAddr::is_ipv6) {
         let why = "only IPv4 addresses are asked for on the wire (ARP)".to_owned();
         left_out.push(LeftOut { what: "who has the IPv6 addresses".to_owned(), why });

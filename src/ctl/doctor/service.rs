@@ -139,7 +139,7 @@ fn nonlocal(member: &Member<'_>, bound: &[Bound]) -> Option<Finding> {
     } else {
         ("net.ipv6.ip_nonlocal_bind", "net/ipv6/ip_nonlocal_bind")
     };
-    let own: Vec<IpAddr> = member.instance.addresses.iter().map(|one| one.address).collect();
+    let own: Vec<IpAddr> = member.instance.moving_addresses().map(|one| one.address).collect();
     let own: Vec<&Bound> = bound.iter().filter(|bound| binds(&bound.line, &own)).collect();
     if own.is_empty() || setting(path) != Some(0) {
         return None;

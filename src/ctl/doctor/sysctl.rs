@@ -136,7 +136,7 @@ fn arp_ignored(member: &Member<'_>, settings: Settings) -> Vec<Finding> {
                 ),
         )
     };
-    member.instance.addresses.iter().filter_map(finding).collect()
+    member.instance.moving_addresses().filter_map(finding).collect()
 }
 
 /// With `arp_filter`, the interface answers that the route back leaves by.

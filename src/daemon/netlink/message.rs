@@ -153,14 +153,17 @@ pub(super) fn add(index: u32, address: &VirtualAddress, lease: Option<Span>) -> 
 fn lifetime(address: &VirtualAddress, lease: Option<Span>) -> CacheInfo {
     // The kernel's `INFINITY_LIFE_TIME`.
     const FOREVER: u32 = u32::MAX;
-    let seconds = lease.map_or(FOREVER, |lease| {
-        u32::try_from(lease.nanos() / 1_000_000_000).unwrap_or(FOREVER).max(1)
-    });
+    let seconds = lease.map_or(FOREVER, seconds);
     let mut lifetime = CacheInfo::default();
     lifetime.ifa_valid = seconds;
     let is_deprecated = address.address.is_ipv6() && address.prefix == 128;
     lifetime.ifa_preferred = if is_deprecated { 0 } else { seconds };
     lifetime
+}
+
+/// A lifetime as the kernel counts it: whole seconds, at least one.
+pub(super) fn seconds(lease: Span) -> u32 {
+    u32::try_from(lease.nanos() / 1_000_000_000).unwrap_or(u32::MAX).max(1)
 }
 
 /// Asks to remove an address, whatever its label is by now.

@@ -1,4 +1,4 @@
-//! Interfaces and addresses: watching the kernel's and changing ours (`rtnetlink(7)`).
+//! Interfaces, addresses, routes and rules: watching the kernel's and changing ours (`rtnetlink(7)`).
 //!
 //! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
 //! that other programs may hold for long, and the protocol must not.
@@ -7,6 +7,7 @@ mod lookup;
 mod message;
 mod removal;
 mod requests;
+mod routing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,25 +21,31 @@ use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::lookup::look_up;
-pub(crate) use self::removal::{Removal, remove_now};
+pub(crate) use self::removal::{Removable, Removal, remove_now};
 use self::watch::Watcher;
 use super::realtime::{self, Thread};
 use crate::engine::{Input, SystemError};
-use crate::model::{InterfaceName, VirtualAddress};
+use crate::model::{InterfaceName, Routing, VirtualAddress};
 use crate::time::{Mono, Span};
 
 /// How many news may wait for the protocol loop; then the kernel's own buffer fills.
 const BACKLOG: usize = 256;
 
-/// An address to add, to renew or to remove.
+/// Something to add, to renew or to remove.
 #[derive(Clone, Debug)]
-pub(crate) struct AddressChange {
-    pub(crate) interface: InterfaceName,
-    pub(crate) address: VirtualAddress,
+pub(crate) struct Wish {
+    pub(crate) thing: Thing,
     pub(crate) wanted: Wanted,
 }
 
-/// What is wanted of an address.
+/// What we put on the system.
+#[derive(Clone, Debug)]
+pub(crate) enum Thing {
+    Address(InterfaceName, VirtualAddress),
+    Routing(Routing),
+}
+
+/// What is wanted of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// That it is there.
@@ -47,13 +54,24 @@ pub(crate) enum Wanted {
         lease: Option<Span>,
         /// Not sent to the kernel after this; the outcome is `ETIME` then.
         not_after: Mono,
+        /// Whether it should be there already; asked of routes and rules only.
+        again: bool,
     },
     /// That it is not there.
     Gone,
 }
 
 /// What came of the changes of one request, one by one.
-pub(crate) type Outcomes = Vec<Result<(), SystemError>>;
+pub(crate) type Outcomes = Vec<Result<Done, SystemError>>;
+
+/// That it is as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// As was to be expected.
+    AsWanted,
+    /// It should have been there already, and was not.
+    Restored,
+}
 
 /// Something that the protocol loop should know.
 #[derive(Debug)]
@@ -67,7 +85,7 @@ pub(crate) enum News {
 #[derive(Debug)]
 enum Request {
     /// Carry out these changes.
-    Change(Vec<AddressChange>, oneshot::Sender<Outcomes>),
+    Change(Vec<Wish>, oneshot::Sender<Outcomes>),
     /// Tell the news of these interfaces too, beginning with what they are like.
     Watch(BTreeSet<InterfaceName>),
 }
@@ -111,7 +129,7 @@ impl Netlink {
 
     /// Asks for changes, all at once and in this order. The answer comes even if the kernel's does
     /// not, after about a second without one.
-    pub(crate) fn request(&self, changes: Vec<AddressChange>) -> oneshot::Receiver<Outcomes> {
+    pub(crate) fn request(&self, changes: Vec<Wish>) -> oneshot::Receiver<Outcomes> {
         let (answer, outcomes) = oneshot::channel();
         // Without the thread `answer` is dropped, which the receiver sees.
         let _ = self.requests.send(Request::Change(changes, answer));
@@ -152,6 +170,14 @@ fn thread_ended() -> io::Error {
 /// no such address, no such interface, or no IPv6 on it.
 fn says_absent(errno: i32) -> bool {
     matches!(Errno::from_raw(errno), Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ENXIO)
+}
+
+/// The same for a route (`ESRCH`) or a rule (`ENOENT`); `EAFNOSUPPORT`: there is no IPv6.
+fn says_no_such_routing(errno: i32) -> bool {
+    matches!(
+        Errno::from_raw(errno),
+        Errno::ESRCH | Errno::ENOENT | Errno::ENODEV | Errno::EAFNOSUPPORT
+    )
 }
 
 /// What the system says to an action, from its number.

@@ -1,4 +1,4 @@
-//! Removing addresses at once: without a thread, without knowing the kernel's state. For a process
+//! Removing addresses, routes and rules at once: without a thread, without knowing the kernel's state. For a process
 //! that does only this and ends.
 
 use std::io::{self, Read};
@@ -10,8 +10,9 @@ use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::message::{self, Message};
-use super::{says_absent, system_error};
+use super::{routing, says_absent, says_no_such_routing, system_error};
 use crate::engine::{HeldAddress, SystemError};
+use crate::model::Routing;
 
 /// How long the kernel may take for an answer, in case it gives none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,7 +26,7 @@ const ANSWER: usize = 4096;
 /// What came of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
-    /// The address was there and is gone.
+    /// It was there and is gone.
     Done,
     /// It was not there, or the interface was not.
     Absent,
@@ -34,7 +35,15 @@ pub(crate) enum Removal {
 }
 
 impl Removal {
-    fn of(errno: i32) -> Self {
+    /// Why it may still be there.
+    pub(crate) const fn error(&self) -> Option<&SystemError> {
+        match self {
+            Self::Failed(error) => Some(error),
+            Self::Done | Self::Absent => None,
+        }
+    }
+
+    fn of(errno: i32, says_absent: fn(i32) -> bool) -> Self {
         match errno {
             0 => Self::Done,
             absent if says_absent(absent) => Self::Absent,
@@ -43,22 +52,54 @@ impl Removal {
     }
 }
 
-/// Removes these addresses from their interfaces; the results are in their order.
-pub(crate) fn remove_now(addresses: &[&HeldAddress]) -> Vec<Removal> {
+/// Something to remove.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Removable<'a> {
+    Address(&'a HeldAddress),
+    Routing(&'a Routing),
+}
+
+impl Removable<'_> {
+    /// The message that removes it; an error where an interface that it needs does not exist.
+    fn request(self) -> Result<Message, Errno> {
+        match self {
+            Self::Address(held) => {
+                let index = if_nametoindex(held.interface.as_str())?;
+                Ok(message::remove(index, &held.address))
+            }
+            Self::Routing(routing) => {
+                let index = routing.dev().map(|dev| if_nametoindex(dev.as_str())).transpose()?;
+                Ok(routing::remove(index, routing))
+            }
+        }
+    }
+
+    fn says_absent(self) -> fn(i32) -> bool {
+        match self {
+            Self::Address(_) => says_absent,
+            Self::Routing(_) => says_no_such_routing,
+        }
+    }
+}
+
+/// Removes these in this order; the results are in their order.
+pub(crate) fn remove_now(things: &[Removable<'_>]) -> Vec<Removal> {
     // Where a name belongs to no interface, there is nothing to ask.
-    let indices: Vec<Result<u32, Errno>> =
-        addresses.iter().map(|held| if_nametoindex(held.interface.as_str())).collect();
-    let found = addresses.iter().zip(&indices);
-    let requests: Vec<Message> = found
-        .filter_map(|(held, index)| Some(message::remove((*index).ok()?, &held.address)))
-        .collect();
+    let (requests, missing): (Vec<Message>, Vec<Option<Errno>>) = {
+        let asked: Vec<Result<Message, Errno>> = things.iter().map(|one| one.request()).collect();
+        let missing = asked.iter().map(|one| one.as_ref().err().copied()).collect();
+        (asked.into_iter().flatten().collect(), missing)
+    };
     let mut answers = exchange(requests).into_iter();
     let lost = Errno::ECONNABORTED as i32;
-    let errno = |index: Result<u32, Errno>| match index {
-        Ok(_) => answers.next().unwrap_or(lost),
-        Err(errno) => errno as i32,
+    let mut errno = |missing: Option<Errno>| match missing {
+        None => answers.next().unwrap_or(lost),
+        Some(errno) => errno as i32,
     };
-    indices.into_iter().map(errno).map(Removal::of).collect()
+    let removal = |(thing, missing): (&Removable<'_>, Option<Errno>)| {
+        Removal::of(errno(missing), thing.says_absent())
+    };
+    things.iter().zip(missing).map(removal).collect()
 }
 
 /// Sends the requests; the kernel's numbers are in their order (`errno(3)`), zero for success.

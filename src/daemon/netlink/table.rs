@@ -84,18 +84,22 @@ pub(super) struct Table {
     watched: BTreeMap<InterfaceName, Told>,
     /// Addresses that we have asked the kernel to remove and that it has not told of yet.
     removing: BTreeSet<(u32, AddressKey)>,
+    /// Whether there may be news. The kernel tells of each renewal, which changes nothing.
+    changed: bool,
 }
 
 impl Table {
     /// An empty one; `watched` are the interfaces whose news are wanted.
     pub(super) fn new(watched: BTreeSet<InterfaceName>) -> Self {
         let watched = watched.into_iter().map(|name| (name, Told::default())).collect();
-        Self { interfaces: BTreeMap::new(), watched, removing: BTreeSet::new() }
+        let (interfaces, removing) = (BTreeMap::new(), BTreeSet::new());
+        Self { interfaces, watched, removing, changed: true }
     }
 
     /// The news of these interfaces are wanted too. Nothing is forgotten: an instance that is not
     /// configured any more may still be leaving.
     pub(super) fn watch(&mut self, names: BTreeSet<InterfaceName>) {
+        self.changed = true;
         for name in names {
             self.watched.entry(name).or_default();
         }
@@ -103,6 +107,7 @@ impl Table {
 
     /// Starts over from a dump, in the order in which the kernel lists things.
     pub(super) fn reload(&mut self, dump: impl IntoIterator<Item = Change>) {
+        self.changed = true;
         self.interfaces.clear();
         for change in dump {
             match change {
@@ -126,6 +131,13 @@ impl Table {
 
     /// Takes in a message.
     pub(super) fn apply(&mut self, change: Change) {
+        if let Change::Address(index, address) = &change {
+            let known = self.interfaces.get(index);
+            if known.is_some_and(|interface| interface.addresses.contains(address)) {
+                return;
+            }
+        }
+        self.changed = true;
         match change {
             Change::Link(link) => self.link(link),
             Change::LinkGone(index) => {
@@ -180,6 +192,7 @@ impl Table {
 
     /// We are about to remove this address: that it goes will be no news.
     pub(super) fn expect_removal(&mut self, index: u32, key: AddressKey) {
+        self.changed = true;
         self.removing.insert((index, key));
         for told in self.watched.values_mut().filter(|told| told.index() == Some(index)) {
             told.withheld.remove(&key);
@@ -202,6 +215,9 @@ impl Table {
     /// addresses that are gone from it.
     pub(super) fn news(&mut self) -> Vec<Input> {
         let mut news = Vec::new();
+        if !std::mem::take(&mut self.changed) {
+            return news;
+        }
         let mut watched = std::mem::take(&mut self.watched);
         for (name, told) in &mut watched {
             told.update(name, self.find(name), &mut news);

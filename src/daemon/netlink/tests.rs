@@ -71,9 +71,9 @@ fn address(text: &str, prefix: u8) -> VirtualAddress {
     VirtualAddress { address, prefix, dev: None, label: None, scope }
 }
 
-fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> AddressChange {
-    let wanted = Wanted::There { lease, not_after };
-    AddressChange { interface: eth0(), address: address.clone(), wanted }
+fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> Wish {
+    let wanted = Wanted::There { lease, not_after, again: false };
+    Wish { thing: Thing::Address(eth0(), address.clone()), wanted }
 }
 
 async fn start() -> Netlink {
@@ -81,7 +81,7 @@ async fn start() -> Netlink {
 }
 
 /// One change, with its outcome.
-async fn change(netlink: &Netlink, change: AddressChange) -> Result<(), SystemError> {
+async fn change(netlink: &Netlink, change: Wish) -> Result<Done, SystemError> {
     netlink.request(vec![change]).await.unwrap().remove(0)
 }
 
@@ -226,7 +226,7 @@ fn removals_at_once_say_what_was_there() {
             ip(&format!("address add {} dev eth0", held.address));
         }
         let absent = [held("eth0", "10.77.0.250"), held("gone0", "10.77.0.100")];
-        let all: Vec<&HeldAddress> = absent.iter().chain(&many).collect();
+        let all: Vec<_> = absent.iter().chain(&many).map(Removable::Address).collect();
         let removals = remove_now(&all);
         assert_eq!(removals[..2], [Removal::Absent, Removal::Absent]);
         assert!(removals[2..].iter().all(|removal| *removal == Removal::Done), "{removals:?}");

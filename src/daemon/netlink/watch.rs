@@ -16,9 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
-use super::{AddressChange, News, Outcomes, Request, Wanted, says_absent, system_error};
+use super::{
+    Done, News, Outcomes, Request, Thing, Wanted, Wish, routing, says_absent, says_no_such_routing,
+    system_error,
+};
 use crate::engine::{Input, SystemError};
-use crate::model::InterfaceName;
+use crate::model::{InterfaceName, Routing};
 
 /// The kernel's buffer for events in bytes: thousands of address changes.
 const BUFFER: usize = 4 << 20;
@@ -40,10 +43,22 @@ pub(super) struct Watcher {
 
 /// Changes that the kernel is carrying out.
 struct Batch {
-    /// For each change whether it adds an address, and which; none where there is no interface.
-    asked: Vec<(bool, Option<(u32, AddressKey)>)>,
+    asked: Vec<Asked>,
     errors: Pin<Box<dyn Future<Output = Vec<i32>> + Send>>,
     answer: oneshot::Sender<Outcomes>,
+}
+
+/// What one of them asks of the kernel.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// Nothing: there is no such interface.
+    Nothing { add: bool },
+    /// To add or to remove an address.
+    Address { add: bool, index: u32, key: AddressKey },
+    /// To add a route or a rule: anew, after removing one that may have been left, or again.
+    RoutingThere { again: bool, is_rule: bool },
+    /// To remove a route or a rule.
+    RoutingGone,
 }
 
 impl Watcher {
@@ -149,55 +164,115 @@ impl Watcher {
         Ok(())
     }
 
-    fn begin(&mut self, changes: &[AddressChange], answer: oneshot::Sender<Outcomes>) -> Batch {
+    fn begin(&mut self, wishes: &[Wish], answer: oneshot::Sender<Outcomes>) -> Batch {
         // Where this fails, so do the requests, and they say so.
         let _ = self.reopen_requests();
         let mut orders = Vec::new();
-        let mut asked = Vec::new();
-        for change in changes {
-            let address = &change.address;
-            let key = AddressKey { address: address.address, prefix: address.prefix };
-            let target = self.table.index_of(&change.interface).map(|index| (index, key));
-            match (target, change.wanted) {
-                (Some((index, _)), Wanted::There { lease, not_after }) => {
-                    let message = message::add(index, address, lease);
-                    orders.push(Order { message, not_after: Some(not_after) });
-                }
-                (Some((index, _)), Wanted::Gone) => {
-                    self.table.expect_removal(index, key);
-                    let message = message::remove(index, address);
-                    orders.push(Order { message, not_after: None });
-                }
-                (None, _) => {}
-            }
-            asked.push((change.wanted != Wanted::Gone, target));
-        }
+        let asked = wishes.iter().map(|wish| self.order(wish, &mut orders)).collect();
         let requests = self.requests.clone();
         let errors = Box::pin(async move { requests.change(orders).await });
         Batch { asked, errors, answer }
     }
 
+    /// Puts into `orders` what the kernel is to be asked for.
+    fn order(&mut self, wish: &Wish, orders: &mut Vec<Order>) -> Asked {
+        let of = |name: &InterfaceName| self.table.index_of(name);
+        match (&wish.thing, wish.wanted) {
+            (Thing::Address(interface, address), wanted) => {
+                let key = AddressKey { address: address.address, prefix: address.prefix };
+                let add = wanted != Wanted::Gone;
+                let Some(index) = of(interface) else { return Asked::Nothing { add } };
+                let (message, not_after) = match wanted {
+                    Wanted::There { lease, not_after, .. } => {
+                        (message::add(index, address, lease), Some(not_after))
+                    }
+                    Wanted::Gone => {
+                        self.table.expect_removal(index, key);
+                        (message::remove(index, address), None)
+                    }
+                };
+                orders.push(Order { message, not_after });
+                Asked::Address { add, index, key }
+            }
+            (Thing::Routing(routing), wanted) => {
+                let add = wanted != Wanted::Gone;
+                let index = match routing.dev().map(of) {
+                    Some(None) => return Asked::Nothing { add },
+                    Some(Some(index)) => Some(index),
+                    None => None,
+                };
+                let remove = Order { message: routing::remove(index, routing), not_after: None };
+                let Wanted::There { lease, not_after, again } = wanted else {
+                    orders.push(remove);
+                    return Asked::RoutingGone;
+                };
+                if !again {
+                    // One of ours that a predecessor has left is not somebody else's.
+                    orders.push(remove);
+                }
+                let message = routing::add(index, routing, lease, again);
+                orders.push(Order { message, not_after: Some(not_after) });
+                let is_rule = matches!(routing, Routing::Rule(_));
+                Asked::RoutingThere { again, is_rule }
+            }
+        }
+    }
+
     fn finish(&mut self, batch: Option<Batch>, errors: Vec<i32>) {
         let Some(batch) = batch else { return };
         let mut errors = errors.into_iter();
-        let mut outcome = |(add, target): (bool, Option<(u32, AddressKey)>)| {
-            let Some((index, key)) = target else { return verdict(add, Errno::ENODEV as i32) };
-            let errno = errors.next().unwrap_or(Errno::ECONNABORTED as i32);
-            if !add && errno != 0 {
-                self.table.unexpect_removal(index, key);
-            }
-            verdict(add, errno)
-        };
-        let outcomes = batch.asked.into_iter().map(&mut outcome).collect();
+        let outcomes = batch.asked.into_iter().map(|asked| self.outcome(asked, &mut errors));
+        let outcomes = outcomes.collect();
         // The protocol loop may have ended meanwhile.
         let _ = batch.answer.send(outcomes);
+    }
+
+    /// What the kernel's numbers, of which this takes its own, mean for what it was asked.
+    fn outcome(
+        &mut self,
+        asked: Asked,
+        errors: &mut impl Iterator<Item = i32>,
+    ) -> Result<Done, SystemError> {
+        let mut next = || errors.next().unwrap_or(Errno::ECONNABORTED as i32);
+        match asked {
+            Asked::Nothing { add: true } => Err(system_error(Errno::ENODEV as i32)),
+            Asked::Nothing { add: false } => Ok(Done::AsWanted),
+            Asked::Address { add: true, .. } => verdict(next(), |e| e == Errno::EEXIST as i32),
+            Asked::Address { add: false, index, key } => {
+                let errno = next();
+                if errno != 0 {
+                    self.table.unexpect_removal(index, key);
+                }
+                verdict(errno, says_absent)
+            }
+            Asked::RoutingGone => verdict(next(), says_no_such_routing),
+            Asked::RoutingThere { again: true, .. } => match next() {
+                0 => Ok(Done::Restored),
+                errno => verdict(errno, |e| e == Errno::EEXIST as i32),
+            },
+            Asked::RoutingThere { again: false, is_rule } => {
+                // The removal of one that may have been left.
+                next();
+                let errno = next();
+                // The same rule of somebody else's does the same.
+                let is_there = |e| e == Errno::EEXIST as i32;
+                let done = verdict(errno, |e| is_rule && is_there(e));
+                done.map_err(|error| if is_there(errno) { another_route() } else { error })
+            }
+        }
     }
 }
 
 /// Whether what the kernel says to a change means that it is as wanted.
-fn verdict(add: bool, errno: i32) -> Result<(), SystemError> {
-    let as_wanted = if add { errno == Errno::EEXIST as i32 } else { says_absent(errno) };
-    if errno == 0 || as_wanted { Ok(()) } else { Err(system_error(errno)) }
+fn verdict(errno: i32, as_wanted: impl Fn(i32) -> bool) -> Result<Done, SystemError> {
+    if errno == 0 || as_wanted(errno) { Ok(Done::AsWanted) } else { Err(system_error(errno)) }
+}
+
+/// What `EEXIST` means to a route.
+fn another_route() -> SystemError {
+    let text = "another route to this destination with this metric is in the table already, and vipd \
+                does not replace what it has not made: remove that one, or give this one another metric";
+    SystemError { errno: Errno::EEXIST as i32, text: text.to_owned() }
 }
 
 /// Completes with the batch; never, while there is none.

@@ -271,5 +271,6 @@ impl Instance {
     /// An interface does not exist any more, and nothing that was on it.
     pub(in super::super) fn interface_vanished(&mut self, interface: &InterfaceName) {
         self.holding.interface_vanished(interface);
+        self.routings.interface_vanished(interface);
     }
 }

@@ -32,7 +32,7 @@ impl Blip {
 impl Instance {
     /// Looks again at whether it can take part, and follows: into fault, or back to work.
     pub(in super::super) fn reconsider(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let known = || self.interfaces().all(|name| context.links.is_known(name));
+        let known = || self.config.interfaces().all(|name| context.links.is_known(name));
         if self.is_stopped() || !known() {
             return;
         }
@@ -90,10 +90,13 @@ impl Instance {
         }
     }
 
-    /// Addresses that a killed predecessor has left on the interfaces: a backup must not answer
-    /// for them.
+    /// What a killed predecessor has left: a backup must not answer for the addresses. What routes
+    /// and rules there are is not known; that one is not there is no failure.
     fn remove_leftovers(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        for address in &self.config.addresses {
+        let mut routing: Vec<_> = self.config.routing().collect();
+        routing.reverse();
+        out.extend(routing.into_iter().map(|routing| Action::RemoveRouting { routing }));
+        for address in self.config.moving_addresses() {
             let interface = self.config.interface_of(address);
             let is_there = context.links.get(interface).is_some_and(|link| {
                 let same =
@@ -150,7 +153,7 @@ impl Instance {
         if let Some((fault, _)) = &self.refused {
             return Some(fault.clone());
         }
-        let fault = self.interfaces().find_map(|name| context.links.fault(name));
+        let fault = self.config.interfaces().find_map(|name| context.links.fault(name));
         fault.or_else(|| self.no_source(context)).or_else(|| self.judge(context).fault)
     }
 
@@ -168,7 +171,7 @@ impl Instance {
             !others.is_empty() && others.into_iter().all(|other| source(other).is_none())
         };
         let mute = self.config.families().find(is_mute)?;
-        Some(links.why_no_source(config, &self.config, mute))
+        Some(links.why_no_source(&self.config, mute))
     }
 }
 

@@ -219,7 +219,7 @@ impl Instance {
             a.address == address && self.config.interface_of(a) == interface
         };
         let own = context.links.get(interface).and_then(|link| link.mac);
-        let Some(ours) = self.config.addresses.iter().find(is_it).cloned() else { return };
+        let Some(ours) = self.config.moving_addresses().find(is_it).cloned() else { return };
         // A leaving router expects another one to announce the addresses.
         let serves = matches!(self.router.state(), State::Active(_)) && !self.is_claiming();
         if !serves || own == Some(mac) {

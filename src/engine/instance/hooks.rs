@@ -170,7 +170,7 @@ impl Instance {
             virtual_router_id: self.config.virtual_router_id,
             state: self.state_name(),
             priority: self.router.priority().get(),
-            addresses: self.config.addresses.iter().map(ToString::to_string).collect(),
+            addresses: self.config.moving_addresses().map(ToString::to_string).collect(),
             why: self.why.to_string(),
             active,
             time_ms: context.now.wall.0 / 1_000_000,
@@ -184,7 +184,7 @@ impl Instance {
             interface: self.config.interface.clone(),
             virtual_router_id: self.config.virtual_router_id,
             state: self.state_name(),
-            addresses: self.config.addresses.iter().map(ToString::to_string).collect(),
+            addresses: self.config.moving_addresses().map(ToString::to_string).collect(),
             active: self.active_router().map(|address| Peer::new(context.config, address)),
         }
     }

@@ -28,9 +28,12 @@ use super::event::{Action, HeldRouter, HookOwner};
 use super::hook::Hooks;
 use super::lease::{Holding, Terms};
 use super::peers::Peers;
+use super::routing::Routings;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
-use crate::model::{ChecksumStyle, Family, InstanceConfig, InterfaceName, Version, VirtualAddress};
+use crate::model::{
+    ChecksumStyle, Family, InstanceConfig, InterfaceName, Routing, Version, VirtualAddress,
+};
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::ChecksumForm;
 use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
@@ -59,6 +62,7 @@ pub(super) struct Instance {
     since: Wall,
     why: Why,
     holding: Holding,
+    routings: Routings,
     announcer: Announcer,
     /// When an address was last announced because another station claimed it.
     defended: Option<Mono>,
@@ -119,6 +123,7 @@ impl Instance {
             since: now.wall,
             why: Why::Started,
             holding: Holding::new(terms),
+            routings: Routings::default(),
             announcer: Announcer::default(),
             defended: None,
             handing_over: None,
@@ -142,12 +147,6 @@ impl Instance {
     /// The address owner's addresses are the machine's own: they are there without us.
     fn moves_addresses(&self) -> bool {
         !self.config.priority.is_owner()
-    }
-
-    /// Its own interface, then those of its addresses that have another one.
-    fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
-        let others = self.config.addresses.iter().filter_map(|a| a.dev.as_ref());
-        std::iter::once(&self.config.interface).chain(others)
     }
 
     /// Time has passed.
@@ -238,8 +237,10 @@ impl Instance {
         }
         if self.moves_addresses() {
             let config = &self.config;
-            let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
-            self.holding.claim(context.now.mono, addresses, out);
+            let now = context.now.mono;
+            let addresses = config.moving_addresses().map(|a| (config.interface_of(a), a));
+            self.holding.claim(now, addresses, out);
+            self.routings.claim(now, terms(config), config.routing(), out);
         }
         self.announce(context, others_answer, out);
         if others_answer {
@@ -251,6 +252,7 @@ impl Instance {
     fn let_go(&mut self, out: &mut Vec<Action>) {
         self.claim = None;
         self.announcer.stop();
+        self.routings.release(out);
         self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
@@ -261,14 +263,14 @@ impl Instance {
             return;
         }
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
-        self.announcer.start(now, self.config.addresses.len(), refresh);
+        self.announcer.start(now, self.config.moving_addresses().count(), refresh);
         self.announce_due(context, all_at_once, out);
     }
 
     fn announce_due(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
-        for address in self.config.addresses.get(due).unwrap_or_default() {
+        for address in self.config.moving_addresses().skip(due.start).take(due.len()) {
             announce(context.links, self.config.interface_of(address), address, out);
         }
     }
@@ -276,7 +278,7 @@ impl Instance {
     /// Asks whether anybody still answers for the addresses, and does not wait for an answer.
     fn probe(&self, context: &Context<'_>, out: &mut Vec<Action>) {
         if self.moves_addresses() {
-            for address in &self.config.addresses {
+            for address in self.config.moving_addresses() {
                 announce::probe(context.links, self.config.interface_of(address), address, out);
             }
         }
@@ -297,7 +299,22 @@ impl Instance {
         }
         if let Some(address) = self.holding.gone(now, interface, address, out) {
             self.tell_put_back(context, address, out);
+            // Routes from that address have gone with it.
+            self.routings.look(now);
         }
+    }
+
+    /// A route or rule had gone, and is back.
+    pub(super) fn routing_restored(&mut self, routing: &Routing, out: &mut Vec<Action>) {
+        if self.routings.holds(routing) {
+            self.counters.put_back += 1;
+            self.report(What::RoutingPutBack(routing.clone()), out);
+        }
+    }
+
+    /// Whether it holds this route or rule.
+    pub(super) fn holds_routing(&self, routing: &Routing) -> bool {
+        self.routings.holds(routing)
     }
 
     fn tell_put_back(
@@ -318,12 +335,13 @@ impl Instance {
     }
 
     /// All that is due at some time.
-    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 7] {
+    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 8] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
         [
             self.router.deadline(),
             self.announcer.deadline(),
             self.holding.deadline(),
+            self.routings.deadline(),
             self.conflicts.deadline(),
             self.blip_deadline(),
             self.hooks.deadline(),
@@ -351,6 +369,7 @@ impl Instance {
                 announce(context.links, self.config.interface_of(&address), &address, out);
             }
         }
+        self.routings.fire(now, terms(&self.config), out);
         self.announce_due(context, false, out);
         for (conflict, count) in self.conflicts.fire(now) {
             self.report(What::Conflict(conflict, count), out);
@@ -412,17 +431,18 @@ impl Instance {
     /// What `vipd release` must undo if this daemon dies now.
     pub(super) fn held_router(&self, context: &Context<'_>) -> Option<HeldRouter> {
         let addresses = self.holding.on_the_system();
+        let routing = self.routings.on_the_system();
         let holds = self.router.holds();
         // Without a time stamp: whoever sends it gives it one.
         let farewells = if holds { self.farewells(context) } else { Vec::new() };
-        let is_something = !addresses.is_empty() || !farewells.is_empty();
+        let is_something = !addresses.is_empty() || !routing.is_empty() || !farewells.is_empty();
         let instance = self.config.name.clone();
-        is_something.then_some(HeldRouter { instance, addresses, farewells })
+        is_something.then_some(HeldRouter { instance, addresses, routing, farewells })
     }
 
     /// The addresses that nobody else may claim, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
-        let addresses = self.config.addresses.iter().filter(|_| self.router.holds());
+        let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
         addresses
             .filter(|a| Family::of(a.address) == Family::V4)
             .map(|a| (self.config.interface_of(a), a.address))

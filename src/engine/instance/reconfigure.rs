@@ -31,9 +31,10 @@ impl Instance {
         }
         let advertise = self.router.reconfigure(now, self.settings(context));
         if self.router.holds() && self.moves_addresses() && !self.is_claiming() {
-            let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
+            let addresses = config.moving_addresses().map(|a| (config.interface_of(a), a));
             self.holding.change(now, addresses, out);
-            if old.addresses != config.addresses {
+            self.routings.change(now, terms(config), config.routing(), out);
+            if !old.moving_addresses().eq(config.moving_addresses()) {
                 self.announce(context, false, out);
             }
         }
@@ -72,6 +73,9 @@ pub(in super::super) fn differences(old: &InstanceConfig, new: &InstanceConfig) 
         ("paths", old.further_interfaces != new.further_interfaces),
         ("transport", old.transport != new.transport),
         ("addresses", old.addresses != new.addresses),
+        ("extra_addresses", old.extra_addresses != new.extra_addresses),
+        ("routes", old.routes != new.routes),
+        ("rules", old.rules != new.rules),
         ("preempt", old.preempt != new.preempt),
         ("hold_down", old.hold_down != new.hold_down),
         ("link_down_delay", old.link_down_delay != new.link_down_delay),

@@ -41,11 +41,35 @@ impl Instance {
                 }
             }
             Action::RemoveAddress { interface, address }
-                if self.config.addresses.contains(address) =>
+                if self.config.moving_addresses().any(|own| own == address) =>
             {
                 if self.holding.remove_failed(now, interface, address) {
                     let (interface, address) = (interface.clone(), address.clone());
                     self.report(What::RemoveFailed(address, interface, error.clone()), out);
+                }
+            }
+            Action::AddRouting { routing, .. } => {
+                // Without its link the kernel takes no route: the next look does it.
+                if self.is_in_a_blip() {
+                    return;
+                }
+                match self.routings.install_failed(now, routing, error) {
+                    InstallFailure::Nothing => return,
+                    InstallFailure::Again => {
+                        self.report(What::RoutingFailed(routing.clone(), error.clone()), out);
+                    }
+                    InstallFailure::Hopeless => {
+                        let fault = Fault::CannotRoute(routing.clone(), error.clone());
+                        self.refuse(context, fault, REFUSED, out);
+                    }
+                }
+            }
+            Action::RemoveRouting { routing }
+                if self.config.routing().any(|own| own == *routing) =>
+            {
+                if self.routings.remove_failed(now, routing) {
+                    let failed = What::RoutingNotRemoved(routing.clone(), error.clone());
+                    self.report(failed, out);
                 }
             }
             Action::Send { interface, source, destination, message }
@@ -55,7 +79,7 @@ impl Instance {
             }
             Action::Announce { interface, .. }
                 if self.announcer.is_running()
-                    && self.interfaces().any(|name| name == interface) =>
+                    && self.config.interfaces().any(|name| name == interface) =>
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
             }
