@@ -51,7 +51,7 @@ use track::Tracks;
 use crate::model::{Config, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
 use crate::vrrp::auth::Proof;
-use crate::vrrp::frame::arp_sender;
+use crate::vrrp::frame;
 pub use crate::vrrp::packet::Discard;
 
 /// All virtual routers of this node. See [`event`] for the contract.
@@ -132,7 +132,7 @@ impl Engine {
                     instance.address_gone(context, &interface, address, out);
                 });
             }
-            Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
+            Input::Claim { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
             Input::Handover { request, instance, to } => {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
             }
@@ -242,13 +242,18 @@ impl Engine {
             self.link_changed(now, name, None, out);
         }
         let vanished = before.is_some() && link.is_none();
-        self.links.update(now, name.clone(), link);
+        let mac = |links: &Links| links.get(name).and_then(|link| link.mac);
+        let (old, _) = (mac(&self.links), self.links.update(now, name.clone(), link));
+        let readdressed = old.is_some() && old != mac(&self.links);
         self.update_listening(now, out);
         self.each(now, out, |instance, context, out| {
             if vanished {
                 instance.interface_vanished(name);
             }
             instance.reconsider(context, out);
+            if readdressed {
+                instance.readdressed(context, name, out);
+            }
         });
     }
 
@@ -288,9 +293,9 @@ impl Engine {
         frame: &[u8],
         out: &mut Vec<Action>,
     ) {
-        let Some((mac, address)) = arp_sender(frame) else { return };
+        let Some(claim) = frame::claim(frame) else { return };
         self.each(now, out, |instance, context, out| {
-            instance.claimed(context, interface, (mac, address.into()), out);
+            instance.claimed(context, interface, claim, out);
         });
     }
 

@@ -99,8 +99,9 @@ fn advertisements_start_with_the_link_local_address() {
 #[test]
 fn a_takeover_installs_and_announces_both() {
     let (_, actions) = active();
-    // Nobody is asked, and nobody watched: that is for IPv4.
-    let expected = ["advertise", "write down", "add", "add", "announce", "announce", "report"];
+    // Nobody is asked: that is for IPv4.
+    let expected =
+        ["advertise", "write down", "add", "add", "announce", "announce", "report", "watch"];
     assert_eq!(kinds(&actions), expected);
     let Action::WriteDown { routers } = &actions[1] else { panic!("{actions:?}") };
     let [HeldRouter { addresses, farewell: Some(Farewell { source, message, .. }), .. }] =

@@ -40,6 +40,11 @@ impl Settings {
         Self { addresses, ..Self::new(3, priority) }
     }
 
+    /// The same at another interval.
+    pub(crate) fn every(self, interval: Duration) -> Self {
+        Self { interval, ..self }
+    }
+
     /// The same without preemption.
     pub(crate) fn patient(self) -> Self {
         Self { preempt: false, ..self }

@@ -95,6 +95,53 @@ pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Se
     assert!(only_preferred(), "never two masters");
 }
 
+/// At the shortest interval there is the preferred router is active and stays so, the other one takes
+/// over when it crashes, and gives back when it returns.
+pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
+    let shortest = Duration::from_millis(10);
+    let settings = [200, 100].map(|priority| Settings::new(3, priority).every(shortest));
+    let group = Group::new(lab, &NODES);
+    let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
+    let first = A::start(preferred, settings[0]);
+    let _second = B::start(other, settings[1]);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
+    let start = Instant::now();
+    group.stays_with(preferred, Duration::from_secs(3));
+    lab.note(format!("longest gap of the client in 3 s: {:?}", group.client.longest_gap(start)));
+    let start = Instant::now();
+    first.kill();
+    let took = group.taken_over_by(other);
+    let gap = group.client.longest_gap(start);
+    lab.note(format!("crash: taken over after {took:?}, longest gap of the client {gap:?}"));
+    let _first = A::start(preferred, settings[0]);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
+    group.stays_with(preferred, Duration::from_secs(1));
+}
+
+/// The active router advertises more seldom than the other one would: that one learns it, so that it
+/// neither takes over between two advertisements, nor as early as by its own interval after a crash.
+pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
+    let slow = Duration::from_millis(800);
+    let group = Group::new(lab, &NODES);
+    let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
+    let first = A::start(preferred, Settings::new(3, 200).every(slow));
+    group.taken_over_by(preferred);
+    let quick = Duration::from_millis(100);
+    let _second = B::start(other, Settings::new(3, 100).every(quick));
+    group.stays_with(preferred, slow * 5);
+    first.kill();
+    let took = group.taken_over_by(other);
+    lab.note(format!("crash: taken over after {took:?}"));
+    // Three of the learnt intervals after the last advertisement; of its own, that were 0.4 s.
+    assert!(took > slow, "taken over already {took:?} after the crash");
+}
+
 /// A group of `A` becomes a group of `B`, one node after the other, the backup first; the address
 /// is served by exactly one of them after each step.
 pub(crate) fn replacement<A: Router, B: Router>(lab: &Lab, version: u8) {

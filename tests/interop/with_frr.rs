@@ -3,7 +3,9 @@
 use crate::frr::Frr;
 use crate::lab::{Addresses, Keepalived, Lab};
 use crate::router::{Settings, Vipd};
-use crate::scenario::{failover, failover_of, no_preemption, reunion};
+use crate::scenario::{
+    failover, failover_of, learnt_interval, no_preemption, reunion, shortest_interval,
+};
 
 /// Proves the lab: what the scenario asks holds between FRR and keepalived.
 pub(crate) fn with_keepalived(lab: &Lab) {
@@ -70,4 +72,24 @@ pub(crate) fn ipv6_without_link_local(lab: &Lab) {
     let [ours, _] = both(Addresses::Ipv6);
     let [_, theirs] = both(Addresses::Ipv6Alone);
     failover_of::<Vipd, Frr>(lab, [ours, theirs]);
+}
+
+/// Rule: with advertisements every 10 ms vipd in front of FRR is steady, and is replaced at once.
+pub(crate) fn shortest_interval_vipd_preferred(lab: &Lab) {
+    shortest_interval::<Vipd, Frr>(lab);
+}
+
+/// Rule: the same behind FRR.
+pub(crate) fn shortest_interval_frr_preferred(lab: &Lab) {
+    shortest_interval::<Frr, Vipd>(lab);
+}
+
+/// Rule: FRR learns the interval that vipd advertises (RFC 9568 section 6.1).
+pub(crate) fn frr_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Vipd, Frr>(lab);
+}
+
+/// Rule: vipd learns the interval that FRR advertises.
+pub(crate) fn vipd_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Frr, Vipd>(lab);
 }

@@ -2,7 +2,10 @@
 
 use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, VIP6, within};
 use crate::router::{Router, Settings, Vipd};
-use crate::scenario::{failover, failover_of, no_preemption, replacement, reunion, reunion_of};
+use crate::scenario::{
+    failover, failover_of, learnt_interval, no_preemption, replacement, reunion, reunion_of,
+    shortest_interval,
+};
 
 /// Proves the lab: what the scenario asks holds between two keepalived.
 pub(crate) fn among_themselves(lab: &Lab) {
@@ -117,4 +120,24 @@ pub(crate) fn ipv6_lists_differ(lab: &Lab) {
 /// Rule: of two active routers the better one stays, over IPv6 too.
 pub(crate) fn ipv6_reunion(lab: &Lab) {
     reunion_of::<Keepalived, Vipd>(lab, both(Addresses::Ipv6));
+}
+
+/// Rule: with advertisements every 10 ms vipd in front of keepalived is steady, and is replaced at once.
+pub(crate) fn shortest_interval_vipd_preferred(lab: &Lab) {
+    shortest_interval::<Vipd, Keepalived>(lab);
+}
+
+/// Rule: the same behind keepalived.
+pub(crate) fn shortest_interval_keepalived_preferred(lab: &Lab) {
+    shortest_interval::<Keepalived, Vipd>(lab);
+}
+
+/// Rule: keepalived learns the interval that vipd advertises (RFC 9568 section 6.1).
+pub(crate) fn keepalived_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Vipd, Keepalived>(lab);
+}
+
+/// Rule: vipd learns the interval that keepalived advertises.
+pub(crate) fn vipd_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Keepalived, Vipd>(lab);
 }

@@ -29,7 +29,7 @@ use super::lease::{Holding, Terms};
 use super::peers::Peers;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
-use crate::model::{ChecksumStyle, Family, InstanceConfig, InterfaceName, Version, VirtualAddress};
+use crate::model::{ChecksumStyle, InstanceConfig, InterfaceName, Version, VirtualAddress};
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::auth::Sequence;
 use crate::vrrp::packet::{Advertisement, ChecksumForm, multicast_group};
@@ -319,6 +319,19 @@ impl Instance {
         self.announce_due(context, all_at_once, out);
     }
 
+    /// An interface has another Ethernet address: a bridge takes the lowest one of its ports, a bond
+    /// may take that of its new active member. The neighbours still know the one before.
+    pub(super) fn readdressed(
+        &mut self,
+        context: &Context<'_>,
+        interface: &InterfaceName,
+        out: &mut Vec<Action>,
+    ) {
+        if self.router.holds() && self.interfaces().any(|name| name == interface) {
+            self.announce(context, false, out);
+        }
+    }
+
     fn announce_due(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
@@ -478,9 +491,7 @@ impl Instance {
     /// The addresses that nobody else may claim, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
         let addresses = self.config.addresses.iter().filter(|_| self.router.holds());
-        addresses
-            .filter(|a| Family::of(a.address) == Family::V4)
-            .map(|a| (self.config.interface_of(a), a.address))
+        addresses.map(|a| (self.config.interface_of(a), a.address))
     }
 }
 
