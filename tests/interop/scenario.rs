@@ -1,6 +1,6 @@
 //! What two routers go through together, whoever wrote them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::lab::{BOUND, Group, Lab, steadily, within};
 use crate::router::{Router, Settings};

@@ -62,6 +62,12 @@ pub(crate) fn ipv6_vipd_preferred(lab: &Lab) {
 }
 
 /// Rule: vipd behind FRR over IPv6.
+///
+/// The first election takes 1 s or 9 s. FRR 8.4.4 announces once, when it becomes active, but has no
+/// address to advertise from for another 200 ms, because its macvlan is only getting its carrier. If
+/// vipd's timer ends within those, vipd takes over and announces, hears FRR and yields (priority 0), which
+/// FRR answers by an advertisement and no announcement. The client goes on with vipd's Ethernet address
+/// until its neighbour cache has asked there in vain (RFC 4861: 5 s, then three times 1 s).
 pub(crate) fn ipv6_frr_preferred(lab: &Lab) {
     failover_of::<Frr, Vipd>(lab, both(Addresses::Ipv6));
 }
