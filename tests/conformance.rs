@@ -41,33 +41,25 @@ fn tests_in(cell: &str) -> (Vec<&str>, String) {
     (named.into_iter().map(text).collect(), other.into_iter().map(text).collect())
 }
 
-/// The file of a test and its name in it, if that file has such a test.
-fn find(test: &str) -> Result<(), String> {
+/// Looks for a test, which is named by its file and its function.
+fn find(test: &str) -> Result<(), &'static str> {
     let (file, name) = test.rsplit_once("::").ok_or("has no '::'")?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let read = |directory: &str| {
+    let read = |directory: &str, file: &str| {
         fs::read_to_string(root.join(directory).join(file).with_extension("rs")).ok()
     };
-    let text = read("tests").or_else(|| read("src")).ok_or("there is no such file")?;
-    // Where a property is tested, it has arguments.
-    let is_there = |end: &str| text.contains(&format!("fn {name}({end}"));
-    if !is_there("") {
-        return Err("the file has no such function".to_owned());
+    let source =
+        read("tests", file).or_else(|| read("src", file)).ok_or("there is no such file")?;
+    let function = format!("fn {name}(");
+    let (before, _) = source.split_once(&function).ok_or("the file has no such function")?;
+    if let Some((of @ ("e2e" | "interop"), module)) = file.split_once('/') {
+        let cases = read("tests", &format!("{of}/main")).unwrap_or_default();
+        let case = format!("{module}::{name},");
+        let is_run = cases.lines().any(|line| line.trim() == case);
+        return is_run.then_some(()).ok_or("it is not in the list of cases");
     }
-    match file.split_once('/') {
-        Some((of @ ("e2e" | "interop"), module)) => {
-            let cases = fs::read_to_string(root.join(format!("tests/{of}/main.rs")));
-            let case = format!("        {module}::{name},").trim_start().to_owned();
-            let is_run = cases.is_ok_and(|cases| cases.lines().any(|line| line.trim() == case));
-            is_run.then_some(()).ok_or_else(|| "it is not in the list of cases".to_owned())
-        }
-        _ => {
-            let before = text.split(&format!("fn {name}(")).next().unwrap_or_default();
-            let attribute = before.lines().rev().find(|line| !line.trim().is_empty());
-            let is_test = attribute.is_some_and(|line| line.trim() == "#[test]");
-            is_test.then_some(()).ok_or_else(|| "it is no test".to_owned())
-        }
-    }
+    let attribute = before.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    (attribute == Some("#[test]")).then_some(()).ok_or("it is no test")
 }
 
 /// Rule: every row names tests that exist, or says why there is none; what holds is shown.

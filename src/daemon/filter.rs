@@ -30,7 +30,7 @@ const NEXT_HEADER_AT: u32 = 20;
 const ICMP_AT: u32 = 54;
 const TARGET_END_AT: u32 = 74;
 
-/// ICMPv6 with a hop limit of 255, and a neighbour advertisement with code 0.
+/// The next header 58 (RFC 4443) with a hop limit of 255, and a neighbour advertisement with code 0.
 const ICMPV6_FROM_HERE: u32 = 0x3aff;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 0x8800;
 

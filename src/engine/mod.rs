@@ -243,7 +243,8 @@ impl Engine {
         }
         let vanished = before.is_some() && link.is_none();
         let mac = |links: &Links| links.get(name).and_then(|link| link.mac);
-        let (old, _) = (mac(&self.links), self.links.update(now, name.clone(), link));
+        let old = mac(&self.links);
+        self.links.update(now, name.clone(), link);
         let readdressed = old.is_some() && old != mac(&self.links);
         self.update_listening(now, out);
         self.each(now, out, |instance, context, out| {

@@ -42,7 +42,8 @@ pub(crate) fn two_of_them(lab: &Lab) {
         node.run(&format!("ip address add {VIP}/24 dev eth0"));
         Agent::start(node, &group.config().set("priority", "255"))
     });
-    for agent in agents.collect::<Vec<_>>() {
+    let agents: Vec<Agent> = agents.collect();
+    for agent in &agents {
         let says = "its sender says that it owns the addresses (priority 255), as this node does";
         agent.reports(&["web: active", says]);
         assert_eq!(agent.log().matches(says).count(), 1, "{}", agent.log());

@@ -159,7 +159,10 @@ fn the_reception_rules_hold() {
     let (mut node, _) = active();
     let actions = hear(&mut node, good);
     assert_eq!(node.state(), StateName::Backup);
-    assert_eq!(kinds(&actions), ["remove", "remove", "priority 0", "report", "write down"]);
+    assert_eq!(
+        kinds(&actions),
+        ["remove", "remove", "priority 0", "report", "write down", "watch"]
+    );
 }
 
 /// Rule: between equal priorities the higher link-local address wins (RFC 9568 section 6.4.3).

@@ -1,5 +1,6 @@
 //! What two routers go through together, whoever wrote them.
 
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::lab::{BOUND, Group, Lab, steadily, within};
@@ -95,8 +96,12 @@ pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Se
     assert!(only_preferred(), "never two masters");
 }
 
-/// At the shortest interval there is the preferred router is active and stays so, the other one takes
-/// over when it crashes, and gives back when it returns.
+/// How often the client may be served by another router within a few seconds at the shortest interval:
+/// a machine that does not let a process run for 35 ms makes the backup active for a moment.
+const MOMENTS: usize = 20;
+
+/// At the shortest interval there is the preferred router is active, but for moments in which the machine
+/// pauses it; the other one takes over when it crashes, and gives back when it returns.
 pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
     let shortest = Duration::from_millis(10);
     let settings = [200, 100].map(|priority| Settings::new(3, priority).every(shortest));
@@ -109,8 +114,11 @@ pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
         A::holds(preferred, group.vip) && !B::holds(other, group.vip)
     });
     let start = Instant::now();
-    group.stays_with(preferred, Duration::from_secs(3));
-    lab.note(format!("longest gap of the client in 3 s: {:?}", group.client.longest_gap(start)));
+    sleep(Duration::from_secs(3));
+    let (turns, gap) = (group.client.turns(start), group.client.longest_gap(start));
+    lab.note(format!("in 3 s: longest gap of the client {gap:?}, served by {turns:?}"));
+    assert!(turns.len() < MOMENTS, "the group flaps: {turns:?}");
+    group.taken_over_by(preferred);
     let start = Instant::now();
     first.kill();
     let took = group.taken_over_by(other);
@@ -121,7 +129,6 @@ pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
     within(BOUND, "only the preferred router holds the address", || {
         A::holds(preferred, group.vip) && !B::holds(other, group.vip)
     });
-    group.stays_with(preferred, Duration::from_secs(1));
 }
 
 /// The active router advertises more seldom than the other one would: that one learns it, so that it
@@ -134,6 +141,12 @@ pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
     group.taken_over_by(preferred);
     let quick = Duration::from_millis(100);
     let _second = B::start(other, Settings::new(3, 100).every(quick));
+    // It starts with its own interval, and may be active until it hears the first advertisement.
+    sleep(quick * 10);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
     group.stays_with(preferred, slow * 5);
     first.kill();
     let took = group.taken_over_by(other);
