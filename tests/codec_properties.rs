@@ -10,7 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use vipd::model::{Family, Interval, Version, Vrid};
+use vipd::model::{Family, Interval, Mac, Version, Vrid};
+use vipd::vrrp::frame::{claim, unsolicited_neighbour_advertisement};
 use vipd::vrrp::packet::{
     Advertisement, Authentication, ChecksumForm, Datagram, Decoded, Discard, decode,
     virtual_router_id,
@@ -229,6 +230,23 @@ proptest! {
                 prop_assert!(advertisement.encode(source, destination, checksum).is_ok());
             }
         }
+    }
+
+    /// Rule: no frame makes the reader of claims panic, however it is damaged.
+    #[test]
+    fn damaged_claims_never_panic(
+        bytes in vec(any::<u8>(), 0..128),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        address in any::<Ipv6Addr>(),
+    ) {
+        let _ = claim(&bytes);
+        let mut frame = unsolicited_neighbour_advertisement(Mac::BROADCAST, address, true);
+        prop_assert_eq!(claim(&frame), Some((Mac::BROADCAST, address.into())));
+        for (place, byte) in damage {
+            let place = place.index(frame.len());
+            frame[place] = byte;
+        }
+        let _ = claim(&frame);
     }
 
     /// Rule: a valid packet with some of its bytes replaced, header included, never makes the

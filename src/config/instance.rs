@@ -119,6 +119,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     let lease = section.take::<Lease>("lease", problems);
     let announce_refresh = section.take("announce_refresh", problems).or(ANNOUNCE_REFRESH);
     let checksum = checksum(draft, version, problems);
+    accept(section, problems);
     let transport = transport::read(section, &draft.addresses, nodes, problems);
     let if_all_fail = section.take("if_all_fail", problems).or(IfAllFail::Release);
     let notify = notify::read(section, problems);
@@ -288,4 +289,20 @@ fn checksum(
         problems.add(&checksum.spot, Wrong::new(what).hint("leave it out"));
     }
     checksum.or(ChecksumStyle::Auto)
+}
+
+/// RFC 9568 section 6.1 has `Accept_Mode` false unless it is told otherwise, for routers that only
+/// forward. What stands behind a virtual address here is a server.
+fn accept(section: &Section<'_>, problems: &mut Problems<'_>) {
+    if let Given::Right(accept) = section.take::<bool>("accept", problems)
+        && !accept.value
+    {
+        let wrong = Wrong::new(
+            "is not what vipd does: the active node accepts what is sent to its addresses, and vipd \
+             writes no firewall rules",
+        );
+        let hint = "leave it out, and where nobody may reach the addresses themselves, drop it: \
+                    nft add rule inet filter input ip daddr ADDRESS drop";
+        problems.add(&accept.spot, wrong.hint(hint));
+    }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 use tokio::sync::oneshot;
@@ -210,11 +210,6 @@ impl Hands {
     }
 
     fn watch(&mut self, interface: &InterfaceName, addresses: &[IpAddr]) -> io::Result<()> {
-        let v4 = |address: &IpAddr| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        };
-        let addresses: Vec<Ipv4Addr> = addresses.iter().filter_map(v4).collect();
         match self.indices.get(interface) {
             Some(index) => {
                 let own = self.macs.get(interface).copied();

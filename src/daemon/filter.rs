@@ -1,9 +1,9 @@
 //! Which packets a socket lets in: programs in the kernel's classic packet filter language
 //! (`bpf(4)`, Linux' `Documentation/networking/filter.rst`), so that other virtual routers and
-//! other machines' ARP on the segment cost nothing.
+//! other machines' ARP and neighbour discovery cost nothing.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use nix::libc;
 use socket2::SockFilter;
@@ -23,6 +23,17 @@ const ARP_AT: u32 = 14;
 const TYPES_AT: u32 = ARP_AT;
 const LENGTHS_AT: u32 = ARP_AT + 4;
 const SENDER_AT: u32 = ARP_AT + 14;
+
+/// Where things stand in a neighbour advertisement in an Ethernet frame (RFC 8200 section 3, RFC 4861
+/// section 4.4): the next header with the hop limit, the type with the code, and the last four bytes
+/// of the target.
+const NEXT_HEADER_AT: u32 = 20;
+const ICMP_AT: u32 = 54;
+const TARGET_END_AT: u32 = 74;
+
+/// The next header 58 (RFC 4443) with a hop limit of 255, and a neighbour advertisement with code 0.
+const ICMPV6_FROM_HERE: u32 = 0x3aff;
+const NEIGHBOUR_ADVERTISEMENT: u32 = 0x8800;
 
 /// Ethernet and IPv4 with their address lengths, as they stand in an ARP packet.
 const IPV4_ON_ETHERNET: u32 = 0x0001_0800;
@@ -58,15 +69,55 @@ pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
 /// what is in the same networks: the engine knows which it has.
 pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
     let mut program = Vec::new();
-    let checks = [
-        (libc::BPF_H, TYPE_AT, libc::ETH_P_ARP.cast_unsigned()),
-        (libc::BPF_W, TYPES_AT, IPV4_ON_ETHERNET),
-        (libc::BPF_H, LENGTHS_AT, SIX_AND_FOUR),
-    ];
+    refuse_unless(
+        &mut program,
+        [
+            (libc::BPF_H, TYPE_AT, libc::ETH_P_ARP.cast_unsigned()),
+            (libc::BPF_W, TYPES_AT, IPV4_ON_ETHERNET),
+            (libc::BPF_H, LENGTHS_AT, SIX_AND_FOUR),
+        ],
+    );
+    refuse_from(&mut program, own);
+    program.push(load(libc::BPF_W, SENDER_AT));
+    let senders: Vec<u32> = senders.iter().map(|sender| u32::from(*sender)).collect();
+    take_if_near_one_of(&mut program, &senders);
+    program
+}
+
+/// Lets in the Ethernet frames that carry a neighbour advertisement for one of `targets`, and that do
+/// not come from `own`. Only the last four bytes of a target are compared, which is one statement
+/// instead of eight: what else has the same ones is for the reader to leave out.
+pub(crate) fn neighbour_advertisements(own: Option<Mac>, targets: &[Ipv6Addr]) -> Vec<SockFilter> {
+    let mut program = Vec::new();
+    refuse_unless(
+        &mut program,
+        [
+            (libc::BPF_H, TYPE_AT, libc::ETH_P_IPV6.cast_unsigned()),
+            (libc::BPF_H, NEXT_HEADER_AT, ICMPV6_FROM_HERE),
+            (libc::BPF_H, ICMP_AT, NEIGHBOUR_ADVERTISEMENT),
+        ],
+    );
+    refuse_from(&mut program, own);
+    program.push(load(libc::BPF_W, TARGET_END_AT));
+    let end = |target: &Ipv6Addr| {
+        let [.., a, b, c, d] = target.octets();
+        u32::from_be_bytes([a, b, c, d])
+    };
+    let ends: Vec<u32> = targets.iter().map(end).collect();
+    take_if_near_one_of(&mut program, &ends);
+    program
+}
+
+/// Refuses the frame if something else than the value stands at one of these places.
+fn refuse_unless(program: &mut Vec<SockFilter>, checks: [(u32, u32, u32); 3]) {
     for (size, at, expected) in checks {
         // Equal: past the next statement, which refuses the frame.
         program.extend([load(size, at), jump_if_equal(expected, 1, 0), refuse()]);
     }
+}
+
+/// Refuses what comes from this Ethernet address.
+fn refuse_from(program: &mut Vec<SockFilter>, own: Option<Mac>) {
     if let Some(Mac([a, b, c, d, e, f])) = own {
         program.extend([
             load(libc::BPF_W, SOURCE_AT),
@@ -76,20 +127,20 @@ pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
             refuse(),
         ]);
     }
-    program.push(load(libc::BPF_W, SENDER_AT));
-    let (mask, networks) = networks(senders);
+}
+
+/// As [`take_if_one_of`]; of more values than a program can compare with, what is in the same networks.
+fn take_if_near_one_of(program: &mut Vec<SockFilter>, values: &[u32]) {
+    let (mask, networks) = networks(values);
     if mask != u32::MAX {
         program.push(statement(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask));
     }
-    take_if_one_of(&mut program, &networks);
-    program
+    take_if_one_of(program, &networks);
 }
 
-/// The longest mask under which these addresses are few enough, and what they are under it.
-fn networks(addresses: &[Ipv4Addr]) -> (u32, Vec<u32>) {
-    let under = |mask: u32| -> BTreeSet<u32> {
-        addresses.iter().map(|address| u32::from(*address) & mask).collect()
-    };
+/// The longest mask under which these values are few enough, and what they are under it.
+fn networks(values: &[u32]) -> (u32, Vec<u32>) {
+    let under = |mask: u32| -> BTreeSet<u32> { values.iter().map(|value| value & mask).collect() };
     let mut masks = (0..=32).map(|host_bits| u32::MAX.checked_shl(host_bits).unwrap_or(0));
     let mask = masks.find(|mask| under(*mask).len() <= MOST).unwrap_or(0);
     (mask, under(mask).into_iter().collect())
@@ -144,7 +195,7 @@ mod tests {
     use socket2::SockRef;
 
     use super::*;
-    use crate::vrrp::frame::{ArpForm, gratuitous_arp};
+    use crate::vrrp::frame::{ArpForm, gratuitous_arp, unsolicited_neighbour_advertisement};
 
     const OWN: Mac = Mac([2, 0, 0, 0, 0, 1]);
     const OTHER: Mac = Mac([2, 0, 0, 0, 0, 2]);
@@ -233,6 +284,31 @@ mod tests {
             [0, 1, 4999, 70_000].iter().map(|number| claim(OTHER, address(*number))).collect();
         assert_eq!(let_in(&program, &frames), [true, true, true, false]);
         assert!(arp(Some(OWN), &watched[..1000]).len() <= MOST + 30, "one statement each");
+    }
+
+    fn neighbour(mac: Mac, address: &str) -> Vec<u8> {
+        unsolicited_neighbour_advertisement(mac, address.parse().unwrap(), true)
+    }
+
+    /// Rule: of IPv6 only neighbour advertisements for a watched address are let in, whole, and not
+    /// those from our own Ethernet address.
+    #[test]
+    fn neighbour_advertisements_of_watched_addresses_are_let_in() {
+        let watched = ["2001:db8::100", "fe80::1:2"].map(|address| address.parse().unwrap());
+        let program = neighbour_advertisements(Some(OWN), &watched);
+        let theirs = neighbour(OTHER, "2001:db8::100");
+        let frames = [
+            theirs.clone(),
+            neighbour(OTHER, "fe80::1:2"),
+            neighbour(OTHER, "2001:db8::101"),
+            neighbour(OWN, "fe80::1:2"),
+            claim(OTHER, VIP),
+        ];
+        assert_eq!(let_in(&program, &frames), [true, true, false, false, false]);
+        // Another type of Ethernet frame, next header, hop limit, ICMPv6 type and code.
+        let forms = [12, 13, 20, 21, 54, 55].map(|place| changed(theirs.clone(), place, 0x42));
+        assert_eq!(let_in(&program, &forms), [false; 6]);
+        assert_eq!(let_in(&program, &[theirs[..77].to_vec()]), [false]);
     }
 
     /// Rule: only our virtual routers' packets are let in, whatever the length of the IP header.

@@ -3,7 +3,7 @@
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
 //!          │                   ├───── held (what `release` finds when we are dead)
-//!          │                   ├───── sockets ── socket (VRRP, frames), arp
+//!          │                   ├───── sockets ── socket (VRRP, frames), claims
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
 //!          ├── errands (the second runtime: what may block or hang)
@@ -14,9 +14,9 @@
 
 mod agent;
 mod apply;
-mod arp;
 mod background;
 mod check;
+mod claims;
 mod cli;
 mod clock;
 mod condition;

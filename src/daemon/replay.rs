@@ -63,7 +63,7 @@ fn input(input: &Input) -> String {
         Input::Received { interface, .. } => format!("a packet on {interface}"),
         Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
         Input::RoutingRestored { routing } => format!("{routing} had gone"),
-        Input::Arp { interface, .. } => format!("an ARP packet on {interface}"),
+        Input::Claim { interface, .. } => format!("a claim of an address on {interface}"),
         Input::Standby { instance, force, .. } => {
             let who = instance.as_ref().map_or("all instances", |name| name.as_str());
             format!("put {who} on standby{}", if *force { " by force" } else { "" })

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 
-use super::arp::ArpSocket;
+use super::claims::ClaimSocket;
 use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, VrrpSocket};
 use crate::engine::Input;
 use crate::model::{Family, InterfaceName, Mac, Vrid};
@@ -18,7 +18,7 @@ use crate::vrrp::auth::Proof;
 #[derive(Debug)]
 pub(crate) struct Sockets {
     open: BTreeMap<(InterfaceName, Family), Open>,
-    watched: BTreeMap<InterfaceName, Watched>,
+    watched: BTreeMap<(InterfaceName, Family), Watched>,
     frames: FrameSocket,
     buffers: Buffers,
     arrivals: Vec<Arrival>,
@@ -35,8 +35,8 @@ struct Open {
 
 #[derive(Debug)]
 struct Watched {
-    socket: ArpSocket,
-    addresses: Vec<Ipv4Addr>,
+    socket: ClaimSocket,
+    addresses: Vec<IpAddr>,
     /// The last error of reading (`errno(3)`), so that it is told once.
     error: Option<i32>,
 }
@@ -79,7 +79,7 @@ impl Sockets {
         self.open.remove(&(interface.clone(), family));
     }
 
-    /// From now on hears who else claims one of the IPv4 `addresses` on the interface of this index
+    /// From now on hears who else claims one of the `addresses` on the interface of this index
     /// and Ethernet address, instead of the addresses before; with none of them, nobody.
     ///
     /// # Errors
@@ -89,29 +89,47 @@ impl Sockets {
         interface: &InterfaceName,
         index: u32,
         own: Option<Mac>,
-        addresses: Vec<Ipv4Addr>,
+        addresses: &[IpAddr],
     ) -> io::Result<()> {
-        self.watched.remove(interface);
-        if !addresses.is_empty() {
-            let socket = ArpSocket::open(index, own, &addresses)?;
-            self.watched.insert(interface.clone(), Watched { socket, addresses, error: None });
+        self.stop_watching(interface);
+        let (v4, v6) = by_family(addresses);
+        if !v4.is_empty() {
+            let socket = ClaimSocket::arp(index, own, &v4)?;
+            self.add_watch(interface, Family::V4, socket, addresses);
+        }
+        if !v6.is_empty() {
+            let socket = ClaimSocket::neighbours(index, own, &v6)?;
+            self.add_watch(interface, Family::V6, socket, addresses);
         }
         Ok(())
     }
 
+    fn add_watch(
+        &mut self,
+        interface: &InterfaceName,
+        family: Family,
+        socket: ClaimSocket,
+        addresses: &[IpAddr],
+    ) {
+        let is_of_it = |address: &IpAddr| Family::of(*address) == family;
+        let addresses = addresses.iter().copied().filter(is_of_it).collect();
+        let watched = Watched { socket, addresses, error: None };
+        self.watched.insert((interface.clone(), family), watched);
+    }
+
     /// The addresses that are watched there.
     pub(crate) fn watched(&self, interface: &InterfaceName) -> Vec<IpAddr> {
-        let addresses = self.watched.get(interface).map(|watched| &watched.addresses);
-        addresses.into_iter().flatten().copied().map(IpAddr::V4).collect()
+        let there = self.watched.iter().filter(|((name, _), _)| name == interface);
+        there.flat_map(|(_, watched)| &watched.addresses).copied().collect()
     }
 
     /// Hears no more who claims addresses there.
     pub(crate) fn stop_watching(&mut self, interface: &InterfaceName) {
-        self.watched.remove(interface);
+        self.watched.retain(|(name, _), _| name != interface);
     }
 
     /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
-    /// (invariant 1), and then some of the ARP packets. Returns also, for people, what went wrong.
+    /// (invariant 1), and then some of the claims. Returns also, for people, what went wrong.
     pub(crate) fn hear(&mut self, now: Now) -> (Vec<Input>, Vec<String>) {
         let (mut inputs, mut trouble) = (Vec::new(), Vec::new());
         for ((interface, family), open) in &mut self.open {
@@ -129,17 +147,17 @@ impl Sockets {
                 Input::Received { interface: interface.clone(), arrived, packet, proof }
             }));
         }
-        for (interface, watched) in &mut self.watched {
+        for ((interface, family), watched) in &mut self.watched {
             let mut frames = Vec::new();
             let result = watched.socket.read(&mut frames);
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != watched.error) {
                 let what = Errno::from_raw(errno).desc();
-                trouble.push(format!("{interface}: reading ARP packets failed: {what}"));
+                trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
             }
             watched.error = error;
-            let arp = |frame| Input::Arp { interface: interface.clone(), frame };
-            inputs.extend(frames.into_iter().map(arp));
+            let claim = |frame| Input::Claim { interface: interface.clone(), frame };
+            inputs.extend(frames.into_iter().map(claim));
         }
         (inputs, trouble)
     }
@@ -147,9 +165,10 @@ impl Sockets {
     /// Ready when something may have arrived.
     pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
         let vrrp = self.open.values().map(|open| open.socket.readiness());
-        let arp = self.watched.values().map(|watched| watched.socket.readiness());
+        let claims = self.watched.values().map(|watched| watched.socket.readiness());
         // Each of them has to be asked: that is what has it wake us.
-        let ready = vrrp.chain(arp).filter(|readiness| readiness.poll(context).is_ready()).count();
+        let ready =
+            vrrp.chain(claims).filter(|readiness| readiness.poll(context).is_ready()).count();
         if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
     }
 
@@ -173,6 +192,17 @@ impl Sockets {
     pub(crate) fn announce(&self, index: u32, frame: &[u8]) -> io::Result<()> {
         self.frames.send(index, frame)
     }
+}
+
+fn by_family(addresses: &[IpAddr]) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) => v4.push(*address),
+            IpAddr::V6(address) => v6.push(*address),
+        }
+    }
+    (v4, v6)
 }
 
 /// The kernel's time of arrival on the monotonic clock. If the wall clock has been set meanwhile,

@@ -62,9 +62,11 @@ pub enum Input {
         /// Which one.
         routing: Routing,
     },
-    /// Another station said who has an address: an ARP packet whose sender is one of the addresses
-    /// of [`Action::Watch`].
-    Arp {
+    /// Another station said who has an address: an ARP packet whose sender, or a neighbour
+    /// advertisement whose target is one of the addresses of [`Action::Watch`]. What else comes is
+    /// left out by the engine.
+    #[serde(alias = "arp")]
+    Claim {
         /// Where it was heard.
         interface: InterfaceName,
         /// The frame from the destination's Ethernet address on.
@@ -340,12 +342,13 @@ pub enum Action {
         #[serde(with = "hex")]
         frame: Vec<u8>,
     },
-    /// Hand in the ARP packets that arrive there with one of these sender addresses, other than
-    /// this machine's own. Replaces the list before; an empty one: none.
+    /// Hand in the ARP packets that arrive there with one of these sender addresses, and the neighbour
+    /// advertisements with one of these targets, other than this machine's own. Replaces the list
+    /// before; an empty one: none.
     Watch {
         /// The interface.
         interface: InterfaceName,
-        /// IPv4 addresses.
+        /// Of either family.
         addresses: Vec<IpAddr>,
     },
     /// Look once at what this check is about, as the configuration has it now: that of the last

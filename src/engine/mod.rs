@@ -53,7 +53,7 @@ use track::Tracks;
 use crate::model::{Config, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
 use crate::vrrp::auth::Proof;
-use crate::vrrp::frame::arp_sender;
+use crate::vrrp::frame;
 pub use crate::vrrp::packet::Discard;
 
 /// All virtual routers of this node. See [`event`] for the contract.
@@ -142,7 +142,7 @@ impl Engine {
                     instance.routing_restored(&routing, out);
                 });
             }
-            Input::Arp { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
+            Input::Claim { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
             Input::Handover { request, instance, to } => {
                 self.hand_over(now, request, &instance, to.as_ref(), &mut out);
             }
@@ -252,13 +252,19 @@ impl Engine {
             self.link_changed(now, name, None, out);
         }
         let vanished = before.is_some() && link.is_none();
+        let mac = |links: &Links| links.get(name).and_then(|link| link.mac);
+        let old = mac(&self.links);
         self.links.update(now, name.clone(), link);
+        let readdressed = old.is_some() && old != mac(&self.links);
         self.update_listening(now, out);
         self.each(now, out, |instance, context, out| {
             if vanished {
                 instance.interface_vanished(name);
             }
             instance.reconsider(context, out);
+            if readdressed {
+                instance.readdressed(context, name, out);
+            }
         });
     }
 
@@ -298,9 +304,9 @@ impl Engine {
         frame: &[u8],
         out: &mut Vec<Action>,
     ) {
-        let Some((mac, address)) = arp_sender(frame) else { return };
+        let Some(claim) = frame::claim(frame) else { return };
         self.each(now, out, |instance, context, out| {
-            instance.claimed(context, interface, (mac, address.into()), out);
+            instance.claimed(context, interface, claim, out);
         });
     }
 
@@ -391,7 +397,10 @@ impl Engine {
 /// Whether such an input can lead to another list of what is held. These cannot, and may come by the
 /// thousand at once, of which each would have the list made.
 const fn may_change_what_is_held(input: &Input) -> bool {
-    !matches!(input, Input::AddressGone { .. } | Input::RoutingRestored { .. } | Input::Arp { .. })
+    !matches!(
+        input,
+        Input::AddressGone { .. } | Input::RoutingRestored { .. } | Input::Claim { .. }
+    )
 }
 
 fn changes_what_is_held(action: &Action) -> bool {

@@ -64,7 +64,7 @@ pub(super) fn accept(
     {
         authenticator.require_news(context.now, hmac.anti_replay, datagram.source, sequence)?;
     }
-    if config.priority.is_owner() {
+    if config.priority.is_owner() && decoded.advertisement.priority == config.priority.get() {
         return Err(Discard::AddressOwner);
     }
     Ok((decoded, sequence))

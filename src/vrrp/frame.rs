@@ -2,7 +2,7 @@
 //!
 //! Whole Ethernet frames without their check sequence, for an `AF_PACKET` socket (`packet(7)`).
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pnet_packet::Packet as _;
 use pnet_packet::arp::{
@@ -11,10 +11,11 @@ use pnet_packet::arp::{
 use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 use pnet_packet::icmpv6::ndp::{
     Icmpv6Codes, MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvertFlags,
+    NeighborAdvertPacket,
 };
 use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
 use pnet_packet::ip::IpNextHeaderProtocols;
-use pnet_packet::ipv6::MutableIpv6Packet;
+use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 
 use crate::model::Mac;
 
@@ -85,6 +86,51 @@ pub fn arp_sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
     is_plain.then(|| (mac, arp.get_sender_proto_addr()))
 }
 
+/// Who says to have which address, in an ARP packet or a neighbour advertisement that somebody sent.
+/// `None` where it is neither, or is not valid.
+pub fn claim(frame: &[u8]) -> Option<(Mac, IpAddr)> {
+    let v4 = || arp_sender(frame).map(|(mac, address)| (mac, address.into()));
+    let v6 = || neighbour(frame).map(|(mac, address)| (mac, address.into()));
+    v4().or_else(v6)
+}
+
+/// Who says to have which address, in a neighbour advertisement, solicited or not: its target, and
+/// the Ethernet address that is to be used for it. `None` where it is none, or one that a host must
+/// not believe (RFC 4861 section 7.1.2).
+fn neighbour(frame: &[u8]) -> Option<(Mac, Ipv6Addr)> {
+    let ethernet = EthernetPacket::new(frame).filter(|e| e.get_ethertype() == EtherTypes::Ipv6)?;
+    let ip = Ipv6Packet::new(ethernet.payload())?;
+    let length = usize::from(ip.get_payload_length());
+    let message = Icmpv6Packet::new(ip.payload().get(..length)?)?;
+    let advertisement = NeighborAdvertPacket::new(message.packet())?;
+    let is_valid = (ip.get_version(), ip.get_hop_limit()) == (6, 255)
+        && ip.get_next_header() == IpNextHeaderProtocols::Icmpv6
+        && message.get_icmpv6_type() == Icmpv6Types::NeighborAdvert
+        && message.get_icmpv6_code() == Icmpv6Codes::NoCode
+        && message.get_checksum() == checksum(&message, &ip.get_source(), &ip.get_destination());
+    if !is_valid {
+        return None;
+    }
+    // An answer to somebody who knows the Ethernet address already may leave it out.
+    let named = target_link_layer_address(advertisement.get_options_raw());
+    let mac = named.unwrap_or_else(|| Mac(ethernet.get_source().octets()));
+    Some((mac, advertisement.get_target_addr()))
+}
+
+/// The option Target Link-Layer Address (RFC 4861 section 4.6.1), if it is there.
+fn target_link_layer_address(mut options: &[u8]) -> Option<Mac> {
+    while let [kind, units, rest @ ..] = options {
+        // In units of 8 bytes, the first two bytes included. Zero would never end.
+        let length = (usize::from(*units) * 8).checked_sub(2)?;
+        let value = rest.get(..length)?;
+        if *kind == NdpOptionTypes::TargetLLAddr.0 {
+            return value.first_chunk().copied().map(Mac);
+        }
+        options = rest.get(length..)?;
+    }
+    None
+}
+
 /// An unsolicited neighbour advertisement: to all nodes, "`address` is at `mac`", overriding what
 /// they had cached (RFC 4861 section 7.2.6).
 ///
@@ -142,4 +188,79 @@ fn ethernet(destination: Mac, source: Mac, kind: EtherType, payload: &[u8]) -> V
 #[expect(clippy::expect_used, reason = "every buffer here has a constant and sufficient size")]
 fn sized<P>(packet: Option<P>) -> P {
     packet.expect("the buffer is as large as the packet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
+
+    fn address() -> Ipv6Addr {
+        "2001:db8::100".parse().unwrap()
+    }
+
+    fn announcement() -> Vec<u8> {
+        unsolicited_neighbour_advertisement(MAC, address(), false)
+    }
+
+    fn changed(place: usize, byte: u8) -> Vec<u8> {
+        let mut frame = announcement();
+        frame[place] = byte;
+        frame
+    }
+
+    /// Another checksum for what was changed.
+    fn summed(mut frame: Vec<u8>) -> Vec<u8> {
+        let ip = Ipv6Packet::new(&frame[14..]).unwrap();
+        let (source, destination) = (ip.get_source(), ip.get_destination());
+        let sum = checksum(&Icmpv6Packet::new(ip.payload()).unwrap(), &source, &destination);
+        frame[56..58].copy_from_slice(&sum.to_be_bytes());
+        frame
+    }
+
+    /// Rule: who claims which address is read from either family's frame.
+    #[test]
+    fn claims_of_both_families_are_read() {
+        assert_eq!(claim(&announcement()), Some((MAC, address().into())));
+        let v4 = Ipv4Addr::new(10, 0, 0, 100);
+        assert_eq!(claim(&gratuitous_arp(MAC, v4, ArpForm::Reply)), Some((MAC, v4.into())));
+        assert_eq!(claim(&[]), None);
+    }
+
+    /// Rule: the option counts, not the frame's source, which may be another one; where there is no
+    /// option, the source does (RFC 4861 section 4.4).
+    #[test]
+    fn the_option_has_the_address() {
+        assert_eq!(claim(&changed(11, 0x42)), Some((MAC, address().into())));
+        let mut without = announcement();
+        without.truncate(14 + 40 + 24);
+        without[19] = 24;
+        assert_eq!(claim(&summed(without)), Some((MAC, address().into())));
+    }
+
+    /// Rule: what a host must not believe is no claim: another hop limit, which comes from elsewhere,
+    /// another checksum, type or code, and what is cut off (RFC 4861 section 7.1.2).
+    #[test]
+    fn what_is_not_valid_is_no_claim() {
+        let wrong = [changed(21, 254), changed(20, 17), changed(14, 0x42), changed(57, 0x42)];
+        let wrong = wrong.into_iter().chain([54, 55].map(|place| summed(changed(place, 135))));
+        for frame in wrong {
+            assert_eq!(claim(&frame), None, "{frame:02x?}");
+        }
+        for length in 0..announcement().len() {
+            assert_eq!(claim(&announcement()[..length]), None, "{length} bytes");
+        }
+    }
+
+    /// Bug guarded: an option of length zero must not be read for ever.
+    #[test]
+    fn an_option_without_length_ends_the_list() {
+        assert_eq!(target_link_layer_address(&[1, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(target_link_layer_address(&[2, 1, 2, 0, 0, 0, 0, 9]), Some(MAC));
+        assert_eq!(
+            target_link_layer_address(&[14, 1, 0, 0, 0, 0, 0, 0, 2, 1, 2, 0, 0, 0, 0, 9]),
+            Some(MAC)
+        );
+    }
 }

@@ -201,8 +201,10 @@ impl Router {
         let interval = self.settings.interval.span();
         let priority = self.settings.priority.get();
         let State::Active(active) = &mut self.state else { return Outcome::Nothing };
+        // An owner defends its own addresses, however late it is.
         if let Some(late) = active.held_up
             && heard.priority > 0
+            && !self.settings.priority.is_owner()
         {
             self.become_backup(now, heard);
             return Outcome::Overslept(late, heard);

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::forgery::Forgery;
-use crate::lab::{Agent, BOUND, Frame, Group, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Frame, Group, Lab, VIP, VIP6, within};
 
 /// Rule: another station that claims the virtual address is answered at once by an announcement,
 /// and named in one line of the log and in the status.
@@ -33,6 +33,43 @@ pub(crate) fn another_station(lab: &Lab) {
     agent.reports(&["web: active", &format!("conflict: {says}")]);
     assert_eq!(agent.log().matches(says).count(), 1, "{}", agent.log());
     assert!(node.holds(VIP), "a claim is no reason to let go");
+}
+
+/// Rule: the same over IPv6, where the stranger's claim is an unsolicited neighbour advertisement.
+pub(crate) fn another_neighbour(lab: &Lab) {
+    let group = Group::ipv6(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    group.taken_over_by(node);
+    let stranger = group.segment.host(13);
+    stranger.add_ipv6();
+    within(BOUND, "its link is up", || stranger.is_running("eth0"));
+    stranger.run("sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1");
+    stranger.run(&format!("ip address add {VIP6}/128 dev eth0 nodad"));
+    let start = Instant::now();
+    // With another Ethernet address the kernel announces what it has.
+    stranger.run("ip link set dev eth0 address 02:00:00:00:00:99");
+    within(BOUND, "the address is announced again", || {
+        let frames = group.tap.frames();
+        let is_theirs = |frame: &Frame| frame.bytes.get(6..12) == Some(&[2, 0, 0, 0, 0, 0x99]);
+        let claimed = frames
+            .iter()
+            .position(|frame| frame.at >= start && is_theirs(frame) && advertises_vip6(frame));
+        claimed.is_some_and(|place| {
+            frames[place..].iter().any(|frame| !is_theirs(frame) && advertises_vip6(frame))
+        })
+    });
+    let says = format!("another station, 02:00:00:00:00:99, says that it has {VIP6}");
+    agent.reports(&["web: active", &format!("conflict: {says}")]);
+    assert_eq!(agent.log().matches(&says).count(), 1, "{}", agent.log());
+    assert!(node.holds(VIP6), "a claim is no reason to let go");
+}
+
+/// A neighbour advertisement for the virtual IPv6 address.
+fn advertises_vip6(frame: &Frame) -> bool {
+    frame.bytes.get(12..14) == Some(&[0x86, 0xdd])
+        && frame.bytes.get(54) == Some(&136)
+        && frame.bytes.get(62..78) == Some(&VIP6.octets())
 }
 
 /// A gratuitous ARP for the virtual address.

@@ -1,6 +1,7 @@
 //! Every kind of frame that vipd sends, judged by tshark over an election, a takeover and a stop.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -25,6 +26,39 @@ pub(crate) fn version_3(lab: &Lab) {
     let own = [("vrrp.version", "3"), ("vrrp.short_adver_int", "20"), ("vrrp.reserved_mbz", "0")];
     advertisements(lab, &pcap, &group.nodes, &own);
     announcements(lab, &pcap, &group.nodes);
+}
+
+/// Rule: `auto` sums like the router that was heard last, so that a group of the message-only style
+/// stays one after a failover (RFC 9568 section 5.2.8).
+pub(crate) fn checksum_styles(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let first = Agent::start(&group.nodes[0], &group.config().set("checksum", "rfc9568"));
+    group.taken_over_by(&group.nodes[0]);
+    let _second = Agent::start(&group.nodes[1], &group.config());
+    group.stays_with(&group.nodes[0], Duration::from_secs(1));
+    first.kill();
+    group.taken_over_by(&group.nodes[1]);
+    let frames = group.tap.frames();
+    let advertisements: Vec<&[u8]> = frames
+        .iter()
+        .filter(|frame| frame.bytes.get(23) == Some(&112) && frame.bytes[12..14] == [8, 0])
+        .map(|frame| &frame.bytes[26..])
+        .collect();
+    for node in &group.nodes {
+        let address = node.address().octets();
+        let of_node = advertisements.iter().filter(|sent| sent[..4] == address);
+        // The header ends with the two addresses; the message has 12 bytes.
+        let messages: Vec<&[u8]> = of_node.map(|sent| &sent[8..20]).collect();
+        assert!(!messages.is_empty(), "{} has advertised", node.address());
+        assert!(messages.iter().all(|message| sum(message) == 0xffff), "{messages:02x?}");
+    }
+}
+
+/// The one's complement sum (RFC 1071): all ones where the checksum in it is right.
+fn sum(message: &[u8]) -> u32 {
+    let words = message.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+    let sum: u32 = words.sum();
+    (sum & 0xffff) + (sum >> 16)
 }
 
 /// Makes both nodes active in turn, stops both, and returns what was seen of it.

@@ -31,6 +31,7 @@ mod healing;
 mod hooks;
 mod instruments;
 mod interfaces;
+mod intervals;
 mod ipv6;
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -38,6 +39,7 @@ mod links;
 mod many;
 mod observers;
 mod operator;
+mod owner;
 mod paths;
 mod preemption;
 mod random;
@@ -52,6 +54,7 @@ mod serve;
 mod sockets;
 mod starvation;
 mod supervision;
+mod topology;
 mod tracks;
 mod tshark;
 
@@ -182,11 +185,18 @@ const CASES: &[lab::Case] = &lab::cases![
     authentication::refused_keys,
     frames::version_2,
     frames::version_3,
+    frames::checksum_styles,
+    intervals::shortest,
+    owner::reunion,
+    owner::two_of_them,
     supervision::ready_and_status,
     supervision::watchdog,
     supervision::stopping,
     conflict::another_station,
+    conflict::another_neighbour,
     conflict::two_active,
+    topology::many_interfaces,
+    topology::bridge,
     condition::held_up,
     condition::real_time,
     condition::refused,

@@ -176,7 +176,7 @@ fn a_suspended_node_lets_go() {
 
 fn claim(mac: u8) -> Input {
     let frame = gratuitous_arp(Mac([2, 0, 0, 0, 0, mac]), VIRTUAL_V4, ArpForm::Request);
-    Input::Arp { interface: eth0(), frame }
+    Input::Claim { interface: eth0(), frame }
 }
 
 /// Invariant 7: another station that claims the address is answered at once, not too often, and
@@ -244,6 +244,24 @@ fn the_watch_follows_what_is_held() {
     let mut node = Node::new(instance(100));
     assert_eq!(watched(&node.next()), Some((eth0(), vec![VIRTUAL])));
     assert_eq!(watched(&node.hear(from_peer(200))), Some((eth0(), vec![])));
+}
+
+/// Bug guarded: a bridge takes the lowest Ethernet address of its ports, a bond may take that of its
+/// new active member, and the neighbours went on sending to the one before until the next refresh.
+#[test]
+fn another_ethernet_address_is_announced() {
+    let mut node = Node::active(100);
+    let mac = Mac([2, 0, 0, 0, 0, 5]);
+    let changed =
+        || Input::Link { interface: eth0(), link: Some(Link { mac: Some(mac), ..link() }) };
+    let actions = node.tell(changed());
+    assert_eq!(kinds(&actions), ["announce", "announce"]);
+    let Action::Announce { frame, .. } = &actions[0] else { panic!("{actions:?}") };
+    assert_eq!(*frame, gratuitous_arp(mac, VIRTUAL_V4, ArpForm::Request));
+    assert_eq!(node.tell(changed()), [], "told once");
+    assert_eq!(node.state(), StateName::Active);
+    let mut backup = Node::new(instance(100));
+    assert_eq!(backup.tell(changed()), [], "a backup has nothing to announce");
 }
 
 /// Rule: short interruptions of the link are ignored for as long as the operator says, in both

@@ -99,8 +99,9 @@ fn advertisements_start_with_the_link_local_address() {
 #[test]
 fn a_takeover_installs_and_announces_both() {
     let (_, actions) = active();
-    // Nobody is asked, and nobody watched: that is for IPv4.
-    let expected = ["advertise", "write down", "add", "add", "announce", "announce", "report"];
+    // Nobody is asked: that is for IPv4.
+    let expected =
+        ["advertise", "write down", "add", "add", "announce", "announce", "report", "watch"];
     assert_eq!(kinds(&actions), expected);
     let Action::WriteDown { routers } = &actions[1] else { panic!("{actions:?}") };
     let [HeldRouter { addresses, farewells, .. }] = &routers[..] else { panic!("{routers:?}") };
@@ -155,7 +156,10 @@ fn the_reception_rules_hold() {
     let (mut node, _) = active();
     let actions = hear(&mut node, good);
     assert_eq!(node.state(), StateName::Backup);
-    assert_eq!(kinds(&actions), ["remove", "remove", "priority 0", "report", "write down"]);
+    assert_eq!(
+        kinds(&actions),
+        ["remove", "remove", "priority 0", "report", "write down", "watch"]
+    );
 }
 
 /// Rule: between equal priorities the higher link-local address wins (RFC 9568 section 6.4.3).

@@ -16,8 +16,10 @@ mod group_hooks;
 mod groups;
 mod guard;
 mod hooks;
+mod intervals;
 mod ipv6;
 mod node;
+mod owner;
 mod paths;
 mod reload;
 mod standby;
@@ -332,21 +334,6 @@ fn a_socket_that_cannot_be_opened_is_a_fault() {
     assert!(told(&actions).contains("no VRRP socket on eth0: refused"), "{actions:?}");
     assert_eq!(kinds(&node.next()), ["listen", "report"]);
     assert_eq!(node.state(), StateName::Backup);
-}
-
-/// Rule: the owner's addresses are the machine's own; they are neither added nor removed.
-#[test]
-fn an_owner_does_not_touch_its_addresses() {
-    let config = Config { instances: vec![instance(255)], ..Config::default() };
-    let mut engine = Engine::new(config, now(1_000_000));
-    let mut owner = link();
-    owner.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
-    let input = Input::Link { interface: eth0(), link: Some(owner) };
-    let actions = engine.handle(now(1_000_000), input);
-    let expected = ["listen", "advertise", "announce", "announce", "report", "write down", "watch"];
-    assert_eq!(kinds(&actions), expected);
-    let actions = engine.handle(now(1_000_001), Input::Stop);
-    assert_eq!(kinds(&actions), ["priority 0", "report", "write down", "watch", "exit"]);
 }
 
 /// Rule: with many instances the status counts them and names those in trouble; with few it tells

@@ -51,6 +51,10 @@ fn main() -> std::process::ExitCode {
         with_keepalived::unicast_ipv6_vipd_preferred,
         with_keepalived::unicast_ipv6_keepalived_preferred,
         with_keepalived::unicast_password,
+        with_keepalived::shortest_interval_vipd_preferred,
+        with_keepalived::shortest_interval_keepalived_preferred,
+        with_keepalived::keepalived_learns_the_interval,
+        with_keepalived::vipd_learns_the_interval,
         with_frr::with_keepalived,
         with_frr::v2_vipd_preferred,
         with_frr::v2_frr_preferred,
@@ -65,5 +69,9 @@ fn main() -> std::process::ExitCode {
         with_frr::ipv6_without_link_local,
         with_frr::dual_vipd_preferred,
         with_frr::dual_frr_preferred,
+        with_frr::shortest_interval_vipd_preferred,
+        with_frr::shortest_interval_frr_preferred,
+        with_frr::frr_learns_the_interval,
+        with_frr::vipd_learns_the_interval,
     ])
 }

@@ -48,6 +48,11 @@ impl Settings {
         Self { unicast_to: Some(peer), ..self }
     }
 
+    /// The same at another interval.
+    pub(crate) fn every(self, interval: Duration) -> Self {
+        Self { interval, ..self }
+    }
+
     /// The same without preemption.
     pub(crate) fn patient(self) -> Self {
         Self { preempt: false, ..self }

@@ -1,6 +1,7 @@
 //! What two routers go through together, whoever wrote them.
 
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use crate::lab::{Addresses, BOUND, Group, Lab, steadily, within};
 use crate::router::{Router, Settings};
@@ -112,6 +113,65 @@ pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Se
     group.taken_over_by(preferred);
     group.stays_with(preferred, settings.interval * 5);
     assert!(only_preferred(), "never two masters");
+}
+
+/// How often the client may be served by another router within a few seconds at the shortest interval:
+/// a machine that does not let a process run for 35 ms makes the backup active for a moment.
+const MOMENTS: usize = 20;
+
+/// At the shortest interval there is the preferred router is active, but for moments in which the machine
+/// pauses it; the other one takes over when it crashes, and gives back when it returns.
+pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
+    let shortest = Duration::from_millis(10);
+    let settings = [200, 100].map(|priority| Settings::new(3, priority).every(shortest));
+    let group = Group::new(lab, &NODES);
+    let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
+    let first = A::start(preferred, settings[0]);
+    let _second = B::start(other, settings[1]);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
+    let start = Instant::now();
+    sleep(Duration::from_secs(3));
+    let (turns, gap) = (group.client.turns(start), group.client.longest_gap(start));
+    lab.note(format!("in 3 s: longest gap of the client {gap:?}, served by {turns:?}"));
+    assert!(turns.len() < MOMENTS, "the group flaps: {turns:?}");
+    group.taken_over_by(preferred);
+    let start = Instant::now();
+    first.kill();
+    let took = group.taken_over_by(other);
+    let gap = group.client.longest_gap(start);
+    lab.note(format!("crash: taken over after {took:?}, longest gap of the client {gap:?}"));
+    let _first = A::start(preferred, settings[0]);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
+}
+
+/// The active router advertises more seldom than the other one would: that one learns it, so that it
+/// neither takes over between two advertisements, nor as early as by its own interval after a crash.
+pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
+    let slow = Duration::from_millis(800);
+    let group = Group::new(lab, &NODES);
+    let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
+    let first = A::start(preferred, Settings::new(3, 200).every(slow));
+    group.taken_over_by(preferred);
+    let quick = Duration::from_millis(100);
+    let _second = B::start(other, Settings::new(3, 100).every(quick));
+    // It starts with its own interval, and may be active until it hears the first advertisement.
+    sleep(quick * 10);
+    group.taken_over_by(preferred);
+    within(BOUND, "only the preferred router holds the address", || {
+        A::holds(preferred, group.vip) && !B::holds(other, group.vip)
+    });
+    group.stays_with(preferred, slow * 5);
+    first.kill();
+    let took = group.taken_over_by(other);
+    lab.note(format!("crash: taken over after {took:?}"));
+    // Three of the learnt intervals after the last advertisement; of its own, that were 0.4 s.
+    assert!(took > slow, "taken over already {took:?} after the crash");
 }
 
 /// A group of `A` becomes a group of `B`, one node after the other, the backup first; the address

@@ -3,7 +3,9 @@
 use crate::frr::Frr;
 use crate::lab::{Addresses, Keepalived, Lab};
 use crate::router::{Settings, Vipd};
-use crate::scenario::{failover, failover_of, no_preemption, reunion};
+use crate::scenario::{
+    failover, failover_of, learnt_interval, no_preemption, reunion, shortest_interval,
+};
 
 /// Proves the lab: what the scenario asks holds between FRR and keepalived.
 pub(crate) fn with_keepalived(lab: &Lab) {
@@ -60,6 +62,12 @@ pub(crate) fn ipv6_vipd_preferred(lab: &Lab) {
 }
 
 /// Rule: vipd behind FRR over IPv6.
+///
+/// The first election takes 1 s or 9 s. FRR 8.4.4 announces once, when it becomes active, but has no
+/// address to advertise from for another 200 ms, because its macvlan is only getting its carrier. If
+/// vipd's timer ends within those, vipd takes over and announces, hears FRR and yields (priority 0), which
+/// FRR answers by an advertisement and no announcement. The client goes on with vipd's Ethernet address
+/// until its neighbour cache has asked there in vain (RFC 4861: 5 s, then three times 1 s).
 pub(crate) fn ipv6_frr_preferred(lab: &Lab) {
     failover_of::<Frr, Vipd>(lab, both(Addresses::Ipv6));
 }
@@ -80,4 +88,24 @@ pub(crate) fn dual_vipd_preferred(lab: &Lab) {
 /// Rule: vipd with both families behind FRR.
 pub(crate) fn dual_frr_preferred(lab: &Lab) {
     failover_of::<Frr, Vipd>(lab, both(Addresses::Both));
+}
+
+/// Rule: with advertisements every 10 ms vipd in front of FRR is steady, and is replaced at once.
+pub(crate) fn shortest_interval_vipd_preferred(lab: &Lab) {
+    shortest_interval::<Vipd, Frr>(lab);
+}
+
+/// Rule: the same behind FRR.
+pub(crate) fn shortest_interval_frr_preferred(lab: &Lab) {
+    shortest_interval::<Frr, Vipd>(lab);
+}
+
+/// Rule: FRR learns the interval that vipd advertises (RFC 9568 section 6.1).
+pub(crate) fn frr_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Vipd, Frr>(lab);
+}
+
+/// Rule: vipd learns the interval that FRR advertises.
+pub(crate) fn vipd_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Frr, Vipd>(lab);
 }

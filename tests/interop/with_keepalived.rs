@@ -3,7 +3,8 @@
 use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, VIP6, within};
 use crate::router::{Router, Settings, Vipd};
 use crate::scenario::{
-    failover, failover_of, no_preemption, replacement, reunion, reunion_of, to_each_other,
+    failover, failover_of, learnt_interval, no_preemption, replacement, reunion, reunion_of,
+    shortest_interval, to_each_other,
 };
 
 /// Proves the lab: what the scenario asks holds between two keepalived.
@@ -160,4 +161,24 @@ pub(crate) fn unicast_ipv6_keepalived_preferred(lab: &Lab) {
 /// Rule: VRRPv2 with a password by unicast, as it is common where networks carry no multicast.
 pub(crate) fn unicast_password(lab: &Lab) {
     failover_of::<Vipd, Keepalived>(lab, to_each_other(with_password()));
+}
+
+/// Rule: with advertisements every 10 ms vipd in front of keepalived is steady, and is replaced at once.
+pub(crate) fn shortest_interval_vipd_preferred(lab: &Lab) {
+    shortest_interval::<Vipd, Keepalived>(lab);
+}
+
+/// Rule: the same behind keepalived.
+pub(crate) fn shortest_interval_keepalived_preferred(lab: &Lab) {
+    shortest_interval::<Keepalived, Vipd>(lab);
+}
+
+/// Rule: keepalived learns the interval that vipd advertises (RFC 9568 section 6.1).
+pub(crate) fn keepalived_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Vipd, Keepalived>(lab);
+}
+
+/// Rule: vipd learns the interval that keepalived advertises.
+pub(crate) fn vipd_learns_the_interval(lab: &Lab) {
+    learnt_interval::<Keepalived, Vipd>(lab);
 }

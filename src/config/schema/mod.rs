@@ -103,6 +103,9 @@ struct Instance {
     announce_refresh: Option<Duration>,
     /// How version 3 advertisements over IPv4 are summed. Default: auto, as the others do.
     checksum: Option<Checksum>,
+    /// Whether the active node accepts what is sent to its addresses. Always: false is refused. Default:
+    /// true.
+    accept: Option<bool>,
     /// How advertisements travel. Default: multicast.
     transport: Option<Transport>,
     /// With 'transport: unicast': the addresses of the other nodes. Default: those under 'nodes'.

@@ -106,8 +106,10 @@ fn refused(member: &Member<'_>, peer: &PeerStatus, why: Discard) -> Finding {
     let (kind, what, mend) = match why {
         Discard::AddressOwner => (
             Kind::TwoActive,
-            format!("{called} advertises the addresses that this node owns (priority 255)"),
-            "an owner listens to nobody: only one node may have priority: 255".to_owned(),
+            format!(
+                "{called} says that it owns the addresses (priority 255), and so does this node"
+            ),
+            "no owner yields to another: only one node may have priority: 255".to_owned(),
         ),
         Discard::VersionMismatch => (
             Kind::VersionDiffers,

@@ -9,7 +9,7 @@ use tokio::time::interval;
 
 use super::desk::Desk;
 use super::ping::Witnesses;
-use crate::daemon::arp::ArpSocket;
+use crate::daemon::claims::ClaimSocket;
 use crate::daemon::netlink::look_up;
 use crate::daemon::socket::FrameSocket;
 use crate::engine::ProbeResult;
@@ -41,7 +41,7 @@ pub(crate) async fn look(probe: &ArpProbe, desk: &Desk) -> ProbeResult {
 /// Asks all of them at once, and the silent ones again, until that decides; for ever, where it
 /// does not.
 async fn ask(probe: &ArpProbe, index: u32, mac: Mac, desk: &Desk) -> io::Result<ProbeResult> {
-    let socket = ArpSocket::open(index, Some(mac), &probe.targets)?;
+    let socket = ClaimSocket::arp(index, Some(mac), &probe.targets)?;
     let frames = FrameSocket::open()?;
     let mut silent = probe.targets.clone();
     let mut witnesses = Witnesses::new(silent.clone(), probe.require);

@@ -32,7 +32,7 @@ use super::routing::Routings;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use crate::model::{
-    ChecksumStyle, Family, InstanceConfig, InterfaceName, Routing, Version, VirtualAddress,
+    ChecksumStyle, InstanceConfig, InterfaceName, Routing, Version, VirtualAddress,
 };
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::ChecksumForm;
@@ -267,6 +267,19 @@ impl Instance {
         self.announce_due(context, all_at_once, out);
     }
 
+    /// An interface has another Ethernet address: a bridge takes the lowest one of its ports, a bond
+    /// may take that of its new active member. The neighbours still know the one before.
+    pub(super) fn readdressed(
+        &mut self,
+        context: &Context<'_>,
+        interface: &InterfaceName,
+        out: &mut Vec<Action>,
+    ) {
+        if self.router.holds() && self.config.interfaces().any(|name| name == interface) {
+            self.announce(context, false, out);
+        }
+    }
+
     fn announce_due(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
@@ -443,9 +456,7 @@ impl Instance {
     /// The addresses that nobody else may claim, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
         let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
-        addresses
-            .filter(|a| Family::of(a.address) == Family::V4)
-            .map(|a| (self.config.interface_of(a), a.address))
+        addresses.map(|a| (self.config.interface_of(a), a.address))
     }
 }
 

@@ -117,8 +117,11 @@ discards! {
     BeforeStart, "before_start", "it was signed before this node began to listen";
     /// It is signed and recent, but it or a later one of the same sender was accepted already.
     Replay, "replay", "it was accepted already, or a later one of its sender was";
-    /// We own the addresses, and an owner listens to nobody (RFC 9568 section 7.1).
-    AddressOwner, "address_owner", "this node owns the virtual addresses and yields to nobody";
+    /// Both its sender and this node say that they own the addresses (priority 255). Neither may yield
+    /// because of an address that is higher by chance, so it is said aloud instead (RFC 9568 section
+    /// 8.3.2; erratum 8298 has section 7.1 hear all others).
+    AddressOwner, "address_owner",
+        "its sender says that it owns the addresses (priority 255), as this node does";
 }
 
 #[cfg(test)]

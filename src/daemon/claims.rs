@@ -1,13 +1,13 @@
-//! Hearing who else claims an address: a packet socket that lets in nothing but that.
+//! Hearing who else claims an address: packet sockets that let in nothing but that.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{MsgFlags, recv};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::filter;
 use super::socket::{Readiness, link_layer_address};
@@ -18,31 +18,50 @@ use crate::model::Mac;
 const AT_ONCE: usize = 16;
 
 /// The longest frame that is read whole, in bytes: an ARP packet for IPv4 has 42, its padding
-/// goes up to 60.
-const LONGEST: usize = 64;
+/// goes up to 60; a neighbour advertisement has 86, and more with options that nobody has thought
+/// of yet.
+const LONGEST: usize = 1_514;
 
-/// Hears ARP packets on one interface.
+/// Hears one interface's packets that claim an address.
 #[derive(Debug)]
-pub(crate) struct ArpSocket {
+pub(crate) struct ClaimSocket {
     socket: Socket,
     readiness: Readiness,
 }
 
-impl ArpSocket {
-    /// Hears on the interface of this index what claims one of `senders` and does not come from
-    /// `own`, the interface's Ethernet address.
+impl ClaimSocket {
+    /// Hears the ARP packets on the interface of this index that claim one of `senders` and do not
+    /// come from `own`, the interface's Ethernet address.
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface (`ENODEV`), or that this
     /// is more addresses than a filter has room for (about 2,000).
-    pub(crate) fn open(index: u32, own: Option<Mac>, senders: &[Ipv4Addr]) -> io::Result<Self> {
+    pub(crate) fn arp(index: u32, own: Option<Mac>, senders: &[Ipv4Addr]) -> io::Result<Self> {
+        Self::open(index, libc::ETH_P_ARP, &filter::arp(own, senders))
+    }
+
+    /// The same with the neighbour advertisements for one of `targets`: the unsolicited ones, which
+    /// go to all nodes, and the solicited ones that come this way.
+    ///
+    /// # Errors
+    /// As [`ClaimSocket::arp`].
+    pub(crate) fn neighbours(
+        index: u32,
+        own: Option<Mac>,
+        targets: &[Ipv6Addr],
+    ) -> io::Result<Self> {
+        let filter = filter::neighbour_advertisements(own, targets);
+        Self::open(index, libc::ETH_P_IPV6, &filter)
+    }
+
+    fn open(index: u32, protocol: libc::c_int, filter: &[SockFilter]) -> io::Result<Self> {
         // Protocol 0: nothing matches (packet(7)), so nothing comes before the filter is there.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
-        socket.attach_filter(&filter::arp(own, senders))?;
+        socket.attach_filter(filter)?;
         // A socket for one protocol does not see the frames that this machine sends.
-        let arp = u16::try_from(libc::ETH_P_ARP).map_err(|_| Errno::EPROTONOSUPPORT)?;
-        socket.bind(&link_layer_address(index, arp))?;
+        let protocol = u16::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
+        socket.bind(&link_layer_address(index, protocol))?;
         let readiness = Readiness::of(&socket)?;
         Ok(Self { socket, readiness })
     }
@@ -78,6 +97,7 @@ impl ArpSocket {
 #[cfg(test)]
 mod tests {
     use std::env;
+    use std::net::IpAddr;
     use std::process::Command;
 
     use super::*;
@@ -86,7 +106,7 @@ mod tests {
     use crate::engine::Input;
     use crate::model::InterfaceName;
     use crate::time::Now;
-    use crate::vrrp::frame::{ArpForm, gratuitous_arp};
+    use crate::vrrp::frame::{ArpForm, gratuitous_arp, unsolicited_neighbour_advertisement};
 
     /// Set where a test has been started again, in a network namespace of its own.
     const INSIDE: &str = "VIPD_TEST_NAMESPACE";
@@ -121,7 +141,7 @@ mod tests {
         let (here, there) = (index("here"), index("there"));
         // What is sent before the kernel has noticed the carrier is lost.
         let probe = gratuitous_arp(OTHER, Ipv4Addr::LOCALHOST, ArpForm::Reply);
-        let socket = ArpSocket::open(here, None, &[Ipv4Addr::LOCALHOST]).unwrap();
+        let socket = ClaimSocket::arp(here, None, &[Ipv4Addr::LOCALHOST]).unwrap();
         let frames = FrameSocket::open().unwrap();
         assert!(!heard_at_last(&socket, || frames.send(there, &probe).unwrap()).is_empty());
         (here, there)
@@ -132,14 +152,14 @@ mod tests {
         runtime.block_on(async { test() });
     }
 
-    fn heard(socket: &ArpSocket) -> Vec<Vec<u8>> {
+    fn heard(socket: &ClaimSocket) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         socket.read(&mut frames).unwrap();
         frames
     }
 
     /// Sends until something is heard: a link that was just set up may carry nothing yet.
-    fn heard_at_last(socket: &ArpSocket, send: impl Fn()) -> Vec<Vec<u8>> {
+    fn heard_at_last(socket: &ClaimSocket, send: impl Fn()) -> Vec<Vec<u8>> {
         (0..500)
             .map(|_| {
                 send();
@@ -154,13 +174,13 @@ mod tests {
     /// from whichever Ethernet address, and neither is what others send among themselves.
     #[test]
     fn others_are_heard_and_we_are_not() {
-        if !inside_a_namespace("daemon::arp::tests::others_are_heard_and_we_are_not") {
+        if !inside_a_namespace("daemon::claims::tests::others_are_heard_and_we_are_not") {
             return;
         }
         in_a_runtime(|| {
             let (here, there) = cable();
             let own = Mac([2, 0, 0, 0, 0, 1]);
-            let socket = ArpSocket::open(here, Some(own), &[VIP]).unwrap();
+            let socket = ClaimSocket::arp(here, Some(own), &[VIP]).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = |mac, address| gratuitous_arp(mac, address, ArpForm::Request);
             frames.send(here, &claim(own, VIP)).unwrap();
@@ -176,15 +196,38 @@ mod tests {
         });
     }
 
-    /// Rule: a flood is read in portions, and an interface that was down is heard again.
+    /// Rule: over IPv6 too, another station's claim is heard as it was sent, and what we send
+    /// ourselves is not.
     #[test]
-    fn a_flood_is_read_in_portions() {
-        if !inside_a_namespace("daemon::arp::tests::a_flood_is_read_in_portions") {
+    fn other_neighbours_are_heard_and_we_are_not() {
+        if !inside_a_namespace("daemon::claims::tests::other_neighbours_are_heard_and_we_are_not") {
             return;
         }
         in_a_runtime(|| {
             let (here, there) = cable();
-            let socket = ArpSocket::open(here, None, &[VIP]).unwrap();
+            let own = Mac([2, 0, 0, 0, 0, 1]);
+            let vip: Ipv6Addr = "2001:db8::100".parse().unwrap();
+            let socket = ClaimSocket::neighbours(here, Some(own), &[vip]).unwrap();
+            let frames = FrameSocket::open().unwrap();
+            let claim = |mac| unsolicited_neighbour_advertisement(mac, vip, false);
+            frames.send(here, &claim(own)).unwrap();
+            frames.send(here, &claim(OTHER)).unwrap();
+            frames.send(there, &claim(own)).unwrap();
+            assert!(heard(&socket).is_empty());
+            let all = heard_at_last(&socket, || frames.send(there, &claim(OTHER)).unwrap());
+            assert!(!all.is_empty() && all.iter().all(|frame| *frame == claim(OTHER)), "{all:?}");
+        });
+    }
+
+    /// Rule: a flood is read in portions, and an interface that was down is heard again.
+    #[test]
+    fn a_flood_is_read_in_portions() {
+        if !inside_a_namespace("daemon::claims::tests::a_flood_is_read_in_portions") {
+            return;
+        }
+        in_a_runtime(|| {
+            let (here, there) = cable();
+            let socket = ClaimSocket::arp(here, None, &[VIP]).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
             for _ in 0..=AT_ONCE {
@@ -205,7 +248,7 @@ mod tests {
             ip("link set here up");
             let all = heard_at_last(&socket, || frames.send(there, &claim).unwrap());
             assert!(!all.is_empty() && all.iter().all(|frame| *frame == claim), "{all:?}");
-            assert!(ArpSocket::open(there + 100, None, &[VIP]).is_err());
+            assert!(ClaimSocket::arp(there + 100, None, &[VIP]).is_err());
         });
     }
 
@@ -213,7 +256,7 @@ mod tests {
     /// input with its interface.
     #[test]
     fn the_last_list_counts() {
-        if !inside_a_namespace("daemon::arp::tests::the_last_list_counts") {
+        if !inside_a_namespace("daemon::claims::tests::the_last_list_counts") {
             return;
         }
         in_a_runtime(|| {
@@ -222,7 +265,8 @@ mod tests {
             let mut sockets = Sockets::new().unwrap();
             let second = Ipv4Addr::new(10, 0, 0, 101);
             let mut heard = |watched: &[Ipv4Addr]| {
-                sockets.watch(&interface, here, None, watched.to_vec()).unwrap();
+                let watched: Vec<IpAddr> = watched.iter().copied().map(Into::into).collect();
+                sockets.watch(&interface, here, None, &watched).unwrap();
                 for address in [VIP, second] {
                     let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
                     sockets.announce(there, &claim).unwrap();
@@ -231,7 +275,7 @@ mod tests {
                 assert!(trouble.is_empty(), "{trouble:?}");
                 inputs
             };
-            let input = |address| Input::Arp {
+            let input = |address| Input::Claim {
                 interface: interface.clone(),
                 frame: gratuitous_arp(OTHER, address, ArpForm::Reply),
             };

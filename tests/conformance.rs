@@ -1,0 +1,109 @@
+//! The tables of docs/conformance.md say what the tests show.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "a test may fail loudly, and reads files"
+)]
+
+use std::fs;
+use std::path::Path;
+
+/// What a row may say of vipd, and whether a test has to show it.
+const VERDICTS: [(&str, bool); 5] = [
+    ("holds", true),
+    ("differs", false),
+    ("kernel", false),
+    ("not here", false),
+    ("operator", false),
+];
+
+/// The words of RFC 2119 that a row may have.
+const LEVELS: [&str; 6] = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMENDED", "MAY"];
+
+/// The shortest text that can be a reason.
+const REASON: usize = 15;
+
+/// The cells of each row of the tables, without their heads.
+fn rows(page: &str) -> Vec<Vec<&str>> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let cells = lines.map(|line| line.split(" | ").map(str::trim).collect::<Vec<_>>());
+    cells.filter(|cells| cells.first() != Some(&"Section")).collect()
+}
+
+/// What a cell names in backquotes that looks like a test, and what is left of the cell.
+fn tests_in(cell: &str) -> (Vec<&str>, String) {
+    let (named, other): (Vec<_>, Vec<_>) = cell
+        .split('`')
+        .enumerate()
+        .partition(|(place, text)| place % 2 == 1 && text.contains("::"));
+    let text = |(_, text)| text;
+    (named.into_iter().map(text).collect(), other.into_iter().map(text).collect())
+}
+
+/// Looks for a test, which is named by its file and its function.
+fn find(test: &str) -> Result<(), &'static str> {
+    let (file, name) = test.rsplit_once("::").ok_or("has no '::'")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |directory: &str, file: &str| {
+        fs::read_to_string(root.join(directory).join(file).with_extension("rs")).ok()
+    };
+    let source =
+        read("tests", file).or_else(|| read("src", file)).ok_or("there is no such file")?;
+    let function = format!("fn {name}(");
+    let (before, _) = source.split_once(&function).ok_or("the file has no such function")?;
+    if let Some((of @ ("e2e" | "interop"), module)) = file.split_once('/') {
+        let cases = read("tests", &format!("{of}/main")).unwrap_or_default();
+        let case = format!("{module}::{name},");
+        let is_run = cases.lines().any(|line| line.trim() == case);
+        return is_run.then_some(()).ok_or("it is not in the list of cases");
+    }
+    let attribute = before.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    (attribute == Some("#[test]")).then_some(()).ok_or("it is no test")
+}
+
+/// Rule: every row names tests that exist, or says why there is none; what holds is shown.
+#[test]
+fn every_row_is_shown_or_explained() {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md"));
+    let page = page.unwrap_or_default();
+    let rows = rows(&page);
+    assert!(rows.len() > 80, "the tables have {} rows", rows.len());
+    let mut wrong = Vec::new();
+    for row in &rows {
+        let [section, demand, level, verdict, shown] = row[..] else {
+            wrong.push(format!("{row:?}: not five cells"));
+            continue;
+        };
+        let mut complain = |what: &str| wrong.push(format!("{section} '{demand}': {what}"));
+        if !LEVELS.contains(&level) {
+            complain(&format!("'{level}' is no level"));
+        }
+        let (tests, text) = tests_in(shown);
+        match VERDICTS.iter().find(|(word, _)| *word == verdict) {
+            None => complain(&format!("'{verdict}' is no verdict")),
+            Some((_, true)) if tests.is_empty() => complain("nothing shows that it holds"),
+            Some((_, false)) if text.len() < REASON => complain("there is no reason"),
+            Some(_) => {}
+        }
+        for test in tests {
+            if let Err(why) = find(test) {
+                complain(&format!("{test}: {why}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Rule: the text between the tables names no test that does not exist either.
+#[test]
+fn what_the_text_names_exists() {
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md"));
+    let page = page.unwrap_or_default();
+    let text = page.lines().filter(|line| !line.starts_with('|') && !line.contains("..."));
+    for test in text.flat_map(|line| tests_in(line).0) {
+        assert_eq!(find(test), Ok(()), "{test}");
+    }
+}
