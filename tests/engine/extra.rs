@@ -93,7 +93,7 @@ fn extra_addresses_are_not_advertised() {
         match action {
             // Version, type and count: one address of four bytes after a header of eight.
             Action::Send { message, .. } => assert_eq!((message[3], message.len()), (1, 12)),
-            Action::Watch { addresses, .. } => assert_eq!(addresses[..], [VIRTUAL, second]),
+            Action::Watch { addresses, .. } => assert_eq!(addresses[..], [VIRTUAL, second, third]),
             Action::WriteDown { routers } => assert_eq!(routers[0].addresses.len(), 3),
             _ => {}
         }
