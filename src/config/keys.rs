@@ -46,8 +46,9 @@ pub(super) static INSTANCE: Keys = Keys {
         "if_all_fail",
         "notify",
         "authentication",
+        "virtual_mac",
     ],
-    reserved: &["virtual_mac", "extra_addresses", "routes", "rules", "paths"],
+    reserved: &["extra_addresses", "routes", "rules", "paths"],
 };
 
 /// An address that is written as a mapping.

@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use super::control::{Asked, Control, Gone};
 use super::errands::Errands;
 use super::held::HeldFile;
-use super::netlink::{AddressChange, Netlink, News, Outcomes, Wanted, system_error};
+use super::netlink::{
+    AddressChange, Netlink, News, Outcomes, SystemChange, Wanted, system_error,
+};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
@@ -102,6 +104,7 @@ impl Hands {
             self.indices.remove(interface);
             self.macs.remove(interface);
             self.sockets.stop_watching(interface);
+            self.sockets.forget_device(interface);
             self.unopened.retain(|(missing, _)| missing != interface);
         }
     }
@@ -183,19 +186,26 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
-        let outcomes = self.netlink.request(actions.iter().filter_map(address_change).collect());
+        let outcomes = self.netlink.request(actions.iter().filter_map(system_change).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
     fn send(&mut self, interface: &InterfaceName, actions: Vec<Action>) {
         let mut rest = actions.as_slice();
         let mut results = Vec::with_capacity(actions.len());
-        while let Some(source) = rest.first().and_then(source) {
+        while let Some((through, source)) = rest.first().and_then(way) {
             let same =
-                rest.iter().take_while(|action| self::source(action) == Some(source)).count();
+                rest.iter().take_while(|action| way(action) == Some((through, source))).count();
             let (batch, later) = rest.split_at(same);
             let messages: Vec<Outgoing<'_>> = batch.iter().filter_map(outgoing).collect();
-            results.extend(self.sockets.send(interface, source, &messages));
+            let sent = match through {
+                Some(device) => {
+                    let index = self.indices.get(device).copied();
+                    self.sockets.send_through(device, index, source, &messages)
+                }
+                None => self.sockets.send(interface, source, &messages),
+            };
+            results.extend(sent);
             rest = later;
         }
         for (action, result) in actions.into_iter().zip(results) {
@@ -292,7 +302,12 @@ impl Hands {
                 self.control.answer(*request, answer.clone());
                 Ok(())
             }
-            Action::Send { .. } | Action::AddAddress { .. } | Action::RemoveAddress { .. } => {
+            Action::Send { .. }
+            | Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddDevice { .. }
+            | Action::RemoveDevice { .. }
+            | Action::SetDevice { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())
             }
@@ -303,20 +318,27 @@ impl Hands {
     }
 }
 
-fn address_change(action: &Action) -> Option<AddressChange> {
+fn system_change(action: &Action) -> Option<SystemChange> {
     let (interface, address, wanted) = match action {
         Action::AddAddress { interface, address, lease, not_after } => {
             (interface, address, Wanted::There { lease: *lease, not_after: *not_after })
         }
         Action::RemoveAddress { interface, address } => (interface, address, Wanted::Gone),
+        Action::AddDevice { device } => return Some(SystemChange::AddDevice(device.clone())),
+        Action::RemoveDevice { device } => return Some(SystemChange::RemoveDevice(device.clone())),
+        Action::SetDevice { device, up } => {
+            return Some(SystemChange::SetDevice(device.clone(), *up));
+        }
         _ => return None,
     };
-    Some(AddressChange { interface: interface.clone(), address: address.clone(), wanted })
+    let (interface, address) = (interface.clone(), address.clone());
+    Some(SystemChange::Address(AddressChange { interface, address, wanted }))
 }
 
-fn source(action: &Action) -> Option<IpAddr> {
+/// By which device a message leaves, where not by the interface itself, and from which address.
+fn way(action: &Action) -> Option<(Option<&InterfaceName>, IpAddr)> {
     match action {
-        Action::Send { source, .. } => Some(*source),
+        Action::Send { through, source, .. } => Some((through.as_ref(), *source)),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The actions of one answer of the engine go out in their order. Changes of addresses take the
 //! kernel's time; meanwhile only that waits which must not overtake them: the rest of the same
-//! answer, and whatever concerns the same virtual router, socket or address, or writes down what
+//! answer, and whatever concerns the same virtual router, socket, device or address, or writes down what
 //! is held. So an advertisement
 //! is never late because of another virtual router's addresses.
 
@@ -15,7 +15,7 @@ use crate::model::{Family, InterfaceName};
 /// Something that may be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Add and remove addresses, in this order; then call [`Outbox::addresses_done`].
+    /// Change addresses and devices, in this order; then call [`Outbox::addresses_done`].
     Addresses(Vec<Action>),
     /// Send messages through one interface, in this order.
     Messages(InterfaceName, Vec<Action>),
@@ -86,7 +86,7 @@ impl Outbox {
     fn sort_in(&mut self, waiting: Waiting) {
         let kind = kind(&waiting.action);
         let waits = self.held.keeps(waiting.answer, &kind, self.under_way);
-        let takes_time = matches!(kind, Kind::Address(..));
+        let takes_time = matches!(kind, Kind::Address(..) | Kind::Device(_));
         if waits || takes_time {
             self.held.hold(waiting.answer, kind);
         }
@@ -104,8 +104,10 @@ type Place = (InterfaceName, Family);
 /// What of the system an action concerns.
 enum Kind {
     Address(InterfaceName, IpAddr),
-    /// A message of a virtual router.
-    Message(Place, Option<u8>),
+    /// A device, and so all on it.
+    Device(InterfaceName),
+    /// A message of a virtual router, and the device by which it leaves.
+    Message(Place, Option<u8>, Option<InterfaceName>),
     Socket(Place),
     /// Which addresses are watched there: the last list counts.
     Watch(InterfaceName),
@@ -122,9 +124,14 @@ fn kind(action: &Action) -> Kind {
         | Action::RemoveAddress { interface, address } => {
             Kind::Address(interface.clone(), address.address)
         }
-        Action::Send { interface, source, message, .. } => {
+        Action::AddDevice { device } | Action::RemoveDevice { device } => {
+            Kind::Device(device.name())
+        }
+        Action::SetDevice { device, .. } => Kind::Device(device.clone()),
+        Action::Send { interface, source, message, through, .. } => {
             // The second byte is the VRID (RFC 9568 section 5.1).
-            Kind::Message((interface.clone(), Family::of(*source)), message.get(1).copied())
+            let place = (interface.clone(), Family::of(*source));
+            Kind::Message(place, message.get(1).copied(), through.clone())
         }
         Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
             Kind::Socket((interface.clone(), *family))
@@ -151,6 +158,8 @@ struct Held {
     mixed: BTreeSet<u64>,
     /// The last of the answers that change this address.
     addresses: BTreeMap<(InterfaceName, IpAddr), u64>,
+    /// The last of the answers that change this device.
+    devices: BTreeMap<InterfaceName, u64>,
     messages: BTreeSet<(Place, Option<u8>)>,
     sockets: BTreeSet<Place>,
     watched: BTreeSet<InterfaceName>,
@@ -162,14 +171,21 @@ impl Held {
     fn keeps(&self, answer: u64, kind: &Kind, under_way: bool) -> bool {
         if let Kind::Address(interface, address) = kind {
             let last = self.addresses.get(&(interface.clone(), *address));
+            let device = self.devices.get(interface);
             return under_way
                 || self.mixed.contains(&answer)
-                || last.is_some_and(|last| *last != answer);
+                || last.into_iter().chain(device).any(|last| *last != answer);
+        }
+        if let Kind::Device(device) = kind {
+            let on_it = self.addresses.iter().filter(|((interface, _), _)| interface == device);
+            let last = self.devices.get(device).into_iter().chain(on_it.map(|(_, last)| last));
+            return under_way || self.mixed.contains(&answer) || { last }.any(|last| *last != answer);
         }
         self.answers.contains(&answer)
             || match kind {
-                Kind::Message(place, router) => {
+                Kind::Message(place, router, through) => {
                     self.sockets.contains(place)
+                        || through.as_ref().is_some_and(|by| self.devices.contains_key(by))
                         || self.messages.contains(&(place.clone(), *router))
                 }
                 Kind::Socket(place) => {
@@ -179,20 +195,23 @@ impl Held {
                 Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Note => self.note,
                 Kind::Exit => !self.answers.is_empty(),
-                Kind::Address(..) | Kind::Free => false,
+                Kind::Address(..) | Kind::Device(_) | Kind::Free => false,
             }
     }
 
     fn hold(&mut self, answer: u64, kind: Kind) {
         self.answers.insert(answer);
-        if !matches!(kind, Kind::Address(..)) {
+        if !matches!(kind, Kind::Address(..) | Kind::Device(_)) {
             self.mixed.insert(answer);
         }
         match kind {
             Kind::Address(interface, address) => {
                 self.addresses.insert((interface, address), answer);
             }
-            Kind::Message(place, router) => {
+            Kind::Device(device) => {
+                self.devices.insert(device, answer);
+            }
+            Kind::Message(place, router, _) => {
                 self.messages.insert((place, router));
             }
             Kind::Socket(place) => {
@@ -244,6 +263,7 @@ mod tests {
     fn send(router: u8, priority: u8) -> Action {
         Action::Send {
             interface: interface("eth0"),
+            through: None,
             source: [10, 0, 0, 11].into(),
             destination: [224, 0, 0, 18].into(),
             message: vec![0x31, router, priority],
@@ -256,6 +276,7 @@ mod tests {
             instance: "web".try_into().unwrap(),
             addresses: vec![HeldAddress { interface: interface("eth0"), address: address(*last) }],
             farewell: None,
+            devices: Vec::new(),
         };
         Action::WriteDown { routers: last.iter().map(router).collect() }
     }

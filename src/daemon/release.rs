@@ -7,6 +7,9 @@
 //! the addresses are missing for as long as the removal takes (some milliseconds) and the skew
 //! time, and while the kernel keeps us waiting this node still serves.
 //!
+//! **Devices with virtual MAC addresses go last**: the farewell leaves by them. Then the kernel's settings
+//! that they needed are put back.
+//!
 //! **Where none of a virtual router's addresses was there any more, nothing is said.** Their lease
 //! has run out, so a backup has taken over, and priority 0 would only have the others doubt it.
 
@@ -23,14 +26,15 @@ use super::cli::ReleaseOptions;
 use super::clock;
 use super::exit::Exit;
 use super::held::{HeldFile, Unreadable};
-use super::netlink::{Removal, remove_now};
+use super::netlink::{Removal, remove_devices_now, remove_now};
 use super::permission;
 use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::secrets::{self, Unusable};
+use super::settings;
 use super::socket::{Outgoing, Sender};
 use crate::engine::{Farewell, HeldAddress, HeldRouter, SystemError};
 use crate::keyring::{KeyRing, Place, restamp};
-use crate::model::{AntiReplay, Family, InstanceName, InterfaceName};
+use crate::model::{AntiReplay, Family, InstanceName, InterfaceName, VirtualDevice};
 use crate::vrrp::auth::Stamper;
 use crate::vrrp::packet::{Datagram, MULTICAST_TTL, virtual_router_id};
 
@@ -43,6 +47,7 @@ const AGAIN: Duration = Duration::from_millis(2);
 struct Released {
     instance: InstanceName,
     addresses: Vec<(HeldAddress, Removal)>,
+    devices: Vec<(VirtualDevice, Removal)>,
     /// Whether it could be said to the others; `None` where there was nothing to say.
     farewell: Option<io::Result<()>>,
 }
@@ -54,7 +59,7 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
         return nothing();
     }
     match RuntimeDirectory::take(path) {
-        Ok(directory) => release(&directory.held()),
+        Ok(directory) => release(&directory),
         Err(refusal) => {
             eprintln!("{refusal}");
             if let Refusal::Busy { .. } = refusal {
@@ -65,9 +70,12 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
     }
 }
 
-fn release(file: &HeldFile) -> Exit {
+fn release(directory: &RuntimeDirectory) -> Exit {
+    let file = &directory.held();
     let routers = match file.read() {
-        Ok(routers) if routers.is_empty() => return nothing(),
+        Ok(routers) if routers.is_empty() && !settings::are_changed(directory.path()) => {
+            return nothing();
+        }
         Ok(routers) => routers,
         Err(error) => {
             eprintln!("vipd: {error}");
@@ -91,7 +99,13 @@ fn release(file: &HeldFile) -> Exit {
     if let Err(error) = &written {
         eprintln!("vipd: {}: cannot be brought up to date: {error}", file.path().display());
     }
-    let complete = released.iter().all(Released::is_complete);
+    let settings = settings::restore_all(directory.path());
+    match &settings {
+        Ok(restored) => restored.iter().for_each(|one| drop(writeln!(out, "{one}"))),
+        Err(error) => eprintln!("vipd: settings of the kernel are not put back: {error}"),
+    }
+    let restored = settings.is_ok_and(|all| !all.iter().any(settings::Restored::failed));
+    let complete = restored && released.iter().all(Released::is_complete);
     if complete && written.is_ok() { Exit::Ok } else { Exit::System }
 }
 
@@ -102,7 +116,19 @@ fn nothing() -> Exit {
 
 /// The same for a daemon that starts, as lines of its log. Whatever comes of it the daemon starts:
 /// it is one more node that can serve, and takes off itself what its configuration names.
-pub(crate) fn sweep_at_start(file: &HeldFile) {
+pub(crate) fn sweep_at_start(directory: &RuntimeDirectory) {
+    sweep_routers(&directory.held());
+    match settings::restore_all(directory.path()) {
+        Ok(restored) => {
+            for one in restored {
+                tracing::warn!("left by a vipd that did not end in an orderly way: {one}");
+            }
+        }
+        Err(error) => tracing::warn!("settings of the kernel are not put back: {error}"),
+    }
+}
+
+fn sweep_routers(file: &HeldFile) {
     let routers = match file.read() {
         Ok(routers) if routers.is_empty() => return,
         Ok(routers) => routers,
@@ -136,6 +162,7 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
         .map(|(router, farewell)| Released {
             instance: router.instance.clone(),
             addresses: router.addresses.iter().cloned().zip(removals.by_ref()).collect(),
+            devices: Vec::new(),
             farewell,
         })
         .collect();
@@ -146,6 +173,12 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     let said = farewells.say(&late.collect::<Vec<_>>());
     for (released, said) in released.iter_mut().zip(said) {
         released.farewell = released.farewell.take().or(said);
+    }
+
+    let devices: Vec<&VirtualDevice> = routers.iter().flat_map(|r| &r.devices).collect();
+    let mut removals = remove_devices_now(&devices).into_iter();
+    for (router, released) in routers.iter().zip(&mut released) {
+        released.devices = router.devices.iter().cloned().zip(removals.by_ref()).collect();
     }
     released
 }
@@ -161,8 +194,9 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
         instance: router.instance.clone(),
         addresses: released.failed().map(|(held, _)| held.clone()).collect(),
         farewell: None,
+        devices: released.failed_devices().map(|(device, _)| device.clone()).collect(),
     });
-    left.filter(|router| !router.addresses.is_empty()).collect()
+    left.filter(|router| !router.addresses.is_empty() || !router.devices.is_empty()).collect()
 }
 
 impl Released {
@@ -178,8 +212,15 @@ impl Released {
         })
     }
 
+    fn failed_devices(&self) -> impl Iterator<Item = (&VirtualDevice, &SystemError)> {
+        self.devices.iter().filter_map(|(device, removal)| match removal {
+            Removal::Failed(error) => Some((device, error)),
+            Removal::Done | Removal::Absent => None,
+        })
+    }
+
     fn is_complete(&self) -> bool {
-        self.failed().next().is_none()
+        self.failed().next().is_none() && self.failed_devices().next().is_none()
     }
 }
 
@@ -195,6 +236,17 @@ impl fmt::Display for Released {
                     f,
                     " {address} CANNOT be taken off {interface}: {} (by hand: ip address del \
                      {address} dev {interface}),",
+                    error.text
+                )?,
+            }
+        }
+        for (device, removal) in &self.devices {
+            match removal {
+                Removal::Done => write!(f, " device {device} removed,")?,
+                Removal::Absent => write!(f, " device {device} had gone already,")?,
+                Removal::Failed(error) => write!(
+                    f,
+                    " device {device} CANNOT be removed: {} (by hand: ip link del {device}),",
                     error.text
                 )?,
             }
@@ -272,7 +324,10 @@ impl Farewells {
 
     fn send(&mut self, farewell: &Farewell) -> io::Result<()> {
         let message = self.complete(farewell)?;
-        let Farewell { interface, source, destination, .. } = farewell;
+        let Farewell { interface, through, source, destination, .. } = farewell;
+        // Where the device is gone, its interface is as good: nobody looks where it comes from.
+        let device = through.as_ref().filter(|name| if_nametoindex(name.as_str()).is_ok());
+        let interface = device.unwrap_or(interface);
         let place = (interface.clone(), Family::of(*source));
         if !self.senders.contains_key(&place) {
             let index = if_nametoindex(interface.as_str())?;
@@ -307,6 +362,7 @@ mod tests {
     fn router(source: u8, addresses: &[u8]) -> HeldRouter {
         let farewell = Farewell {
             interface: "eth0".try_into().unwrap(),
+            through: None,
             source: [10, 0, 0, source].into(),
             destination: [224, 0, 0, 18].into(),
             message: Vec::new(),
@@ -316,6 +372,7 @@ mod tests {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|last| held(*last)).collect(),
             farewell: Some(farewell),
+            devices: Vec::new(),
         }
     }
 
@@ -328,6 +385,7 @@ mod tests {
         let released = |addresses: &[(u8, Removal)]| Released {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|(last, r)| (held(*last), r.clone())).collect(),
+            devices: Vec::new(),
             farewell: Some(Ok(())),
         };
         let released = [

@@ -379,16 +379,26 @@ impl Engine {
 }
 
 fn changes_what_is_held(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::RemoveAddress { .. } | Action::Report(_))
+    matches!(
+        action,
+        Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddDevice { .. }
+            | Action::RemoveDevice { .. }
+            | Action::Report(_)
+    )
 }
 
-/// Invariant 4, write down, then touch: what is new is written before the first address is added,
+/// Invariant 4, write down, then touch: what is new is written before the first address or device is
+/// added,
 /// what is no more after the last one was removed.
 fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
     if *written == held {
         return;
     }
-    let is_addition = |action: &Action| matches!(action, Action::AddAddress { .. });
+    let is_addition = |action: &Action| {
+        matches!(action, Action::AddAddress { .. } | Action::AddDevice { .. })
+    };
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
         let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();

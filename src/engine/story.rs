@@ -59,6 +59,8 @@ pub enum Fault {
     CannotListen(InterfaceName, SystemError),
     /// An address could not be put on its interface.
     CannotInstall(VirtualAddress, InterfaceName, SystemError),
+    /// The device with the virtual MAC address could not be made, set or taken up.
+    CannotMakeDevice(InterfaceName, SystemError),
     /// Advertisements could not be sent, several times running.
     CannotSend(InterfaceName, SystemError),
     /// A check without a cost does not pass.
@@ -93,6 +95,7 @@ impl Fault {
             Self::NotEthernet(_) => "not_ethernet",
             Self::CannotListen(..) => "cannot_listen",
             Self::CannotInstall(..) => "cannot_install",
+            Self::CannotMakeDevice(..) => "cannot_make_device",
             Self::CannotSend(..) => "cannot_send",
             Self::TrackFailing(..) => "check_failing",
             Self::GroupMember(..) => "group_member",
@@ -138,6 +141,9 @@ impl fmt::Display for Fault {
             }
             Self::CannotInstall(address, name, error) => {
                 write!(f, "{address} cannot be put on {name}: {}", error.text)
+            }
+            Self::CannotMakeDevice(name, error) => {
+                write!(f, "no virtual MAC address, because the device {name} is not usable: {}", error.text)
             }
             Self::CannotSend(name, error) => {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)
@@ -286,6 +292,11 @@ pub enum What {
     InstallFailed(VirtualAddress, InterfaceName, SystemError),
     /// An address could not be taken off its interface; it is tried again.
     RemoveFailed(VirtualAddress, InterfaceName, SystemError),
+    /// The device with the virtual MAC address had been deleted or taken down by another program, and is
+    /// made or taken up again.
+    DeviceRestored(InterfaceName),
+    /// The device with the virtual MAC address could not be taken down or away; that is tried again.
+    DeviceLeft(InterfaceName, SystemError),
     /// An advertisement could not be sent.
     SendFailed(InterfaceName, SystemError),
     /// The segment could not be told about our addresses.
@@ -424,6 +435,14 @@ impl fmt::Display for Event {
                 f,
                 "cannot take {address} off {interface}: {}; trying again (by hand: ip address del \
                  {address} dev {interface})",
+                error.text
+            ),
+            What::DeviceRestored(name) => {
+                write!(f, "another program deleted {name} or took it down: made good")
+            }
+            What::DeviceLeft(name, error) => write!(
+                f,
+                "cannot take {name} down or away: {}; trying again (by hand: ip link del {name})",
                 error.text
             ),
             What::SendFailed(interface, error) => {

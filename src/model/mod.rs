@@ -8,6 +8,7 @@ mod name;
 mod notify;
 mod secret;
 mod track;
+mod virtual_mac;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,6 +29,7 @@ pub use track::{
     ProcessProbe, RecordType, RedisProbe, RedisRole, Require, ScriptProbe, StatusRange,
     SystemdUnitProbe, TcpProbe, TrackConfig,
 };
+pub use virtual_mac::VirtualDevice;
 
 /// A number is outside the range of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -426,6 +428,15 @@ pub struct InstanceConfig {
     /// How its advertisements are authenticated.
     #[serde(default, skip_serializing_if = "Authentication::is_none")]
     pub authentication: Authentication,
+    /// Whether the virtual router has an Ethernet address of its own, and the addresses a device with
+    /// it ([`InstanceConfig::virtual_devices`]). Never with [`Priority::OWNER`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub virtual_mac: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl InstanceConfig {
@@ -494,11 +505,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The interfaces that it names.
+    /// The interfaces that it names, and the devices with virtual MAC addresses.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
         let of_instance = |instance: &InstanceConfig| {
             let others = instance.addresses.iter().filter_map(|address| address.dev.clone());
-            others.chain([instance.interface.clone()]).collect::<Vec<_>>()
+            let devices = instance.virtual_devices();
+            let devices = devices.iter().map(VirtualDevice::name);
+            others.chain([instance.interface.clone()]).chain(devices).collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(of_instance).collect()
     }

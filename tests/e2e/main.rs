@@ -51,6 +51,7 @@ mod starvation;
 mod supervision;
 mod tracks;
 mod tshark;
+mod virtual_mac;
 
 fn main() -> std::process::ExitCode {
     lab::run(CASES)
@@ -87,6 +88,18 @@ const CASES: &[lab::Case] = &lab::cases![
     ipv6::frames,
     ipv6::no_source,
     ipv6::both_families,
+    virtual_mac::moves,
+    virtual_mac::moves_ipv6,
+    virtual_mac::both_families,
+    virtual_mac::partition,
+    virtual_mac::partition_ipv6,
+    virtual_mac::released,
+    virtual_mac::used_again,
+    virtual_mac::foreign_device,
+    virtual_mac::turned_on_and_off,
+    virtual_mac::interface_replaced,
+    virtual_mac::tampered_with,
+    virtual_mac::settings,
     links::down_at_the_active_node,
     links::down_at_the_backup,
     links::cable_pulled,

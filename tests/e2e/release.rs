@@ -42,6 +42,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
     let held = |held| HeldAddress { interface: eth0(), address: address(held) };
     let farewell = Farewell {
         interface: eth0(),
+        through: None,
         source: host.address().into(),
         destination: Ipv4Addr::new(224, 0, 0, 18).into(),
         message: Forgery::farewell().message(host.address()),
@@ -51,6 +52,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
         instance: "web".try_into().expect("a name"),
         addresses: addresses.iter().map(held).collect(),
         farewell: Some(farewell),
+        devices: Vec::new(),
     }
 }
 

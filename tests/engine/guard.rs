@@ -122,11 +122,12 @@ fn what_is_held_is_written_down_first() {
     assert!(place("write down") < place("add"), "{actions:?}");
     let message = advertisement(0).encode(OURS, GROUP, ChecksumForm::WithPseudoHeader).unwrap();
     let farewell =
-        Farewell { interface: eth0(), source: OURS, destination: GROUP, message, secret: None };
+        Farewell { interface: eth0(), through: None, source: OURS, destination: GROUP, message, secret: None };
     let router = HeldRouter {
         instance: InstanceName::try_from("web").unwrap(),
         addresses: vec![HeldAddress { interface: eth0(), address: virtual_address() }],
         farewell: Some(farewell),
+        devices: Vec::new(),
     };
     assert_eq!(written(&actions), Some(vec![router.clone()]));
     let actions = node.hear(from_peer(200));

@@ -20,6 +20,7 @@ mod node;
 mod reload;
 mod standby;
 mod tracks;
+mod virtual_mac;
 
 use std::net::IpAddr;
 

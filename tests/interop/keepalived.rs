@@ -5,8 +5,17 @@ use crate::router::{Router, Settings};
 
 impl Router for Keepalived {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password, addresses } = settings;
-        let config = KeepalivedConfig { version, priority, interval, preempt, password, addresses };
+        let Settings { version, priority, interval, preempt, password, addresses, virtual_mac } =
+            settings;
+        let config = KeepalivedConfig {
+            version,
+            priority,
+            interval,
+            preempt,
+            password,
+            addresses,
+            virtual_mac,
+        };
         Self::start(host, config)
     }
 

@@ -19,6 +19,7 @@ mod keepalived;
 mod lab;
 mod router;
 mod scenario;
+mod virtual_mac;
 mod with_frr;
 mod with_keepalived;
 
@@ -55,5 +56,15 @@ fn main() -> std::process::ExitCode {
         with_frr::ipv6_vipd_preferred,
         with_frr::ipv6_frr_preferred,
         with_frr::ipv6_without_link_local,
+        virtual_mac::v2_frr_preferred,
+        virtual_mac::vipd_before_frr,
+        virtual_mac::frr_before_vipd,
+        virtual_mac::ipv6_vipd_before_frr,
+        virtual_mac::ipv6_frr_before_vipd,
+        virtual_mac::vipd_before_keepalived,
+        virtual_mac::keepalived_before_vipd,
+        virtual_mac::ipv6_vipd_before_keepalived,
+        virtual_mac::ipv6_keepalived_before_vipd,
+        virtual_mac::reunion_with_frr,
     ])
 }

@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) password: Option<&'static str>,
     /// What moves.
     pub(crate) addresses: Addresses,
+    /// Whether vipd and keepalived use the virtual MAC address; FRR always does.
+    pub(crate) virtual_mac: bool,
 }
 
 impl Settings {
@@ -27,7 +29,8 @@ impl Settings {
     pub(crate) fn new(version: u8, priority: u8) -> Self {
         let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
         let addresses = Addresses::Ipv4;
-        Self { version, priority, interval, preempt: true, password: None, addresses }
+        let (preempt, password, virtual_mac) = (true, None, false);
+        Self { version, priority, interval, preempt, password, addresses, virtual_mac }
     }
 
     /// The same with a password.
@@ -38,6 +41,11 @@ impl Settings {
     /// Version 3 with these addresses.
     pub(crate) fn moving(addresses: Addresses, priority: u8) -> Self {
         Self { addresses, ..Self::new(3, priority) }
+    }
+
+    /// The same with the virtual MAC address.
+    pub(crate) fn with_virtual_mac(self) -> Self {
+        Self { virtual_mac: true, ..self }
     }
 
     /// The same without preemption.
@@ -68,12 +76,14 @@ pub(crate) struct Vipd(Agent);
 
 impl Router for Vipd {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password, addresses } = settings;
+        let Settings { version, priority, interval, preempt, password, addresses, virtual_mac } =
+            settings;
         let mut config = Config::with(&[], addresses.vip())
             .set("version", version.to_string())
             .set("priority", priority.to_string())
             .set("advertisement_interval", format!("{}ms", interval.as_millis()))
-            .set("preempt", if preempt { "always" } else { "never" });
+            .set("preempt", if preempt { "always" } else { "never" })
+            .set("virtual_mac", virtual_mac.to_string());
         if let Some(password) = password {
             config = config.set("authentication", format!("{{ password: {password} }}"));
         }

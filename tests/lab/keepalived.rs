@@ -26,6 +26,8 @@ pub(crate) struct KeepalivedConfig {
     pub(crate) password: Option<&'static str>,
     /// What it moves.
     pub(crate) addresses: Addresses,
+    /// Whether it uses the virtual MAC address.
+    pub(crate) virtual_mac: bool,
 }
 
 /// The addresses of a group.
@@ -51,7 +53,7 @@ impl Addresses {
 
 impl KeepalivedConfig {
     fn text(self) -> String {
-        let Self { version, priority, interval, preempt, password, addresses } = self;
+        let Self { version, priority, interval, preempt, password, addresses, virtual_mac } = self;
         let list = match addresses {
             Addresses::Ipv4 => format!("{VIP}/24"),
             Addresses::Ipv6 => format!("{LINK_LOCAL_VIP}/128\n{VIP6}/64"),
@@ -59,6 +61,7 @@ impl KeepalivedConfig {
         };
         let interval = interval.as_secs_f64();
         let preempt = if preempt { "" } else { "nopreempt" };
+        let virtual_mac = if virtual_mac { "use_vmac" } else { "" };
         let authentication = password.map_or_else(String::new, |password| {
             format!("authentication {{\n auth_type PASS\n auth_pass {password}\n}}")
         });
@@ -66,6 +69,7 @@ impl KeepalivedConfig {
             "vrrp_instance web {{
                 state BACKUP
                 {preempt}
+                {virtual_mac}
                 interface eth0
                 version {version}
                 virtual_router_id {VRID}

@@ -75,6 +75,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
         authentication: vipd::model::Authentication::None,
+        virtual_mac: false,
     };
     let node_of =
         |n| Node { name: node_name(n), address: node_address(group.family, n), others: Vec::new() };

@@ -588,6 +588,10 @@ impl World {
                 }
                 self.tell(Some(node), &event.to_string());
             }
+            // No instance of the simulation has a virtual MAC address.
+            Action::AddDevice { .. } | Action::RemoveDevice { .. } | Action::SetDevice { .. } => {
+                panic!("{action:?}")
+            }
             Action::Exit => {
                 self.nodes[node].engine = None;
                 self.nodes[node].idle_since = Some(self.now);

@@ -128,6 +128,9 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
                 address.address
             )
         }
+        Fault::CannotMakeDevice(name, _) => {
+            format!("ip -d link show {name}; or do without: leave out virtual_mac")
+        }
         Fault::CannotSend(..) => {
             format!(
                 "a firewall on output? nft list ruleset; ip route get 224.0.0.18 oif {interface} \

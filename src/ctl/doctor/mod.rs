@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! status socket, configuration, wire, firewall, /proc, /sys, /etc, /run     gathered here
-//!      -> daemon, checks, peers, arrival, holders, firewall, sysctl, service, manager, clock
+//!      -> daemon, checks, peers, arrival, holders, firewall, sysctl, virtual_mac, service,
+//!         manager, clock
 //!         (each: what was gathered -> findings)
 //!      -> finding::Report -> text or JSON
 //! ```
@@ -22,6 +23,7 @@ mod segment;
 mod service;
 mod sysctl;
 mod system;
+mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -39,6 +41,7 @@ use crate::time::Span;
 use finding::{Finding, LeftOut, Report};
 use look::Look;
 use sysctl::Settings;
+use virtual_mac::Below;
 use system::System;
 
 /// How long the wire is listened to where the intervals do not want more.
@@ -178,6 +181,7 @@ fn of_instances(
     }
     let bound = service::bound(system, &addresses);
     let defaults = sysctl::default_routes();
+    let interfaces = virtual_mac::interfaces();
     for member in look.members() {
         let interface = member.interface();
         let settings = Settings::of(interface);
@@ -192,6 +196,7 @@ fn of_instances(
         findings.extend(holders::judge(&member));
         findings.extend(sysctl::judge(&member, settings, &defaults));
         findings.extend(sysctl::secondaries(&member, settings, left_out));
+        findings.extend(virtual_mac::judge(&member, &interfaces, Below::of(interface)));
         findings.extend(service::judge(&member, &bound));
     }
 }

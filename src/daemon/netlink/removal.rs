@@ -1,4 +1,4 @@
-//! Removing addresses at once: without a thread, without knowing the kernel's state. For a process
+//! Removing addresses and devices at once: without a thread, without knowing the kernel's state. For a process
 //! that does only this and ends.
 
 use std::io::{self, Read};
@@ -7,11 +7,15 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
+use netlink_packet_core::NetlinkPayload;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::device;
 use super::message::{self, Message};
+use super::table::{Change, Made};
 use super::{says_absent, system_error};
 use crate::engine::{HeldAddress, SystemError};
+use crate::model::{Mac, VirtualDevice};
 
 /// How long the kernel may take for an answer, in case it gives none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,12 +26,15 @@ const AT_ONCE: usize = 64;
 /// Room for one answer, which repeats the request where it has failed.
 const ANSWER: usize = 4096;
 
+/// Room for all that the kernel says of an interface.
+const LINK: usize = 64 * 1024;
+
 /// What came of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
-    /// The address was there and is gone.
+    /// It was there and is gone.
     Done,
-    /// It was not there, or the interface was not.
+    /// It was not there, or the interface was not; or a device is not vipd's.
     Absent,
     /// It may still be there.
     Failed(SystemError),
@@ -59,6 +66,48 @@ pub(crate) fn remove_now(addresses: &[&HeldAddress]) -> Vec<Removal> {
         Err(errno) => errno as i32,
     };
     indices.into_iter().map(errno).map(Removal::of).collect()
+}
+
+/// Removes these devices where they are vipd's; the results are in their order.
+pub(crate) fn remove_devices_now(devices: &[&VirtualDevice]) -> Vec<Removal> {
+    let remove = |device: &&VirtualDevice| -> io::Result<i32> {
+        let absent = Errno::ENODEV as i32;
+        let Some((index, made)) = look_up_now(device)? else { return Ok(absent) };
+        if !device::is_ours(&made, device) {
+            return Ok(absent);
+        }
+        Ok(exchange(vec![device::remove(index)]).first().copied().unwrap_or(absent))
+    };
+    let failed = |error: io::Error| error.raw_os_error().unwrap_or(Errno::EIO as i32);
+    devices.iter().map(|device| Removal::of(remove(device).unwrap_or_else(failed))).collect()
+}
+
+/// What has the name of this device, and how it was made.
+fn look_up_now(device: &VirtualDevice) -> io::Result<Option<(u32, Made)>> {
+    let mut question = device::get(device.name().as_str());
+    question.finalize();
+    let mut bytes = vec![0; question.buffer_len()];
+    question.serialize(&mut bytes);
+    let mut socket = socket()?;
+    socket.send(&bytes)?;
+    let mut buffer = vec![0; LINK];
+    let length = socket.read(&mut buffer)?;
+    let answer = Message::deserialize(buffer.get(..length).unwrap_or_default());
+    match answer.map_err(io::Error::other)?.payload {
+        NetlinkPayload::Error(error) => match error.raw_code().saturating_abs() {
+            absent if says_absent(absent) => Ok(None),
+            other => Err(io::Error::from_raw_os_error(other)),
+        },
+        NetlinkPayload::InnerMessage(inner) => match message::change(inner) {
+            Some(Change::Link(link)) => {
+                let mac = link.mac.and_then(|bytes| bytes.try_into().ok()).map(Mac);
+                let made = Made { kind: link.kind, below: link.below, alias: link.alias, mac };
+                Ok(Some((link.index, made)))
+            }
+            _ => Err(Errno::EPROTO.into()),
+        },
+        _ => Err(Errno::EPROTO.into()),
+    }
 }
 
 /// Sends the requests; the kernel's numbers are in their order (`errno(3)`), zero for success.

@@ -13,10 +13,14 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 use tokio::sync::{mpsc, oneshot};
 
+use super::device;
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
-use super::{AddressChange, News, Outcomes, Request, Wanted, says_absent, system_error};
+use super::{
+    AddressChange, News, Outcomes, Request, SystemChange, Wanted, says_absent, system_error,
+};
+use crate::daemon::settings::Settings;
 use crate::engine::{Input, SystemError};
 use crate::model::InterfaceName;
 
@@ -29,6 +33,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How many events are taken in before news are told.
 const AT_ONCE: usize = 1024;
 
+/// The metric of the routes that come with an address on a device with a virtual MAC: the last one, so
+/// that this node's own traffic goes by the interface below, as without it.
+const LAST_METRIC: u32 = 1 << 16;
+
 type Events = Pin<Box<dyn Stream<Item = Message> + Send>>;
 
 /// Follows the kernel's state.
@@ -36,22 +44,33 @@ pub(super) struct Watcher {
     events: Events,
     requests: Requests,
     table: Table,
+    settings: Settings,
 }
 
 /// Changes that the kernel is carrying out.
 struct Batch {
-    /// For each change whether it adds an address, and which; none where there is no interface.
-    asked: Vec<(bool, Option<(u32, AddressKey)>)>,
+    asked: Vec<Asked>,
     errors: Pin<Box<dyn Future<Output = Vec<i32>> + Send>>,
     answer: oneshot::Sender<Outcomes>,
 }
 
+/// A change of a batch.
+enum Asked {
+    /// Whether it adds an address, and which; `None`: there is no interface for it.
+    Address { add: bool, target: Option<(u32, AddressKey)> },
+    /// What it is about a device, how many orders it came to, and why it came to none.
+    Device { change: SystemChange, count: usize, refused: Option<SystemError> },
+}
+
 impl Watcher {
     /// Subscribes to the events and reads the state; returns it as news.
-    pub(super) async fn start(names: BTreeSet<InterfaceName>) -> io::Result<(Self, Vec<Input>)> {
+    pub(super) async fn start(
+        names: BTreeSet<InterfaceName>,
+        settings: Settings,
+    ) -> io::Result<(Self, Vec<Input>)> {
         let events = subscribe()?;
         let requests = Requests::open()?;
-        let mut watcher = Self { events, requests, table: Table::new(names) };
+        let mut watcher = Self { events, requests, table: Table::new(names), settings };
         watcher.reload().await?;
         let state = watcher.table.news();
         Ok((watcher, state))
@@ -73,7 +92,7 @@ impl Watcher {
                 }
                 request = incoming.recv(), if batch.is_none() => match request {
                     Some(Request::Change(changes, answer)) => {
-                        let started = self.begin(&changes, answer);
+                        let started = self.begin(changes, answer);
                         batch = Some(started);
                         None
                     }
@@ -149,48 +168,119 @@ impl Watcher {
         Ok(())
     }
 
-    fn begin(&mut self, changes: &[AddressChange], answer: oneshot::Sender<Outcomes>) -> Batch {
+    fn begin(&mut self, changes: Vec<SystemChange>, answer: oneshot::Sender<Outcomes>) -> Batch {
         // Where this fails, so do the requests, and they say so.
         let _ = self.reopen_requests();
         let mut orders = Vec::new();
         let mut asked = Vec::new();
+        // The table will know of these once the kernel has told.
+        let mut removed = BTreeSet::new();
         for change in changes {
-            let address = &change.address;
-            let key = AddressKey { address: address.address, prefix: address.prefix };
-            let target = self.table.index_of(&change.interface).map(|index| (index, key));
-            match (target, change.wanted) {
-                (Some((index, _)), Wanted::There { lease, not_after }) => {
-                    let message = message::add(index, address, lease);
-                    orders.push(Order { message, not_after: Some(not_after) });
+            asked.push(match change {
+                SystemChange::Address(change) => self.begin_address(&change, &mut orders),
+                SystemChange::AddDevice(device) => {
+                    let name = device.name();
+                    let there = self.table.made(&name).filter(|_| !removed.remove(&name));
+                    let below = self.table.index_of(&device.interface);
+                    let lacks_below = || system_error(Errno::ENODEV as i32);
+                    let messages = below
+                        .ok_or_else(lacks_below)
+                        .and_then(|below| device::make(&device, below, there));
+                    let (messages, refused) = match messages {
+                        Ok(messages) => (messages, None),
+                        Err(refused) => (Vec::new(), Some(refused)),
+                    };
+                    let count = messages.len();
+                    orders.extend(messages.into_iter().map(Order::about_a_device));
+                    Asked::Device { change: SystemChange::AddDevice(device), count, refused }
                 }
-                (Some((index, _)), Wanted::Gone) => {
-                    self.table.expect_removal(index, key);
-                    let message = message::remove(index, address);
-                    orders.push(Order { message, not_after: None });
+                SystemChange::RemoveDevice(device) => {
+                    let name = device.name();
+                    let there = self.table.made(&name);
+                    let ours = there.filter(|(_, made)| device::is_ours(made, &device));
+                    let message = ours.map(|(index, _)| device::remove(index));
+                    removed.insert(name);
+                    let count = usize::from(message.is_some());
+                    orders.extend(message.map(Order::about_a_device));
+                    let change = SystemChange::RemoveDevice(device);
+                    Asked::Device { change, count, refused: None }
                 }
-                (None, _) => {}
-            }
-            asked.push((change.wanted != Wanted::Gone, target));
+                SystemChange::SetDevice(name, up) => {
+                    let message = self.table.index_of(&name).map(|index| device::set(index, up));
+                    let count = usize::from(message.is_some());
+                    let absent = || system_error(Errno::ENODEV as i32);
+                    let refused = (up && message.is_none()).then(absent);
+                    orders.extend(message.map(Order::about_a_device));
+                    Asked::Device { change: SystemChange::SetDevice(name, up), count, refused }
+                }
+            });
         }
         let requests = self.requests.clone();
         let errors = Box::pin(async move { requests.change(orders).await });
         Batch { asked, errors, answer }
     }
 
+    fn begin_address(&mut self, change: &AddressChange, orders: &mut Vec<Order>) -> Asked {
+        let AddressChange { interface, address, wanted } = change;
+        let key = AddressKey { address: address.address, prefix: address.prefix };
+        let target = self.table.index_of(interface).map(|index| (index, key));
+        match (target, *wanted) {
+            (Some((index, _)), Wanted::There { lease, not_after }) => {
+                let metric = interface.is_virtual_device().then_some(LAST_METRIC);
+                let message = message::add(index, address, lease, metric);
+                orders.push(Order { message, not_after: Some(not_after), is_slow: false });
+            }
+            (Some((index, _)), Wanted::Gone) => {
+                self.table.expect_removal(index, key);
+                let message = message::remove(index, address);
+                orders.push(Order { message, not_after: None, is_slow: false });
+            }
+            (None, _) => {}
+        }
+        Asked::Address { add: *wanted != Wanted::Gone, target }
+    }
+
     fn finish(&mut self, batch: Option<Batch>, errors: Vec<i32>) {
         let Some(batch) = batch else { return };
         let mut errors = errors.into_iter();
-        let mut outcome = |(add, target): (bool, Option<(u32, AddressKey)>)| {
-            let Some((index, key)) = target else { return verdict(add, Errno::ENODEV as i32) };
-            let errno = errors.next().unwrap_or(Errno::ECONNABORTED as i32);
-            if !add && errno != 0 {
-                self.table.unexpect_removal(index, key);
-            }
-            verdict(add, errno)
-        };
-        let outcomes = batch.asked.into_iter().map(&mut outcome).collect();
+        let mut next = || errors.next().unwrap_or(Errno::ECONNABORTED as i32);
+        let mut outcomes = Vec::with_capacity(batch.asked.len());
+        for asked in batch.asked {
+            outcomes.push(match asked {
+                Asked::Address { add, target: None } => verdict(add, Errno::ENODEV as i32),
+                Asked::Address { add, target: Some((index, key)) } => {
+                    let errno = next();
+                    if !add && errno != 0 {
+                        self.table.unexpect_removal(index, key);
+                    }
+                    verdict(add, errno)
+                }
+                Asked::Device { change, count, refused } => {
+                    let errnos: Vec<i32> = (0..count).map(|_| next()).collect();
+                    let errno = errnos.into_iter().find(|errno| *errno != 0).unwrap_or(0);
+                    match refused {
+                        Some(refused) => Err(refused),
+                        None => self.finish_device(&change, errno),
+                    }
+                }
+            });
+        }
         // The protocol loop may have ended meanwhile.
         let _ = batch.answer.send(outcomes);
+    }
+
+    /// What the kernel's settings have to do with a device comes once it is there, or gone.
+    fn finish_device(&mut self, change: &SystemChange, errno: i32) -> Result<(), SystemError> {
+        match change {
+            SystemChange::AddDevice(device) if errno == 0 => self.settings.prepare(device),
+            SystemChange::AddDevice(device) => Err(device::not_made(device, errno)),
+            SystemChange::RemoveDevice(device) if errno == 0 || says_absent(errno) => {
+                self.settings.forget(device)
+            }
+            SystemChange::SetDevice(_, up) if errno == 0 || (!up && says_absent(errno)) => Ok(()),
+            SystemChange::SetDevice(..) => Err(device::not_set(errno)),
+            SystemChange::RemoveDevice(_) | SystemChange::Address(_) => Err(system_error(errno)),
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::Discard;
-use super::super::announce::announce;
 use super::super::conflict::Conflict;
 use super::super::event::Action;
 use super::super::receive;
@@ -213,7 +212,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let is_it = |a: &&crate::model::VirtualAddress| {
-            a.address == address && self.config.interface_of(a) == interface
+            a.address == address && self.devices.place(&self.config, a) == interface
         };
         let own = context.links.get(interface).and_then(|link| link.mac);
         let Some(ours) = self.config.addresses.iter().find(is_it).cloned() else { return };
@@ -226,7 +225,7 @@ impl Instance {
         self.counters.foreign_claims += 1;
         if self.defended.is_none_or(|at| now.since(at) >= DEFENCE_DISTANCE) {
             self.defended = Some(now);
-            announce(context.links, interface, &ours, out);
+            self.announce_one(context, &ours, out);
         }
         // A router that takes over says so by its advertisement, within an interval.
         let takeover = self.interval().times(2);

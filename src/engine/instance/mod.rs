@@ -4,7 +4,8 @@
 //! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
 //! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do, in
-//! `status` what there is to know about it.
+//! `status` what there is to know about it, in `virtual_mac` the devices that have its Ethernet
+//! addresses.
 
 mod departure;
 mod fitness;
@@ -15,12 +16,13 @@ mod member;
 mod reconfigure;
 mod refusal;
 mod status;
+mod virtual_mac;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::Context;
-use super::announce::{self, Announcer, announce};
+use super::announce::{self, Announcer};
 use super::authentication::{self, Authenticator};
 use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, Farewell, HeldRouter, HookOwner, SystemError};
@@ -40,6 +42,7 @@ use hear::Presence;
 use hooks::Claim;
 pub(super) use reconfigure::differences;
 use refusal::FailedSends;
+use virtual_mac::Devices;
 
 /// One virtual router of this node.
 #[derive(Debug)]
@@ -59,6 +62,7 @@ pub(super) struct Instance {
     since: Wall,
     why: Why,
     holding: Holding,
+    devices: Devices,
     announcer: Announcer,
     /// When an address was last announced because another station claimed it.
     defended: Option<Mono>,
@@ -119,6 +123,7 @@ impl Instance {
             since: now.wall,
             why: Why::Started,
             holding: Holding::new(terms),
+            devices: Devices::new(&config),
             announcer: Announcer::default(),
             defended: None,
             handing_over: None,
@@ -234,6 +239,7 @@ impl Instance {
     fn claim(&mut self, context: &Context<'_>, how: Takeover, out: &mut Vec<Action>) {
         let priority = self.router.priority().get();
         let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
+        self.devices.raise(out);
         if !others_answer {
             self.advertise(context, priority, out);
         }
@@ -241,9 +247,9 @@ impl Instance {
             self.probe(context, out);
         }
         if self.moves_addresses() {
-            let config = &self.config;
-            let addresses = config.addresses.iter().map(|a| (config.interface_of(a), a));
-            self.holding.claim(context.now.mono, addresses, out);
+            let Self { config, devices, holding, .. } = self;
+            let addresses = config.addresses.iter().map(|a| (devices.place(config, a), a));
+            holding.claim(context.now.mono, addresses, out);
         }
         self.announce(context, others_answer, out);
         if others_answer {
@@ -256,6 +262,7 @@ impl Instance {
         self.claim = None;
         self.announcer.stop();
         self.holding.release(out);
+        self.devices.lower(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
 
@@ -272,8 +279,8 @@ impl Instance {
         self.counters.advertisements_sent += 1;
         self.counters.priority_zero_sent += u64::from(priority == 0);
         self.failed_sends.another();
-        let Farewell { interface, source, destination, message, .. } = advertisement;
-        out.push(Action::Send { interface, source, destination, message });
+        let Farewell { interface, through, source, destination, message, .. } = advertisement;
+        out.push(Action::Send { interface, through, source, destination, message });
     }
 
     /// The advertisement with this priority; `None` while there is no address to send it from. Its
@@ -295,12 +302,13 @@ impl Instance {
             authentication: authentication::field(&self.config.authentication),
         };
         let interface = self.config.interface.clone();
+        let through = self.devices.through(&interface, self.config.family());
         let message = advertisement.encode(source, destination, self.checksum);
         let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
         let secret = authentication::sending_secret(&self.config.authentication).cloned();
         let complete = |mut message: Vec<u8>| {
             message.extend(trailer.into_iter().flatten());
-            Farewell { interface, source, destination, message, secret }
+            Farewell { interface, through, source, destination, message, secret }
         };
         Some(
             message
@@ -323,7 +331,7 @@ impl Instance {
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
         for address in self.config.addresses.get(due).unwrap_or_default() {
-            announce(context.links, self.config.interface_of(address), address, out);
+            self.announce_one(context, address, out);
         }
     }
 
@@ -331,7 +339,8 @@ impl Instance {
     fn probe(&self, context: &Context<'_>, out: &mut Vec<Action>) {
         if self.moves_addresses() {
             for address in &self.config.addresses {
-                announce::probe(context.links, self.config.interface_of(address), address, out);
+                let place = self.devices.place(&self.config, address);
+                announce::probe(context.links, place, address, out);
             }
         }
     }
@@ -360,8 +369,8 @@ impl Instance {
         address: VirtualAddress,
         out: &mut Vec<Action>,
     ) {
-        let interface = self.config.interface_of(&address).clone();
-        announce(context.links, &interface, &address, out);
+        let interface = self.devices.place(&self.config, &address).clone();
+        self.announce_one(context, &address, out);
         self.counters.put_back += 1;
         self.report(What::PutBack(address, interface), out);
     }
@@ -372,7 +381,7 @@ impl Instance {
     }
 
     /// All that is due at some time.
-    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 7] {
+    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 8] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
         [
             self.router.deadline(),
@@ -381,6 +390,7 @@ impl Instance {
             self.conflicts.deadline(),
             self.blip_deadline(),
             self.hooks.deadline(),
+            self.devices.deadline(),
             refused.filter(|_| self.condition != Condition::Stopped),
         ]
     }
@@ -402,10 +412,11 @@ impl Instance {
             if had_gone {
                 self.tell_put_back(context, address, out);
             } else {
-                announce(context.links, self.config.interface_of(&address), &address, out);
+                self.announce_one(context, &address, out);
             }
         }
         self.announce_due(context, false, out);
+        self.devices.fire(now, out);
         for (conflict, count) in self.conflicts.fire(now) {
             self.report(What::Conflict(conflict, count), out);
         }
@@ -470,9 +481,10 @@ impl Instance {
         // Without a time stamp: whoever sends it gives it one.
         let farewell = holds.then(|| self.advertisement(context, 0, None)).flatten();
         let farewell = farewell.and_then(Result::ok);
-        let is_something = !addresses.is_empty() || farewell.is_some();
+        let devices = self.devices.on_the_system();
+        let is_something = !addresses.is_empty() || farewell.is_some() || !devices.is_empty();
         let instance = self.config.name.clone();
-        is_something.then_some(HeldRouter { instance, addresses, farewell })
+        is_something.then_some(HeldRouter { instance, addresses, farewell, devices })
     }
 
     /// The addresses that nobody else may claim, with their interfaces.
@@ -480,7 +492,7 @@ impl Instance {
         let addresses = self.config.addresses.iter().filter(|_| self.router.holds());
         addresses
             .filter(|a| Family::of(a.address) == Family::V4)
-            .map(|a| (self.config.interface_of(a), a.address))
+            .map(|a| (self.devices.place(&self.config, a), a.address))
     }
 }
 

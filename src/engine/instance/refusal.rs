@@ -67,9 +67,24 @@ impl Instance {
             }
             Action::Announce { interface, .. }
                 if self.announcer.is_running()
-                    && self.interfaces().any(|name| name == interface) =>
+                    && (self.interfaces().any(|name| name == interface)
+                        || self.devices.has(interface)) =>
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
+            }
+            Action::AddDevice { device } if self.devices.not_made(device) => {
+                let fault = Fault::CannotMakeDevice(device.name(), error.clone());
+                self.refuse(context, fault, REFUSED, out);
+            }
+            Action::SetDevice { device, up: true } if self.devices.not_raised(device) => {
+                let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
+                self.refuse(context, fault, REFUSED, out);
+            }
+            Action::SetDevice { device, up: false } if self.devices.has(device) => {
+                self.report(What::DeviceLeft(device.clone(), error.clone()), out);
+            }
+            Action::RemoveDevice { device } if self.devices.not_removed(now, device) => {
+                self.report(What::DeviceLeft(device.name(), error.clone()), out);
             }
             Action::Listen { interface, family, .. }
                 if *interface == self.config.interface && *family == self.config.family() =>

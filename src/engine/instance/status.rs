@@ -32,6 +32,7 @@ impl Instance {
             advertisement_interval: self.config.advertisement_interval,
             addresses: self.config.addresses.clone(),
             held: self.holding.held().map(|(_, address)| address.clone()).collect(),
+            devices: self.devices.wanted().map(Into::into).collect(),
             lease_left: self.holding.lease_left(now.mono),
             active: self.active_router().map(|address| Peer::new(config, address)),
             held_down_until: self.held_down_until(now),

@@ -1,0 +1,315 @@
+//! The devices with an instance's virtual MAC addresses (RFC 9568 section 7.3): when they are there,
+//! when they are up, and what goes by them.
+//!
+//! A device is there while the instance is, and up while it is active: a backup's device must not
+//! send anything, because the switch would take it for the way to the virtual router. From a takeover
+//! on the addresses are on it, and advertisements and announcements leave by it; so the switch learns
+//! the way from the first of them.
+
+use super::super::announce;
+use super::super::event::Action;
+use super::super::links::Links;
+use super::super::story::What;
+use super::{Context, Instance};
+use crate::model::{Family, InstanceConfig, InterfaceName, VirtualAddress, VirtualDevice};
+use crate::time::{Mono, Span};
+
+/// When a device that could not be removed is removed again.
+const RETRY: Span = Span::from_secs(1);
+
+/// The devices of one instance, one for each interface and family.
+#[derive(Debug)]
+pub(super) struct Devices {
+    all: Vec<Device>,
+}
+
+#[derive(Debug)]
+struct Device {
+    device: VirtualDevice,
+    name: InterfaceName,
+    /// Whether the configuration has it.
+    wanted: bool,
+    state: State,
+    /// Whether it was there and has vanished.
+    lost: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not asked for.
+    Absent,
+    /// Asked for, and not seen yet.
+    Asked,
+    /// It could not be made as it must be.
+    Refused,
+    /// It is there and down.
+    Down,
+    /// It is to be up, and was seen to be since.
+    Up {
+        seen: bool,
+    },
+    /// It is to go away. It did not when it was last asked to, where there is a time.
+    Removed {
+        retry_at: Option<Mono>,
+        attempts: u32,
+    },
+}
+
+impl Device {
+    fn new(device: VirtualDevice) -> Self {
+        Self { name: device.name(), device, wanted: true, state: State::Absent, lost: false }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.wanted && matches!(self.state, State::Down | State::Up { .. })
+    }
+
+    fn is_for(&self, interface: &InterfaceName, family: Family) -> bool {
+        self.device.interface == *interface && self.device.family == family
+    }
+
+    fn remove(&mut self, out: &mut Vec<Action>) {
+        if !matches!(self.state, State::Absent | State::Removed { .. }) {
+            out.push(Action::RemoveDevice { device: self.device.clone() });
+            self.state = State::Removed { retry_at: None, attempts: 0 };
+        }
+    }
+
+    /// Takes it up, unless that was asked for.
+    fn raise(&mut self, out: &mut Vec<Action>) {
+        if self.is_ready() && self.state == State::Down {
+            out.push(Action::SetDevice { device: self.name.clone(), up: true });
+            self.state = State::Up { seen: false };
+        }
+    }
+
+    /// Follows what the kernel has told of it. Whether it is there now and was not before, and whether
+    /// another program had taken it down.
+    fn follow(&mut self, links: &Links, may_ask: bool, out: &mut Vec<Action>) -> (bool, bool) {
+        let link = links.get(&self.name);
+        let interface = links.get(&self.device.interface);
+        match self.state {
+            State::Absent | State::Refused | State::Removed { .. } => {
+                // On what is no Ethernet there is none.
+                if may_ask && interface.is_some_and(|interface| interface.mac.is_some()) {
+                    out.push(Action::AddDevice { device: self.device.clone() });
+                    self.state = State::Asked;
+                }
+            }
+            State::Asked => {
+                if link.is_some_and(|link| link.mac == Some(self.device.mac())) {
+                    self.state = State::Down;
+                    return (true, false);
+                }
+            }
+            // The interface has another name now: so must the device.
+            State::Down | State::Up { .. } if interface.is_none() => {
+                out.push(Action::RemoveDevice { device: self.device.clone() });
+                self.state = State::Absent;
+            }
+            State::Down => {}
+            State::Up { seen } => match (seen, link.is_some_and(|link| link.up)) {
+                (_, true) => self.state = State::Up { seen: true },
+                (true, false) => {
+                    self.state = State::Down;
+                    self.raise(out);
+                    return (false, true);
+                }
+                (false, false) => {}
+            },
+        }
+        (false, false)
+    }
+}
+
+impl Devices {
+    pub(super) fn new(config: &InstanceConfig) -> Self {
+        Self { all: config.virtual_devices().into_iter().map(Device::new).collect() }
+    }
+
+    /// Those of this configuration are wanted from now on.
+    pub(super) fn reconfigure(&mut self, config: &InstanceConfig) {
+        let wanted = config.virtual_devices();
+        for device in &mut self.all {
+            device.wanted = wanted.contains(&device.device);
+        }
+        let is_new = |device: &VirtualDevice| self.all.iter().all(|own| own.device != *device);
+        let new: Vec<_> = wanted.into_iter().filter(is_new).map(Device::new).collect();
+        self.all.extend(new);
+    }
+
+    /// Where an address is put: on the device of the instance's interface, once there is one.
+    pub(super) fn place<'a>(
+        &'a self,
+        config: &'a InstanceConfig,
+        address: &'a VirtualAddress,
+    ) -> &'a InterfaceName {
+        let family = Family::of(address.address);
+        let mut ready = self.all.iter().filter(|d| d.is_ready() && address.dev.is_none());
+        let device = ready.find(|device| device.is_for(&config.interface, family));
+        device.map_or_else(|| config.interface_of(address), |device| &device.name)
+    }
+
+    /// The device by which messages of this interface and family leave; `None`: by the interface
+    /// itself. A router that is not active any more has nothing to send from the virtual MAC: the
+    /// switch would send there what is for the active one.
+    pub(super) fn through(
+        &self,
+        interface: &InterfaceName,
+        family: Family,
+    ) -> Option<InterfaceName> {
+        let mut all = self.all.iter();
+        let up = |d: &&Device| d.is_ready() && matches!(d.state, State::Up { .. });
+        all.find(|d| up(d) && d.is_for(interface, family)).map(|device| device.name.clone())
+    }
+
+    /// Takes them up.
+    pub(super) fn raise(&mut self, out: &mut Vec<Action>) {
+        self.all.iter_mut().for_each(|device| device.raise(out));
+    }
+
+    /// Takes them down.
+    pub(super) fn lower(&mut self, out: &mut Vec<Action>) {
+        for device in &mut self.all {
+            if let State::Up { .. } = device.state {
+                out.push(Action::SetDevice { device: device.name.clone(), up: false });
+                device.state = State::Down;
+            }
+        }
+    }
+
+    /// Removes what the configuration has no more.
+    pub(super) fn remove_unwanted(&mut self, out: &mut Vec<Action>) {
+        self.all.iter_mut().filter(|d| !d.wanted).for_each(|device| device.remove(out));
+    }
+
+    /// Removes all of them.
+    pub(super) fn remove_all(&mut self, out: &mut Vec<Action>) {
+        self.all.iter_mut().for_each(|device| device.remove(out));
+    }
+
+    /// An interface is gone. If it was one of these, it is asked for again.
+    pub(super) fn vanished(&mut self, name: &InterfaceName) {
+        for device in self.all.iter_mut().filter(|d| d.name == *name && d.is_ready()) {
+            device.state = State::Absent;
+            device.lost = true;
+        }
+    }
+
+    /// Whether the kernel has said of each of them whether it is there.
+    pub(super) fn are_known(&self, links: &Links) -> bool {
+        self.all.iter().filter(|d| d.wanted).all(|device| links.is_known(&device.name))
+    }
+
+    /// Whether one of them is yet to come.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.all.iter().any(|device| device.wanted && !device.is_ready())
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn has(&self, name: &InterfaceName) -> bool {
+        self.all.iter().any(|device| device.name == *name)
+    }
+
+    /// Those that the configuration has.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &VirtualDevice> {
+        self.all.iter().filter(|device| device.wanted).map(|device| &device.device)
+    }
+
+    /// What may be on the system.
+    pub(super) fn on_the_system(&self) -> Vec<VirtualDevice> {
+        let may_be = |device: &&Device| {
+            !matches!(device.state, State::Absent | State::Removed { retry_at: None, .. })
+        };
+        self.all.iter().filter(may_be).map(|device| device.device.clone()).collect()
+    }
+
+    /// A device could not be made. Whether it was one of these.
+    pub(super) fn not_made(&mut self, refused: &VirtualDevice) -> bool {
+        let is_it = |d: &&mut Device| d.device == *refused && (d.state == State::Asked || d.is_ready());
+        let device = self.all.iter_mut().find(is_it);
+        device.map(|device| device.state = State::Refused).is_some()
+    }
+
+    /// A device could not be taken up. Whether it was one of these.
+    pub(super) fn not_raised(&mut self, name: &InterfaceName) -> bool {
+        let is_it = |d: &&mut Device| d.name == *name && matches!(d.state, State::Up { .. });
+        let device = self.all.iter_mut().find(is_it);
+        device.map(|device| device.state = State::Down).is_some()
+    }
+
+    /// A device could not be removed: that is tried again. Whether it is worth telling (again).
+    pub(super) fn not_removed(&mut self, now: Mono, left: &VirtualDevice) -> bool {
+        let Some(device) = self.all.iter_mut().find(|device| device.device == *left) else {
+            return false;
+        };
+        let State::Removed { attempts, .. } = device.state else { return false };
+        let attempts = attempts.saturating_add(1);
+        device.state = State::Removed { retry_at: Some(now + RETRY), attempts };
+        attempts.is_power_of_two()
+    }
+
+    /// When [`Devices::fire`] is due.
+    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+        let due = self.all.iter().filter_map(|device| match device.state {
+            State::Removed { retry_at, .. } => retry_at,
+            _ => None,
+        });
+        due.min().map(|at| (at, "removal of a device"))
+    }
+
+    /// Does what is due.
+    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) {
+        for device in &mut self.all {
+            let State::Removed { retry_at, .. } = &mut device.state else { continue };
+            if retry_at.take_if(|at| *at <= now).is_some() {
+                out.push(Action::RemoveDevice { device: device.device.clone() });
+            }
+        }
+    }
+}
+
+impl Instance {
+    /// Asks for the devices that are lacking. With one that has come while the instance is active, its
+    /// addresses move there: they are on the device before they leave the interface.
+    pub(super) fn prepare_devices(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let may_ask = self.refused.is_none();
+        let (mut has_come, mut restored) = (false, Vec::new());
+        for device in self.devices.all.iter_mut().filter(|device| device.wanted) {
+            let (is_there, was_taken_down) = device.follow(context.links, may_ask, out);
+            has_come |= is_there;
+            if was_taken_down || (is_there && std::mem::take(&mut device.lost)) {
+                restored.push(device.name.clone());
+            }
+        }
+        for name in restored {
+            self.report(What::DeviceRestored(name), out);
+        }
+        if has_come && self.router.holds() && self.moves_addresses() && !self.is_claiming() {
+            self.devices.raise(out);
+            self.place_addresses(context.now.mono, out);
+            self.announce(context, false, out);
+        }
+    }
+
+    /// Has the addresses that it holds where they belong now, and nowhere else.
+    pub(super) fn place_addresses(&mut self, now: Mono, out: &mut Vec<Action>) {
+        let Self { config, devices, holding, .. } = self;
+        let addresses = config.addresses.iter().map(|a| (devices.place(config, a), a));
+        holding.change(now, addresses, out);
+    }
+
+    /// Tells the segment who has an address.
+    pub(super) fn announce_one(
+        &self,
+        context: &Context<'_>,
+        address: &VirtualAddress,
+        out: &mut Vec<Action>,
+    ) {
+        let place = self.devices.place(&self.config, address);
+        // The device forwards as its interface does, and is told later.
+        let interface = context.links.get(self.config.interface_of(address));
+        let forwards_ipv6 = interface.is_some_and(|link| link.forwards_ipv6);
+        announce::announce(context.links, place, address, forwards_ipv6, out);
+    }
+}
