@@ -47,7 +47,8 @@ impl VirtualDevice {
     }
 
     /// Its name: `vipd4-51-eth0` for the virtual router 51 of IPv4 on eth0. Where that is more than 15
-    /// bytes, five digits of a hash stand for the interface, after an underscore: `vipd4-51_6k0xs`.
+    /// bytes, five digits of a hash stand for the interface, after an underscore: `vipd4-51_dar63` on
+    /// eth0.100.
     #[expect(clippy::expect_used, reason = "the kernel's rules for the interface's name hold for it")]
     pub fn name(&self) -> InterfaceName {
         let Self { interface, family, virtual_router_id } = self;
@@ -151,7 +152,7 @@ mod tests {
         assert_eq!(name("eth0", Family::V4, 51), "vipd4-51-eth0");
         assert_eq!(name("eth0", Family::V6, 51), "vipd6-51-eth0");
         assert_eq!(name("enp3s0", Family::V4, 51), "vipd4-51-enp3s0");
-        assert_eq!(name("enp65s0f0np0", Family::V4, 255), "vipd4-255_5hjf7");
+        assert_eq!(name("enp65s0f0np0", Family::V4, 255), "vipd4-255_ce60i");
         let mut names = std::collections::BTreeSet::new();
         for number in [1, 51, 255] {
             for interface in ["eth0", "eth1", "eth0.100", "eth1.100", "enp65s0f0np0", "enp65s0f1np1"] {

@@ -144,6 +144,7 @@ const CASES: &[lab::Case] = &lab::cases![
     doctor::nobody_else,
     doctor::settings,
     doctor::secondary,
+    doctor::virtual_mac,
     doctor::checks_hooks_standby,
     doctor::daemon_and_file,
     doctor::programs_around,

@@ -14,14 +14,14 @@ use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, within};
 
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs `vipd release` on a host.
-fn release(host: &Host) -> Answer {
+pub(crate) fn release(host: &Host) -> Answer {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
     command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
     let output = host.inside(|| command.output()).expect("vipd runs");

@@ -1,14 +1,15 @@
 //! Virtual MAC addresses: the clients' entries for the virtual address never change, and no station
 //! ever hears of another Ethernet address for it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::lab::{
-    Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, VIP, release, steadily, within,
+    Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, VIP, steadily, within,
 };
+use crate::release::release;
 
 const MAC: &str = "00:00:5e:00:01:33";
 const MAC6: &str = "00:00:5e:00:02:33";
@@ -149,14 +150,19 @@ fn all_moves(lab: &Lab, group: &Group) {
     assert_eq!(claimed(group, asked), [mac(group)], "where the virtual address was said to be");
 
     // What the switch learns from.
-    let advertisements = group.tap.frames();
-    let of_vrrp = advertisements.iter().filter(|frame| match group.vip {
-        IpAddr::V4(_) => frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 112,
-        IpAddr::V6(_) => frame.bytes[12..14] == [0x86, 0xdd] && frame.bytes[20] == 112,
-    });
-    let of_vrrp: Vec<_> = of_vrrp.filter(|frame| frame.at > asked).collect();
-    assert!(!of_vrrp.is_empty());
-    of_vrrp.iter().for_each(|frame| assert_eq!(source(frame), mac(group)));
+    let advertisements = || {
+        let mut frames = group.tap.frames();
+        frames.retain(|frame| {
+            frame.at > asked
+                && match group.vip {
+                    IpAddr::V4(_) => frame.bytes[12..14] == [8, 0] && frame.bytes[23] == 112,
+                    IpAddr::V6(_) => frame.bytes[12..14] == [0x86, 0xdd] && frame.bytes[20] == 112,
+                }
+        });
+        frames
+    };
+    within(BOUND, "it advertises", || !advertisements().is_empty());
+    advertisements().iter().for_each(|frame| assert_eq!(source(frame), mac(group)));
 }
 
 /// Bug guarded: a device of one family hears the questions for addresses of the other's, and answered
@@ -169,9 +175,12 @@ pub(crate) fn both_families(lab: &Lab) {
     group.taken_over_by(node);
     within(BOUND, "the IPv4 address is there", || node.holds(VIP));
     let start = Instant::now();
-    let meter = Meter::start(&group.watcher, VIP);
-    within(BOUND, "it serves", || meter.steadily_served_by(11, PLANNED));
-    assert_eq!(cached(&group.watcher, VIP.into()).as_deref(), Some(MAC));
+    // Whatever it is, the kernel has to ask first.
+    let socket = group.watcher.inside(|| UdpSocket::bind("0.0.0.0:0")).expect("a socket");
+    socket.send_to(b"?", (VIP, 9)).expect("a packet");
+    within(BOUND, "the client has an entry", || {
+        cached(&group.watcher, VIP.into()).as_deref() == Some(MAC)
+    });
     assert_eq!(cached(&group.watcher, group.vip).as_deref(), Some(MAC6));
     let answers = group.tap.frames().into_iter().filter(|frame| {
         let answer = frame.bytes[12..14] == [8, 6] && frame.bytes[20..22] == [0, 2];
@@ -289,10 +298,10 @@ pub(crate) fn used_again(lab: &Lab) {
 pub(crate) fn foreign_device(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
-    node.run(&format!("ip link add name {DEVICE} type dummy"));
+    node.run(&format!("ip link add name {DEVICE} type bridge"));
     let agent = Agent::start(node, &config(&group));
     agent.reports(&["web: fault", "which vipd has not made: rename it (ip link set"]);
-    assert_eq!(link(node, DEVICE).expect("the device")["linkinfo"]["info_kind"], "dummy");
+    assert_eq!(link(node, DEVICE).expect("the device")["linkinfo"]["info_kind"], "bridge");
     node.run(&format!("ip link del {DEVICE}"));
     group.taken_over_by(node);
     assert_eq!(cached(&group.watcher, group.vip).as_deref(), Some(MAC));
@@ -321,7 +330,9 @@ pub(crate) fn turned_on_and_off(lab: &Lab) {
         within(BOUND, "the devices are gone", || {
             group.nodes.iter().all(|node| link(node, DEVICE).is_none())
         });
-        assert_eq!(sysctl(node, "net.ipv4.conf.eth0.arp_ignore"), "0");
+        within(BOUND, "the settings are as before", || {
+            sysctl(node, "net.ipv4.conf.eth0.arp_ignore") == "0"
+        });
     }
     let gap = meter.longest_gap(start);
     lab.note(format!("turned on and off twice: the client had no answer for {gap:?}"));

@@ -405,6 +405,9 @@ impl Instance {
         if self.blip_deadline().is_some_and(|(at, _)| at <= now) {
             self.reconsider(context, out);
         }
+        if self.devices.fire(now, out) {
+            self.reconsider(context, out);
+        }
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
@@ -416,7 +419,6 @@ impl Instance {
             }
         }
         self.announce_due(context, false, out);
-        self.devices.fire(now, out);
         for (conflict, count) in self.conflicts.fire(now) {
             self.report(What::Conflict(conflict, count), out);
         }

@@ -17,6 +17,9 @@ use crate::time::{Mono, Span};
 /// When a device that could not be removed is removed again.
 const RETRY: Span = Span::from_secs(1);
 
+/// When it is looked at a device that was there already.
+const SOON: Span = Span::from_millis(100);
+
 /// The devices of one instance, one for each interface and family.
 #[derive(Debug)]
 pub(super) struct Devices {
@@ -38,8 +41,11 @@ struct Device {
 enum State {
     /// Not asked for.
     Absent,
-    /// Asked for, and not seen yet.
-    Asked,
+    /// Asked for, and not seen yet. At this time it is looked whether the one that was there already is
+    /// as it must be: the kernel tells of changes only.
+    Asked {
+        look_at: Option<Mono>,
+    },
     /// It could not be made as it must be.
     Refused,
     /// It is there and down.
@@ -85,7 +91,13 @@ impl Device {
 
     /// Follows what the kernel has told of it. Whether it is there now and was not before, and whether
     /// another program had taken it down.
-    fn follow(&mut self, links: &Links, may_ask: bool, out: &mut Vec<Action>) -> (bool, bool) {
+    fn follow(
+        &mut self,
+        context: &Context<'_>,
+        may_ask: bool,
+        out: &mut Vec<Action>,
+    ) -> (bool, bool) {
+        let links = context.links;
         let link = links.get(&self.name);
         let interface = links.get(&self.device.interface);
         match self.state {
@@ -93,10 +105,10 @@ impl Device {
                 // On what is no Ethernet there is none.
                 if may_ask && interface.is_some_and(|interface| interface.mac.is_some()) {
                     out.push(Action::AddDevice { device: self.device.clone() });
-                    self.state = State::Asked;
+                    self.state = State::Asked { look_at: Some(context.now.mono + SOON) };
                 }
             }
-            State::Asked => {
+            State::Asked { .. } => {
                 if link.is_some_and(|link| link.mac == Some(self.device.mac())) {
                     self.state = State::Down;
                     return (true, false);
@@ -191,8 +203,9 @@ impl Devices {
     /// An interface is gone. If it was one of these, it is asked for again.
     pub(super) fn vanished(&mut self, name: &InterfaceName) {
         for device in self.all.iter_mut().filter(|d| d.name == *name && d.is_ready()) {
+            // Of one that is just being taken up again, people know.
+            device.lost = device.state != State::Up { seen: false };
             device.state = State::Absent;
-            device.lost = true;
         }
     }
 
@@ -226,7 +239,10 @@ impl Devices {
 
     /// A device could not be made. Whether it was one of these.
     pub(super) fn not_made(&mut self, refused: &VirtualDevice) -> bool {
-        let is_it = |d: &&mut Device| d.device == *refused && (d.state == State::Asked || d.is_ready());
+        let is_it = |d: &&mut Device| {
+            let is_asked = matches!(d.state, State::Asked { .. });
+            d.device == *refused && (is_asked || d.is_ready())
+        };
         let device = self.all.iter_mut().find(is_it);
         device.map(|device| device.state = State::Refused).is_some()
     }
@@ -253,19 +269,27 @@ impl Devices {
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
         let due = self.all.iter().filter_map(|device| match device.state {
             State::Removed { retry_at, .. } => retry_at,
+            State::Asked { look_at } => look_at,
             _ => None,
         });
-        due.min().map(|at| (at, "removal of a device"))
+        due.min().map(|at| (at, "device"))
     }
 
-    /// Does what is due.
-    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) {
+    /// Does what is due. Whether one is to be looked at.
+    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> bool {
+        let is_due = |at: &mut Option<Mono>| at.take_if(|at| *at <= now).is_some();
+        let mut look = false;
         for device in &mut self.all {
-            let State::Removed { retry_at, .. } = &mut device.state else { continue };
-            if retry_at.take_if(|at| *at <= now).is_some() {
-                out.push(Action::RemoveDevice { device: device.device.clone() });
+            match &mut device.state {
+                State::Removed { retry_at, .. } => {
+                    let again = Action::RemoveDevice { device: device.device.clone() };
+                    out.extend(is_due(retry_at).then_some(again));
+                }
+                State::Asked { look_at } => look |= is_due(look_at),
+                _ => {}
             }
         }
+        look
     }
 }
 
@@ -276,7 +300,7 @@ impl Instance {
         let may_ask = self.refused.is_none();
         let (mut has_come, mut restored) = (false, Vec::new());
         for device in self.devices.all.iter_mut().filter(|device| device.wanted) {
-            let (is_there, was_taken_down) = device.follow(context.links, may_ask, out);
+            let (is_there, was_taken_down) = device.follow(context, may_ask, out);
             has_come |= is_there;
             if was_taken_down || (is_there && std::mem::take(&mut device.lost)) {
                 restored.push(device.name.clone());
