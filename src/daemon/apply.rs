@@ -12,9 +12,7 @@ use tokio::sync::oneshot;
 use super::control::{Asked, Control, Gone};
 use super::errands::Errands;
 use super::held::HeldFile;
-use super::netlink::{
-    AddressChange, Netlink, News, Outcomes, SystemChange, Wanted, system_error,
-};
+use super::netlink::{AddressChange, Netlink, News, Outcomes, SystemChange, Wanted, system_error};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;

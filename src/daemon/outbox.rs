@@ -179,7 +179,8 @@ impl Held {
         if let Kind::Device(device) = kind {
             let on_it = self.addresses.iter().filter(|((interface, _), _)| interface == device);
             let last = self.devices.get(device).into_iter().chain(on_it.map(|(_, last)| last));
-            return under_way || self.mixed.contains(&answer) || { last }.any(|last| *last != answer);
+            return under_way || self.mixed.contains(&answer) || { last }
+                .any(|last| *last != answer);
         }
         self.answers.contains(&answer)
             || match kind {
@@ -425,5 +426,38 @@ mod tests {
             })
             .collect();
         assert_eq!(batches, [199]);
+    }
+
+    /// Rule: what leaves by a device, and what is put on it, waits until it is up, also where another
+    /// answer has taken it up; another router's message does not.
+    #[test]
+    fn what_goes_by_a_device_waits_for_it() {
+        let device = interface("vipd4-51-eth0");
+        let up = Action::SetDevice { device: device.clone(), up: true };
+        let through = |router: u8| {
+            let Action::Send { interface, source, destination, message, .. } = send(router, 100)
+            else {
+                unreachable!()
+            };
+            let through = Some(device.clone());
+            Action::Send { interface, through, source, destination, message }
+        };
+        let on_it = || {
+            let Action::AddAddress { address, lease, not_after, .. } = add(1) else {
+                unreachable!()
+            };
+            Action::AddAddress { interface: device.clone(), address, lease, not_after }
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(vec![up.clone()]);
+        assert_eq!(outbox.next(), Some(Work::Addresses(vec![up])));
+        outbox.push(vec![through(51)]);
+        outbox.push(vec![on_it()]);
+        outbox.push(vec![send(52, 100)]);
+        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![send(52, 100)])));
+        assert_eq!(outbox.next(), None);
+        outbox.addresses_done();
+        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![through(51)])));
+        assert_eq!(outbox.next(), Some(Work::Addresses(vec![on_it()])));
     }
 }

@@ -193,7 +193,8 @@ impl Settings {
                 ];
                 // It hears the questions for IPv4 addresses too, and has none.
                 set(&Key::new(Family::V4, &name, "arp_ignore"), Need::AtLeast(1))?;
-                own.into_iter().try_for_each(|(key, need)| set(&Key::new(Family::V6, &name, key), need))
+                own.into_iter()
+                    .try_for_each(|(key, need)| set(&Key::new(Family::V6, &name, key), need))
             }
         }
     }
@@ -266,7 +267,8 @@ fn wanted(key: &Key, need: Need) -> Result<Option<u32>, SystemError> {
         Need::NotStrict if own.max(key.all()) == 1 => Some(2),
         Need::Off if key.all() != 0 => {
             let all = Key { interface: all_interfaces(key), ..key.clone() };
-            let text = format!("{all} is {}, so it would answer nobody: sysctl -w {all}=0", key.all());
+            let text =
+                format!("{all} is {}, so it would answer nobody: sysctl -w {all}=0", key.all());
             return Err(SystemError { errno: 0, text });
         }
         Need::Off => Some(0),

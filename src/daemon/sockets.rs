@@ -180,13 +180,15 @@ impl Sockets {
         source: IpAddr,
         messages: &[Outgoing<'_>],
     ) -> Vec<io::Result<()>> {
-        let result = index.ok_or(Errno::ENODEV.into()).and_then(|index| {
-            self.open_device((device.clone(), Family::of(source)), index)
-        });
+        let result = index
+            .ok_or(Errno::ENODEV.into())
+            .and_then(|index| self.open_device((device.clone(), Family::of(source)), index));
         match result {
             Ok(sender) => sender.send(source, messages),
             Err(error) => {
-                let again = || error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error);
+                let again = || {
+                    error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
+                };
                 messages.iter().map(|_| Err(again())).collect()
             }
         }

@@ -396,9 +396,8 @@ fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Ve
     if *written == held {
         return;
     }
-    let is_addition = |action: &Action| {
-        matches!(action, Action::AddAddress { .. } | Action::AddDevice { .. })
-    };
+    let is_addition =
+        |action: &Action| matches!(action, Action::AddAddress { .. } | Action::AddDevice { .. });
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
         let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();

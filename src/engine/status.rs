@@ -13,8 +13,8 @@ use super::standby::Standby;
 use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use crate::histogram::Histogram;
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Interval, Mac, Node, NodeName, Phase, Preempt, Priority,
-    TrackName, Version, VirtualAddress, VirtualDevice, Vrid,
+    GroupName, InstanceName, InterfaceName, Interval, Mac, Node, NodeName, Phase, Preempt,
+    Priority, TrackName, Version, VirtualAddress, VirtualDevice, Vrid,
 };
 use crate::time::{Span, Wall};
 

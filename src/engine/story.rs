@@ -143,7 +143,11 @@ impl fmt::Display for Fault {
                 write!(f, "{address} cannot be put on {name}: {}", error.text)
             }
             Self::CannotMakeDevice(name, error) => {
-                write!(f, "no virtual MAC address, because the device {name} is not usable: {}", error.text)
+                write!(
+                    f,
+                    "no virtual MAC address, because the device {name} is not usable: {}",
+                    error.text
+                )
             }
             Self::CannotSend(name, error) => {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)

@@ -49,7 +49,10 @@ impl VirtualDevice {
     /// Its name: `vipd4-51-eth0` for the virtual router 51 of IPv4 on eth0. Where that is more than 15
     /// bytes, five digits of a hash stand for the interface, after an underscore: `vipd4-51_dar63` on
     /// eth0.100.
-    #[expect(clippy::expect_used, reason = "the kernel's rules for the interface's name hold for it")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the kernel's rules for the interface's name hold for it"
+    )]
     pub fn name(&self) -> InterfaceName {
         let Self { interface, family, virtual_router_id } = self;
         let start = format!("{PREFIX}{}-{virtual_router_id}", digit(*family));
@@ -155,7 +158,9 @@ mod tests {
         assert_eq!(name("enp65s0f0np0", Family::V4, 255), "vipd4-255_ce60i");
         let mut names = std::collections::BTreeSet::new();
         for number in [1, 51, 255] {
-            for interface in ["eth0", "eth1", "eth0.100", "eth1.100", "enp65s0f0np0", "enp65s0f1np1"] {
+            for interface in
+                ["eth0", "eth1", "eth0.100", "eth1.100", "enp65s0f0np0", "enp65s0f1np1"]
+            {
                 for family in [Family::V4, Family::V6] {
                     let name = device(interface, family, number).name();
                     assert!(name.as_str().len() <= LONGEST && name.is_virtual_device(), "{name}");

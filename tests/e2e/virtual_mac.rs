@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{
-    Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, VIP, steadily, within,
-};
+use crate::lab::{Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, VIP, steadily, within};
 use crate::release::release;
 
 const MAC: &str = "00:00:5e:00:01:33";
@@ -66,9 +64,8 @@ fn source(frame: &Frame) -> String {
 
 /// The Ethernet addresses that ARP packets and neighbour advertisements gave for the address.
 fn claimed(group: &Group, from: Instant) -> Vec<String> {
-    let hex = |bytes: &[u8]| {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-    };
+    let hex =
+        |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
     let claim = |frame: &Frame| match (group.vip, &frame.bytes[..]) {
         (IpAddr::V4(vip), bytes) if bytes[12..14] == [8, 6] && bytes[28..32] == vip.octets() => {
             Some(hex(&bytes[22..28]))
@@ -247,9 +244,9 @@ pub(crate) fn released(lab: &Lab) {
     assert_eq!(sysctl(node, "net.ipv4.conf.eth0.arp_ignore"), "0");
     within(BOUND, "priority 0 is heard", || group.said_goodbye(node, start));
     let frames = group.tap.frames();
-    let farewell = frames.iter().find(|frame| {
-        frame.at >= start && frame.bytes[23] == 112 && frame.bytes[12..14] == [8, 0]
-    });
+    let farewell = frames
+        .iter()
+        .find(|frame| frame.at >= start && frame.bytes[23] == 112 && frame.bytes[12..14] == [8, 0]);
     assert_eq!(farewell.map(source).as_deref(), Some(MAC));
     group.taken_over_by(&group.nodes[1]);
     assert_eq!(release(node).out, "nothing to release\n");
@@ -320,7 +317,10 @@ pub(crate) fn turned_on_and_off(lab: &Lab) {
     let is_cached = |mac: &str| cached(&group.watcher, group.vip).as_deref() == Some(mac);
     let start = Instant::now();
     for _ in 0..2 {
-        agents.iter().zip(&group.nodes).for_each(|(agent, node)| agent.reload(node, &config(&group)));
+        agents
+            .iter()
+            .zip(&group.nodes)
+            .for_each(|(agent, node)| agent.reload(node, &config(&group)));
         within(BOUND, "the client knows the virtual MAC address", || is_cached(MAC));
         within(BOUND, "the other one has a device", || link(&group.nodes[1], DEVICE).is_some());
         steadily(PLANNED, "it stays so", || is_cached(MAC));
@@ -404,6 +404,10 @@ pub(crate) fn settings(lab: &Lab) {
         assert_eq!(sysctl(node, &format!("net.ipv4.conf.{DEVICE}.{key}")), value, "{key}");
     }
     assert_eq!(sysctl(node, &format!("net.ipv6.conf.{DEVICE}.disable_ipv6")), "1");
+    let explained = Agent::vipctl(node, "explain web").stdout;
+    let explained = String::from_utf8_lossy(&explained).into_owned();
+    let expected = format!("They answer from the virtual MAC address {MAC}, of {DEVICE} on eth0.");
+    assert!(explained.contains(&expected), "{explained}");
     // The connected route of the device comes after that of the interface, also where the latter's
     // address was put on again.
     node.run("ip address del 10.77.0.11/24 dev eth0");

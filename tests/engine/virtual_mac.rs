@@ -88,7 +88,14 @@ fn a_takeover_goes_by_the_device() {
     let mut node = backup(100);
     let actions = node.next();
     let expected = [
-        "device up", "advertise", "probe", "write down", "add", "announce", "announce", "report",
+        "device up",
+        "advertise",
+        "probe",
+        "write down",
+        "add",
+        "announce",
+        "announce",
+        "report",
         "watch",
     ];
     assert_eq!(kinds(&actions), expected);
@@ -107,12 +114,15 @@ fn a_takeover_goes_by_the_device() {
 }
 
 /// Rule: a router that lets another one be active takes its device down before it says so: that leaves by
-/// the interface, because the switch must not look for the virtual MAC here any more.
+/// the interface, because the switch must not look for the virtual MAC here any more. Nor may the kernel
+/// send from it (MLD, when an address leaves it), so the addresses go after that.
+///
+/// Bug guarded: a planned move over IPv6 left a gap until the next advertisement, up to an interval.
 #[test]
 fn what_is_said_after_letting_go_leaves_by_the_interface() {
     let mut node = active(100);
     let actions = node.hear(from_peer(200));
-    let expected = ["remove", "device down", "priority 0", "report", "write down", "watch"];
+    let expected = ["device down", "remove", "priority 0", "report", "write down", "watch"];
     assert_eq!(kinds(&actions), expected);
     all_through(&actions, None);
     let Action::WriteDown { routers } = &actions[4] else { panic!("{actions:?}") };
@@ -183,9 +193,8 @@ fn turned_on_and_off_while_active() {
     assert!(told(&actions).contains("another virtual_mac from now on"), "{}", told(&actions));
     tell_device(&mut node, None);
     let actions = tell_device(&mut node, Some(device_link(false)));
-    let expected = [
-        "device up", "write down", "add", "remove", "announce", "announce", "watch", "watch",
-    ];
+    let expected =
+        ["device up", "write down", "add", "remove", "announce", "announce", "watch", "watch"];
     assert_eq!(kinds(&actions), expected);
     let Action::RemoveAddress { interface, .. } = &actions[3] else { panic!("{actions:?}") };
     assert_eq!(*interface, eth0());
@@ -215,6 +224,12 @@ fn what_others_do_to_the_device_is_made_good() {
     tell_device(&mut node, Some(device_link(true)));
     let actions = tell_device(&mut node, Some(device_link(false)));
     assert_eq!(kinds(&actions)[..2], ["device up", "report"]);
+    // It was on its way out: that is no fault, and told once.
+    let up = actions[0].clone();
+    assert_eq!(node.fail(&up, 19), []);
+    tell_device(&mut node, None);
+    let actions = tell_device(&mut node, Some(device_link(false)));
+    assert_eq!(kinds(&actions)[..3], ["device up", "write down", "add"], "{:?}", kinds(&actions));
     assert_eq!(node.state(), StateName::Active);
 }
 

@@ -41,8 +41,8 @@ use crate::time::Span;
 use finding::{Finding, LeftOut, Report};
 use look::Look;
 use sysctl::Settings;
-use virtual_mac::Below;
 use system::System;
+use virtual_mac::Below;
 
 /// How long the wire is listened to where the intervals do not want more.
 const SHORTEST: Duration = Duration::from_millis(1_500);

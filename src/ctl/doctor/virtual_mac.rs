@@ -27,9 +27,8 @@ pub(super) struct Below {
 impl Below {
     /// Reads them.
     pub(super) fn of(interface: &str) -> Self {
-        let of = |key: &str, which: &str| {
-            setting(&format!("net/ipv4/conf/{which}/{key}")).unwrap_or(0)
-        };
+        let of =
+            |key: &str, which: &str| setting(&format!("net/ipv4/conf/{which}/{key}")).unwrap_or(0);
         // The kernel takes the larger one of the two.
         let value = |key: &str| of(key, "all").max(of(key, interface));
         Self { arp_ignore: value("arp_ignore"), arp_announce: value("arp_announce") }

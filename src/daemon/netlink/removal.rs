@@ -4,10 +4,10 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use netlink_packet_core::NetlinkPayload;
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
-use netlink_packet_core::NetlinkPayload;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::device;

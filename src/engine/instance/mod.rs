@@ -261,8 +261,10 @@ impl Instance {
     fn let_go(&mut self, out: &mut Vec<Action>) {
         self.claim = None;
         self.announcer.stop();
-        self.holding.release(out);
+        // The devices first: when an IPv6 address leaves one that is up, the kernel tells the segment so
+        // (MLD), and the switch would look for the virtual MAC here again.
         self.devices.lower(out);
+        self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
 

@@ -76,7 +76,7 @@ impl Instance {
                 let fault = Fault::CannotMakeDevice(device.name(), error.clone());
                 self.refuse(context, fault, REFUSED, out);
             }
-            Action::SetDevice { device, up: true } if self.devices.not_raised(device) => {
+            Action::SetDevice { device, up: true } if self.devices.not_raised(device, error) => {
                 let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
                 self.refuse(context, fault, REFUSED, out);
             }

@@ -7,7 +7,7 @@
 //! the way from the first of them.
 
 use super::super::announce;
-use super::super::event::Action;
+use super::super::event::{Action, SystemError};
 use super::super::links::Links;
 use super::super::story::What;
 use super::{Context, Instance};
@@ -19,6 +19,9 @@ const RETRY: Span = Span::from_secs(1);
 
 /// When it is looked at a device that was there already.
 const SOON: Span = Span::from_millis(100);
+
+/// `ENODEV` (`errno(3)`).
+const NO_SUCH_DEVICE: i32 = 19;
 
 /// The devices of one instance, one for each interface and family.
 #[derive(Debug)]
@@ -43,22 +46,15 @@ enum State {
     Absent,
     /// Asked for, and not seen yet. At this time it is looked whether the one that was there already is
     /// as it must be: the kernel tells of changes only.
-    Asked {
-        look_at: Option<Mono>,
-    },
+    Asked { look_at: Option<Mono> },
     /// It could not be made as it must be.
     Refused,
     /// It is there and down.
     Down,
     /// It is to be up, and was seen to be since.
-    Up {
-        seen: bool,
-    },
+    Up { seen: bool },
     /// It is to go away. It did not when it was last asked to, where there is a time.
-    Removed {
-        retry_at: Option<Mono>,
-        attempts: u32,
-    },
+    Removed { retry_at: Option<Mono>, attempts: u32 },
 }
 
 impl Device {
@@ -247,8 +243,12 @@ impl Devices {
         device.map(|device| device.state = State::Refused).is_some()
     }
 
-    /// A device could not be taken up. Whether it was one of these.
-    pub(super) fn not_raised(&mut self, name: &InterfaceName) -> bool {
+    /// A device could not be taken up. Whether it was one of these, and is not just gone: the kernel
+    /// tells of that, and it is made again.
+    pub(super) fn not_raised(&mut self, name: &InterfaceName, error: &SystemError) -> bool {
+        if error.errno == NO_SUCH_DEVICE {
+            return false;
+        }
         let is_it = |d: &&mut Device| d.name == *name && matches!(d.state, State::Up { .. });
         let device = self.all.iter_mut().find(is_it);
         device.map(|device| device.state = State::Down).is_some()
