@@ -167,7 +167,7 @@ impl Settings {
         match device.family {
             Family::V4 => {
                 for (key, need) in BELOW {
-                    self.change(Key::new(Family::V4, below, key), need)?;
+                    self.change(&Key::new(Family::V4, below, key), need)?;
                 }
                 self.users.entry(below.clone()).or_default().insert(name.clone());
                 let own = [
@@ -221,15 +221,15 @@ impl Settings {
     }
 
     /// Changes a setting that outlives the device, and writes down before what it was.
-    fn change(&mut self, key: Key, need: Need) -> Result<(), SystemError> {
-        let Some(now) = wanted(&key, need)? else { return Ok(()) };
+    fn change(&mut self, key: &Key, need: Need) -> Result<(), SystemError> {
+        let Some(now) = wanted(key, need)? else { return Ok(()) };
         if let Some(before) = key.own() {
             self.changed.insert(key.clone(), Changed { before, now });
             self.write().map_err(|error| self.unwritten(&error))?;
         }
-        let result = put(&key, now);
+        let result = put(key, now);
         if result.is_err() {
-            self.changed.remove(&key);
+            self.changed.remove(key);
         }
         result
     }

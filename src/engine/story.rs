@@ -299,6 +299,8 @@ pub enum What {
     /// The device with the virtual MAC address had been deleted or taken down by another program, and is
     /// made or taken up again.
     DeviceRestored(InterfaceName),
+    /// The device with the virtual MAC address could not be taken up; that is tried again.
+    DeviceNotRaised(InterfaceName, SystemError),
     /// The device with the virtual MAC address could not be taken down or away; that is tried again.
     DeviceLeft(InterfaceName, SystemError),
     /// An advertisement could not be sent.
@@ -443,6 +445,9 @@ impl fmt::Display for Event {
             ),
             What::DeviceRestored(name) => {
                 write!(f, "another program deleted {name} or took it down: made good")
+            }
+            What::DeviceNotRaised(name, error) => {
+                write!(f, "cannot take {name} up: {}; trying again", error.text)
             }
             What::DeviceLeft(name, error) => write!(
                 f,

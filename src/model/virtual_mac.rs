@@ -51,6 +51,7 @@ impl VirtualDevice {
     /// eth0.100.
     #[expect(
         clippy::expect_used,
+        clippy::missing_panics_doc,
         reason = "the kernel's rules for the interface's name hold for it"
     )]
     pub fn name(&self) -> InterfaceName {

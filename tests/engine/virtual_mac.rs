@@ -233,6 +233,28 @@ fn what_others_do_to_the_device_is_made_good() {
     assert_eq!(node.state(), StateName::Active);
 }
 
+/// Rule: a kernel that is busy is asked again, and what could not be announced meanwhile is announced
+/// then; in the end it is a fault, so that another node can take over.
+#[test]
+fn a_device_that_does_not_come_up_is_tried_again() {
+    const ETIMEDOUT: i32 = 110;
+    let mut node = backup(100);
+    let up = node.next().remove(0);
+    let actions = node.fail(&up, ETIMEDOUT);
+    assert!(told(&actions).contains("cannot take vipd4-51-eth0 up"), "{}", told(&actions));
+    assert_eq!(node.next()[..], [up.clone()]);
+    let actions = tell_device(&mut node, Some(device_link(true)));
+    assert_eq!(kinds(&actions), ["announce", "announce"]);
+
+    let mut node = backup(100);
+    let up = node.next().remove(0);
+    for _ in 0..3 {
+        assert_eq!(node.state(), StateName::Active);
+        node.fail(&up, ETIMEDOUT);
+    }
+    assert_eq!(node.state(), StateName::Fault);
+}
+
 /// Rule: with its interface the device is gone, and made again with the next one.
 #[test]
 fn the_device_follows_its_interface() {

@@ -175,9 +175,12 @@ impl Watcher {
         let mut asked = Vec::new();
         // The table will know of these once the kernel has told.
         let mut removed = BTreeSet::new();
+        let mut leaving = BTreeSet::new();
         for change in changes {
             asked.push(match change {
-                SystemChange::Address(change) => self.begin_address(&change, &mut orders),
+                SystemChange::Address(change) => {
+                    self.begin_address(&change, &mut leaving, &mut orders)
+                }
                 SystemChange::AddDevice(device) => {
                     let name = device.name();
                     let there = self.table.made(&name).filter(|_| !removed.remove(&name));
@@ -220,18 +223,28 @@ impl Watcher {
         Batch { asked, errors, answer }
     }
 
-    fn begin_address(&mut self, change: &AddressChange, orders: &mut Vec<Order>) -> Asked {
+    fn begin_address(
+        &mut self,
+        change: &AddressChange,
+        leaving: &mut BTreeSet<(u32, AddressKey)>,
+        orders: &mut Vec<Order>,
+    ) -> Asked {
         let AddressChange { interface, address, wanted } = change;
         let key = AddressKey { address: address.address, prefix: address.prefix };
         let target = self.table.index_of(interface).map(|index| (index, key));
         match (target, *wanted) {
             (Some((index, _)), Wanted::There { lease, not_after }) => {
+                // An expectation that is left from before; one of this batch holds.
+                if !leaving.contains(&(index, key)) {
+                    self.table.unexpect_removal(index, key);
+                }
                 let metric = interface.is_virtual_device().then_some(LAST_METRIC);
                 let message = message::add(index, address, lease, metric);
                 orders.push(Order { message, not_after: Some(not_after), is_slow: false });
             }
             (Some((index, _)), Wanted::Gone) => {
                 self.table.expect_removal(index, key);
+                leaving.insert((index, key));
                 let message = message::remove(index, address);
                 orders.push(Order { message, not_after: None, is_slow: false });
             }
@@ -250,10 +263,13 @@ impl Watcher {
                 Asked::Address { add, target: None } => verdict(add, Errno::ENODEV as i32),
                 Asked::Address { add, target: Some((index, key)) } => {
                     let errno = next();
-                    if !add && errno != 0 {
+                    let outcome = verdict(add, errno);
+                    // Where there was nothing to remove, the kernel may have done it just before, as
+                    // it does to the IPv6 addresses of a device that goes down, and tell of it later.
+                    if !add && outcome.is_err() {
                         self.table.unexpect_removal(index, key);
                     }
-                    verdict(add, errno)
+                    outcome
                 }
                 Asked::Device { change, count, refused } => {
                     let errnos: Vec<i32> = (0..count).map(|_| next()).collect();

@@ -4,6 +4,7 @@ use super::super::event::{Action, SystemError};
 use super::super::lease::InstallFailure;
 use super::super::listen;
 use super::super::story::{Fault, What};
+use super::virtual_mac::NotRaised;
 use super::{Context, Instance};
 use crate::model::InterfaceName;
 use crate::time::Span;
@@ -76,9 +77,17 @@ impl Instance {
                 let fault = Fault::CannotMakeDevice(device.name(), error.clone());
                 self.refuse(context, fault, REFUSED, out);
             }
-            Action::SetDevice { device, up: true } if self.devices.not_raised(device, error) => {
-                let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
-                self.refuse(context, fault, REFUSED, out);
+            Action::SetDevice { device, up: true } => {
+                match self.devices.not_raised(now, device, error) {
+                    None => return,
+                    Some(NotRaised::Again) => {
+                        self.report(What::DeviceNotRaised(device.clone(), error.clone()), out);
+                    }
+                    Some(NotRaised::Hopeless) => {
+                        let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
+                        self.refuse(context, fault, REFUSED, out);
+                    }
+                }
             }
             Action::SetDevice { device, up: false } if self.devices.has(device) => {
                 self.report(What::DeviceLeft(device.clone(), error.clone()), out);

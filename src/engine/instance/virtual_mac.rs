@@ -17,11 +17,23 @@ use crate::time::{Mono, Span};
 /// When a device that could not be removed is removed again.
 const RETRY: Span = Span::from_secs(1);
 
-/// When it is looked at a device that was there already.
+/// When it is looked at a device that was there already, and one is taken up again.
 const SOON: Span = Span::from_millis(100);
+
+/// How many attempts to take a device up are made before the instance gives up.
+const ATTEMPTS: u32 = 3;
 
 /// `ENODEV` (`errno(3)`).
 const NO_SUCH_DEVICE: i32 = 19;
+
+/// What follows from a device that could not be taken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRaised {
+    /// It is tried again.
+    Again,
+    /// It was tried often enough.
+    Hopeless,
+}
 
 /// The devices of one instance, one for each interface and family.
 #[derive(Debug)]
@@ -31,7 +43,7 @@ pub(super) struct Devices {
 
 #[derive(Debug)]
 struct Device {
-    device: VirtualDevice,
+    identity: VirtualDevice,
     name: InterfaceName,
     /// Whether the configuration has it.
     wanted: bool,
@@ -51,15 +63,22 @@ enum State {
     Refused,
     /// It is there and down.
     Down,
-    /// It is to be up, and was seen to be since.
-    Up { seen: bool },
+    /// It is to be up, and was seen to be since. How often the system has refused that, and when it is
+    /// asked again.
+    Up { seen: bool, failures: u32, retry_at: Option<Mono> },
     /// It is to go away. It did not when it was last asked to, where there is a time.
     Removed { retry_at: Option<Mono>, attempts: u32 },
 }
 
 impl Device {
     fn new(device: VirtualDevice) -> Self {
-        Self { name: device.name(), device, wanted: true, state: State::Absent, lost: false }
+        Self {
+            name: device.name(),
+            identity: device,
+            wanted: true,
+            state: State::Absent,
+            lost: false,
+        }
     }
 
     fn is_ready(&self) -> bool {
@@ -67,12 +86,12 @@ impl Device {
     }
 
     fn is_for(&self, interface: &InterfaceName, family: Family) -> bool {
-        self.device.interface == *interface && self.device.family == family
+        self.identity.interface == *interface && self.identity.family == family
     }
 
     fn remove(&mut self, out: &mut Vec<Action>) {
         if !matches!(self.state, State::Absent | State::Removed { .. }) {
-            out.push(Action::RemoveDevice { device: self.device.clone() });
+            out.push(Action::RemoveDevice { device: self.identity.clone() });
             self.state = State::Removed { retry_at: None, attempts: 0 };
         }
     }
@@ -81,7 +100,7 @@ impl Device {
     fn raise(&mut self, out: &mut Vec<Action>) {
         if self.is_ready() && self.state == State::Down {
             out.push(Action::SetDevice { device: self.name.clone(), up: true });
-            self.state = State::Up { seen: false };
+            self.state = State::Up { seen: false, failures: 0, retry_at: None };
         }
     }
 
@@ -95,29 +114,33 @@ impl Device {
     ) -> (bool, bool) {
         let links = context.links;
         let link = links.get(&self.name);
-        let interface = links.get(&self.device.interface);
+        let interface = links.get(&self.identity.interface);
         match self.state {
             State::Absent | State::Refused | State::Removed { .. } => {
                 // On what is no Ethernet there is none.
                 if may_ask && interface.is_some_and(|interface| interface.mac.is_some()) {
-                    out.push(Action::AddDevice { device: self.device.clone() });
+                    out.push(Action::AddDevice { device: self.identity.clone() });
                     self.state = State::Asked { look_at: Some(context.now.mono + SOON) };
                 }
             }
             State::Asked { .. } => {
-                if link.is_some_and(|link| link.mac == Some(self.device.mac())) {
+                if link.is_some_and(|link| link.mac == Some(self.identity.mac())) {
                     self.state = State::Down;
                     return (true, false);
                 }
             }
             // The interface has another name now: so must the device.
             State::Down | State::Up { .. } if interface.is_none() => {
-                out.push(Action::RemoveDevice { device: self.device.clone() });
+                out.push(Action::RemoveDevice { device: self.identity.clone() });
                 self.state = State::Absent;
             }
             State::Down => {}
-            State::Up { seen } => match (seen, link.is_some_and(|link| link.up)) {
-                (_, true) => self.state = State::Up { seen: true },
+            State::Up { seen, failures, .. } => match (seen, link.is_some_and(|link| link.up)) {
+                (_, true) => {
+                    self.state = State::Up { seen: true, failures: 0, retry_at: None };
+                    // Nothing that was announced by it has got out.
+                    return (failures > 0, false);
+                }
                 (true, false) => {
                     self.state = State::Down;
                     self.raise(out);
@@ -139,9 +162,9 @@ impl Devices {
     pub(super) fn reconfigure(&mut self, config: &InstanceConfig) {
         let wanted = config.virtual_devices();
         for device in &mut self.all {
-            device.wanted = wanted.contains(&device.device);
+            device.wanted = wanted.contains(&device.identity);
         }
-        let is_new = |device: &VirtualDevice| self.all.iter().all(|own| own.device != *device);
+        let is_new = |device: &VirtualDevice| self.all.iter().all(|own| own.identity != *device);
         let new: Vec<_> = wanted.into_iter().filter(is_new).map(Device::new).collect();
         self.all.extend(new);
     }
@@ -200,7 +223,7 @@ impl Devices {
     pub(super) fn vanished(&mut self, name: &InterfaceName) {
         for device in self.all.iter_mut().filter(|d| d.name == *name && d.is_ready()) {
             // Of one that is just being taken up again, people know.
-            device.lost = device.state != State::Up { seen: false };
+            device.lost = !matches!(device.state, State::Up { seen: false, .. });
             device.state = State::Absent;
         }
     }
@@ -222,7 +245,7 @@ impl Devices {
 
     /// Those that the configuration has.
     pub(super) fn wanted(&self) -> impl Iterator<Item = &VirtualDevice> {
-        self.all.iter().filter(|device| device.wanted).map(|device| &device.device)
+        self.all.iter().filter(|device| device.wanted).map(|device| &device.identity)
     }
 
     /// What may be on the system.
@@ -230,33 +253,44 @@ impl Devices {
         let may_be = |device: &&Device| {
             !matches!(device.state, State::Absent | State::Removed { retry_at: None, .. })
         };
-        self.all.iter().filter(may_be).map(|device| device.device.clone()).collect()
+        self.all.iter().filter(may_be).map(|device| device.identity.clone()).collect()
     }
 
     /// A device could not be made. Whether it was one of these.
     pub(super) fn not_made(&mut self, refused: &VirtualDevice) -> bool {
         let is_it = |d: &&mut Device| {
             let is_asked = matches!(d.state, State::Asked { .. });
-            d.device == *refused && (is_asked || d.is_ready())
+            d.identity == *refused && (is_asked || d.is_ready())
         };
         let device = self.all.iter_mut().find(is_it);
         device.map(|device| device.state = State::Refused).is_some()
     }
 
-    /// A device could not be taken up. Whether it was one of these, and is not just gone: the kernel
-    /// tells of that, and it is made again.
-    pub(super) fn not_raised(&mut self, name: &InterfaceName, error: &SystemError) -> bool {
+    /// A device could not be taken up: that is tried again some times, because the kernel may be busy.
+    /// `None`: it is none of these, or is just gone: the kernel tells of that, and it is made again.
+    pub(super) fn not_raised(
+        &mut self,
+        now: Mono,
+        name: &InterfaceName,
+        error: &SystemError,
+    ) -> Option<NotRaised> {
+        let device = self.all.iter_mut().find(|device| device.name == *name)?;
+        let State::Up { seen, failures, .. } = device.state else { return None };
         if error.errno == NO_SUCH_DEVICE {
-            return false;
+            return None;
         }
-        let is_it = |d: &&mut Device| d.name == *name && matches!(d.state, State::Up { .. });
-        let device = self.all.iter_mut().find(is_it);
-        device.map(|device| device.state = State::Down).is_some()
+        let failures = failures.saturating_add(1);
+        if failures >= ATTEMPTS {
+            device.state = State::Down;
+            return Some(NotRaised::Hopeless);
+        }
+        device.state = State::Up { seen, failures, retry_at: Some(now + SOON) };
+        Some(NotRaised::Again)
     }
 
     /// A device could not be removed: that is tried again. Whether it is worth telling (again).
     pub(super) fn not_removed(&mut self, now: Mono, left: &VirtualDevice) -> bool {
-        let Some(device) = self.all.iter_mut().find(|device| device.device == *left) else {
+        let Some(device) = self.all.iter_mut().find(|device| device.identity == *left) else {
             return false;
         };
         let State::Removed { attempts, .. } = device.state else { return false };
@@ -268,7 +302,7 @@ impl Devices {
     /// When [`Devices::fire`] is due.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
         let due = self.all.iter().filter_map(|device| match device.state {
-            State::Removed { retry_at, .. } => retry_at,
+            State::Removed { retry_at, .. } | State::Up { retry_at, .. } => retry_at,
             State::Asked { look_at } => look_at,
             _ => None,
         });
@@ -282,7 +316,11 @@ impl Devices {
         for device in &mut self.all {
             match &mut device.state {
                 State::Removed { retry_at, .. } => {
-                    let again = Action::RemoveDevice { device: device.device.clone() };
+                    let again = Action::RemoveDevice { device: device.identity.clone() };
+                    out.extend(is_due(retry_at).then_some(again));
+                }
+                State::Up { retry_at, .. } => {
+                    let again = Action::SetDevice { device: device.name.clone(), up: true };
                     out.extend(is_due(retry_at).then_some(again));
                 }
                 State::Asked { look_at } => look |= is_due(look_at),
