@@ -242,7 +242,7 @@ fn a_device_that_does_not_come_up_is_tried_again() {
     let up = node.next().remove(0);
     let actions = node.fail(&up, ETIMEDOUT);
     assert!(told(&actions).contains("cannot take vipd4-51-eth0 up"), "{}", told(&actions));
-    assert_eq!(node.next()[..], [up.clone()]);
+    assert_eq!(node.next(), [up]);
     let actions = tell_device(&mut node, Some(device_link(true)));
     assert_eq!(kinds(&actions), ["announce", "announce"]);
 
