@@ -134,7 +134,7 @@ impl KeyRing {
     /// field, and the checksum where it covers these.
     pub fn complete(&self, actions: &mut [Action]) {
         for action in actions {
-            if let Action::Send { interface, source, destination, message } = action {
+            if let Action::Send { interface, source, destination, message, .. } = action {
                 let ends = (*source, *destination);
                 // What lacks its key stays as it is, and the others refuse it.
                 let _ = self.complete_message(interface, ends, message);

@@ -276,6 +276,7 @@ fn instance(family: Family, version: u8, authentication: Authentication) -> Inst
         if_all_fail: IfAllFail::Release,
         notify: Notify::default(),
         authentication,
+        virtual_mac: false,
     }
 }
 

@@ -120,6 +120,7 @@ fn of_keepalived(settings: Settings) -> KeepalivedConfig {
         interval,
         preempt,
         password: None,
+        virtual_mac: false,
         addresses: Addresses::Ipv4,
         unicast_to: None,
     }

@@ -8,13 +8,16 @@ use super::instance::Draft;
 use super::nodes::Nodes;
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
 use super::section::Given;
-use crate::model::{Family, InterfaceName, Node, Vrid, is_link_local};
+use crate::model::{
+    Family, InstanceConfig, InterfaceName, Node, VirtualDevice, Vrid, is_link_local,
+};
 
 /// Compares the instances with each other, with the nodes and with this machine.
 pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
     virtual_router_ids(drafts, problems);
     addresses(drafts, problems);
     routing(drafts, problems);
+    device_names(drafts, problems);
     for draft in drafts {
         apart_from_nodes(draft, nodes, problems);
         ownership(draft, here, problems);
@@ -47,6 +50,32 @@ fn virtual_router_ids(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
             );
             let hint = "every virtual router on an interface needs its own number";
             problems.add(&id.spot, Wrong::new(what).hint(hint));
+        }
+    }
+}
+
+/// Names of devices with virtual MAC addresses are vipd's, and each is that of one device.
+fn device_names(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
+    let mut seen = BTreeMap::<InterfaceName, VirtualDevice>::new();
+    for draft in drafts {
+        let devs = draft.addresses.iter().filter_map(|a| Some((a.value.dev.as_ref()?, &a.spot)));
+        let own = draft.section.spot_of("interface");
+        let own = draft.interface.as_ref().zip(own.as_ref());
+        for (name, spot) in own.into_iter().chain(devs).filter(|(n, _)| n.is_virtual_device()) {
+            let what = format!("{name} is the name of a device that vipd makes");
+            problems.add(spot, Wrong::new(what).hint("write the interface that it is on"));
+        }
+        let devices = draft.config.iter().flat_map(InstanceConfig::virtual_devices);
+        for device in devices {
+            let Some(first) = seen.insert(device.name(), device.clone()) else { continue };
+            if let Some(id) = draft.virtual_router_id.as_ref().filter(|_| first != device) {
+                let what = format!(
+                    "the device with the virtual MAC address on {} would have the same name as \
+                     that on {}, {device}",
+                    device.interface, first.interface
+                );
+                problems.add(&id.spot, Wrong::new(what).hint("give it another number"));
+            }
         }
     }
 }

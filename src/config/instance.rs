@@ -96,6 +96,10 @@ impl Draft<'_> {
         self.addresses.iter().chain(&self.extra_addresses)
     }
 
+    fn has_owner_priority(&self) -> bool {
+        matches!(&self.priority, Given::Right(priority) if priority.value.is_owner())
+    }
+
     /// The names of the checks that it depends on.
     pub(super) fn track_names(&self) -> impl Iterator<Item = &TrackName> {
         let list = match &self.tracks {
@@ -125,6 +129,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
     let notify = notify::read(section, problems);
     let pace = intervals.as_ref().map(|intervals| intervals.advertisement);
     let authentication = authentication::read(section, version, pace, problems);
+    let virtual_mac = virtual_mac(draft, problems);
     let intervals = intervals?;
     Some(InstanceConfig {
         name: draft.name.clone()?,
@@ -136,7 +141,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         priority: priority?,
         advertisement_interval: intervals.advertisement,
         maximum_interval: intervals.maximum,
-        addresses: values(&draft.addresses),
+        addresses: placed(draft, virtual_mac?),
         extra_addresses: values(&draft.extra_addresses),
         routes: values(draft.routes.as_ref()?),
         rules: values(draft.rules.as_ref()?),
@@ -154,6 +159,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         if_all_fail: if_all_fail?,
         notify: notify?,
         authentication: authentication?,
+        virtual_mac: virtual_mac?,
     })
 }
 
@@ -289,6 +295,31 @@ fn checksum(
         problems.add(&checksum.spot, Wrong::new(what).hint("leave it out"));
     }
     checksum.or(ChecksumStyle::Auto)
+}
+
+/// The addresses as they are put on. On the device with the virtual MAC a link-local address is the only
+/// one, and without the network that goes with it nobody on the link could be answered.
+fn placed(draft: &Draft<'_>, virtual_mac: bool) -> Vec<VirtualAddress> {
+    let mut addresses: Vec<_> = values(&draft.addresses);
+    for address in addresses.iter_mut().filter(|_| virtual_mac) {
+        if address.is_link_local() && address.dev.is_none() && address.prefix == 128 {
+            address.prefix = 64;
+        }
+    }
+    addresses
+}
+
+/// Refuses what could not have an effect.
+fn virtual_mac(draft: &Draft<'_>, problems: &mut Problems<'_>) -> Option<bool> {
+    let virtual_mac = draft.section.take::<bool>("virtual_mac", problems);
+    let Given::Right(Marked { value: true, spot }) = &virtual_mac else {
+        return virtual_mac.or(false);
+    };
+    if draft.has_owner_priority() {
+        let what = "has no effect at priority 255: the owner's addresses are not moved";
+        problems.add(spot, Wrong::new(what).hint("leave it out"));
+    }
+    virtual_mac.or(false)
 }
 
 /// RFC 9568 section 6.1 has `Accept_Mode` false unless it is told otherwise, for routers that only

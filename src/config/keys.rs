@@ -54,8 +54,9 @@ pub(super) static INSTANCE: Keys = Keys {
         "if_all_fail",
         "notify",
         "authentication",
+        "virtual_mac",
     ],
-    reserved: &["virtual_mac"],
+    reserved: &[],
 };
 
 /// An address that is written as a mapping.

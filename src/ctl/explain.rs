@@ -12,7 +12,7 @@ use super::words::{date, since, state};
 use super::wrong::failing;
 use crate::api::Snapshot;
 use crate::engine::few;
-use crate::engine::status::{InstanceStatus, TrackStatus};
+use crate::engine::status::{DeviceStatus, InstanceStatus, TrackStatus};
 use crate::engine::story::{Peer, StateName, Why};
 use crate::model::{InstanceName, Preempt};
 
@@ -66,6 +66,10 @@ fn sentences(snapshot: &Snapshot, instance: &InstanceStatus) -> Vec<String> {
     match (instance.state, &instance.active) {
         (StateName::Active, _) => {
             lines.push(format!("This node has {} on {interface}.", held(instance)));
+            lines.extend(instance.devices.iter().map(|device| {
+                let DeviceStatus { name, interface, mac } = device;
+                format!("They answer from the virtual MAC address {mac}, of {name} on {interface}.")
+            }));
             if let Some(left) = instance.lease_left {
                 lines.push(format!(
                     "If vipd dies or stands still, the kernel takes them away within {left}."

@@ -12,7 +12,9 @@ use tokio::sync::oneshot;
 use super::control::{Asked, Control, Gone};
 use super::errands::Errands;
 use super::held::HeldFile;
-use super::netlink::{Done, Netlink, News, Outcomes, Thing, Wanted, Wish, system_error};
+use super::netlink::{
+    Done, Netlink, News, Outcomes, SystemChange, Thing, Wanted, Wish, system_error,
+};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
@@ -102,6 +104,7 @@ impl Hands {
             self.indices.remove(interface);
             self.macs.remove(interface);
             self.sockets.stop_watching(interface);
+            self.sockets.forget_device(interface);
             self.unopened.retain(|(missing, _)| missing != interface);
         }
     }
@@ -187,19 +190,26 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
-        let outcomes = self.netlink.request(actions.iter().filter_map(wish).collect());
+        let outcomes = self.netlink.request(actions.iter().filter_map(system_change).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
     fn send(&mut self, interface: &InterfaceName, actions: Vec<Action>) {
         let mut rest = actions.as_slice();
         let mut results = Vec::with_capacity(actions.len());
-        while let Some(source) = rest.first().and_then(source) {
+        while let Some((through, source)) = rest.first().and_then(way) {
             let same =
-                rest.iter().take_while(|action| self::source(action) == Some(source)).count();
+                rest.iter().take_while(|action| way(action) == Some((through, source))).count();
             let (batch, later) = rest.split_at(same);
             let messages: Vec<Outgoing<'_>> = batch.iter().filter_map(outgoing).collect();
-            results.extend(self.sockets.send(interface, source, &messages));
+            let sent = match through {
+                Some(device) => {
+                    let index = self.indices.get(device).copied();
+                    self.sockets.send_through(device, index, source, &messages)
+                }
+                None => self.sockets.send(interface, source, &messages),
+            };
+            results.extend(sent);
             rest = later;
         }
         for (action, result) in actions.into_iter().zip(results) {
@@ -295,7 +305,10 @@ impl Hands {
             | Action::AddAddress { .. }
             | Action::RemoveAddress { .. }
             | Action::AddRouting { .. }
-            | Action::RemoveRouting { .. } => {
+            | Action::RemoveRouting { .. }
+            | Action::AddDevice { .. }
+            | Action::RemoveDevice { .. }
+            | Action::SetDevice { .. } => {
                 // The outbox hands these out as batches.
                 Err(Errno::EINVAL.into())
             }
@@ -306,7 +319,7 @@ impl Hands {
     }
 }
 
-fn wish(action: &Action) -> Option<Wish> {
+fn system_change(action: &Action) -> Option<SystemChange> {
     let address = |interface: &InterfaceName, address: &VirtualAddress| {
         Thing::Address(interface.clone(), address.clone())
     };
@@ -323,14 +336,20 @@ fn wish(action: &Action) -> Option<Wish> {
             (Thing::Routing(routing.clone()), Wanted::There { lease, not_after, again })
         }
         Action::RemoveRouting { routing } => (Thing::Routing(routing.clone()), Wanted::Gone),
+        Action::AddDevice { device } => return Some(SystemChange::AddDevice(device.clone())),
+        Action::RemoveDevice { device } => return Some(SystemChange::RemoveDevice(device.clone())),
+        Action::SetDevice { device, up } => {
+            return Some(SystemChange::SetDevice(device.clone(), *up));
+        }
         _ => return None,
     };
-    Some(Wish { thing, wanted })
+    Some(SystemChange::Wish(Wish { thing, wanted }))
 }
 
-fn source(action: &Action) -> Option<IpAddr> {
+/// By which device a message leaves, where not by the interface itself, and from which address.
+fn way(action: &Action) -> Option<(Option<&InterfaceName>, IpAddr)> {
     match action {
-        Action::Send { source, .. } => Some(*source),
+        Action::Send { through, source, .. } => Some((through.as_ref(), *source)),
         _ => None,
     }
 }

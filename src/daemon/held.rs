@@ -191,6 +191,7 @@ mod tests {
         let interface = "eth0".try_into().unwrap();
         let farewell = Farewell {
             interface: "eth0".try_into().unwrap(),
+            through: None,
             source: [10, 0, 0, 11].into(),
             destination: [224, 0, 0, 18].into(),
             message: vec![0x31, 51, 0, 1],
@@ -201,6 +202,7 @@ mod tests {
             addresses: vec![HeldAddress { interface, address }],
             routing: Vec::new(),
             farewells: vec![farewell],
+            devices: Vec::new(),
         }
     }
 

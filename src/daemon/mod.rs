@@ -44,6 +44,7 @@ mod report;
 mod run;
 mod runtime;
 mod secrets;
+mod settings;
 mod socket;
 mod sockets;
 mod standby;

@@ -2,7 +2,7 @@
 //!
 //! The actions of one answer of the engine go out in their order. Changes of addresses take the
 //! kernel's time; meanwhile only that waits which must not overtake them: the rest of the same
-//! answer, and whatever concerns the same virtual router, socket or address, or writes down what
+//! answer, and whatever concerns the same virtual router, socket, device or address, or writes down what
 //! is held. So an advertisement
 //! is never late because of another virtual router's addresses.
 
@@ -15,7 +15,7 @@ use crate::model::{Family, InterfaceName, Routing};
 /// Something that may be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Add and remove addresses, routes and rules, in this order; then call [`Outbox::addresses_done`].
+    /// Change addresses, routes, rules and devices, in this order; then call [`Outbox::addresses_done`].
     Addresses(Vec<Action>),
     /// Send messages through one interface, in this order.
     Messages(InterfaceName, Vec<Action>),
@@ -86,7 +86,7 @@ impl Outbox {
     fn sort_in(&mut self, waiting: Waiting) {
         let kind = kind(&waiting.action);
         let waits = self.held.keeps(waiting.answer, &kind, self.under_way);
-        let takes_time = matches!(kind, Kind::Change(_));
+        let takes_time = matches!(kind, Kind::Change(_) | Kind::Device(_));
         if waits || takes_time {
             self.held.hold(waiting.answer, kind);
         }
@@ -108,11 +108,23 @@ enum Changed {
     Routing(Routing),
 }
 
+impl Changed {
+    /// The interface that it is on, as far as that is named.
+    fn interface(&self) -> Option<&InterfaceName> {
+        match self {
+            Self::Address(interface, _) => Some(interface),
+            Self::Routing(routing) => routing.dev(),
+        }
+    }
+}
+
 /// What of the system an action concerns.
 enum Kind {
     Change(Changed),
-    /// A message of a virtual router.
-    Message(Place, Option<u8>),
+    /// A device, and so all on it.
+    Device(InterfaceName),
+    /// A message of a virtual router, and the device by which it leaves.
+    Message(Place, Option<u8>, Option<InterfaceName>),
     Socket(Place),
     /// Which addresses are watched there: the last list counts.
     Watch(InterfaceName),
@@ -132,9 +144,14 @@ fn kind(action: &Action) -> Kind {
         Action::AddRouting { routing, .. } | Action::RemoveRouting { routing } => {
             Kind::Change(Changed::Routing(routing.clone()))
         }
-        Action::Send { interface, source, message, .. } => {
+        Action::AddDevice { device } | Action::RemoveDevice { device } => {
+            Kind::Device(device.name())
+        }
+        Action::SetDevice { device, .. } => Kind::Device(device.clone()),
+        Action::Send { interface, source, message, through, .. } => {
             // The second byte is the VRID (RFC 9568 section 5.1).
-            Kind::Message((interface.clone(), Family::of(*source)), message.get(1).copied())
+            let place = (interface.clone(), Family::of(*source));
+            Kind::Message(place, message.get(1).copied(), through.clone())
         }
         Action::Listen { interface, family, .. } | Action::StopListening { interface, family } => {
             Kind::Socket((interface.clone(), *family))
@@ -161,6 +178,8 @@ struct Held {
     mixed: BTreeSet<u64>,
     /// The last of the answers that change this.
     changes: BTreeMap<Changed, u64>,
+    /// The last of the answers that change this device.
+    devices: BTreeMap<InterfaceName, u64>,
     messages: BTreeSet<(Place, Option<u8>)>,
     sockets: BTreeSet<Place>,
     watched: BTreeSet<InterfaceName>,
@@ -172,14 +191,23 @@ impl Held {
     fn keeps(&self, answer: u64, kind: &Kind, under_way: bool) -> bool {
         if let Kind::Change(changed) = kind {
             let last = self.changes.get(changed);
+            let device = changed.interface().and_then(|on| self.devices.get(on));
             return under_way
                 || self.mixed.contains(&answer)
-                || last.is_some_and(|last| *last != answer);
+                || last.into_iter().chain(device).any(|last| *last != answer);
+        }
+        if let Kind::Device(device) = kind {
+            let is_on_it = |changed: &Changed| changed.interface() == Some(device);
+            let on_it = self.changes.iter().filter(|(changed, _)| is_on_it(changed));
+            let last = self.devices.get(device).into_iter().chain(on_it.map(|(_, last)| last));
+            return under_way || self.mixed.contains(&answer) || { last }
+                .any(|last| *last != answer);
         }
         self.answers.contains(&answer)
             || match kind {
-                Kind::Message(place, router) => {
+                Kind::Message(place, router, through) => {
                     self.sockets.contains(place)
+                        || through.as_ref().is_some_and(|by| self.devices.contains_key(by))
                         || self.messages.contains(&(place.clone(), *router))
                 }
                 Kind::Socket(place) => {
@@ -189,20 +217,23 @@ impl Held {
                 Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Note => self.note,
                 Kind::Exit => !self.answers.is_empty(),
-                Kind::Change(_) | Kind::Free => false,
+                Kind::Change(_) | Kind::Device(_) | Kind::Free => false,
             }
     }
 
     fn hold(&mut self, answer: u64, kind: Kind) {
         self.answers.insert(answer);
-        if !matches!(kind, Kind::Change(_)) {
+        if !matches!(kind, Kind::Change(_) | Kind::Device(_)) {
             self.mixed.insert(answer);
         }
         match kind {
             Kind::Change(changed) => {
                 self.changes.insert(changed, answer);
             }
-            Kind::Message(place, router) => {
+            Kind::Device(device) => {
+                self.devices.insert(device, answer);
+            }
+            Kind::Message(place, router, _) => {
                 self.messages.insert((place, router));
             }
             Kind::Socket(place) => {
@@ -254,6 +285,7 @@ mod tests {
     fn send(router: u8, priority: u8) -> Action {
         Action::Send {
             interface: interface("eth0"),
+            through: None,
             source: [10, 0, 0, 11].into(),
             destination: [224, 0, 0, 18].into(),
             message: vec![0x31, router, priority],
@@ -267,6 +299,7 @@ mod tests {
             addresses: vec![HeldAddress { interface: interface("eth0"), address: address(*last) }],
             routing: Vec::new(),
             farewells: Vec::new(),
+            devices: Vec::new(),
         };
         Action::WriteDown { routers: last.iter().map(router).collect() }
     }
@@ -415,5 +448,38 @@ mod tests {
             })
             .collect();
         assert_eq!(batches, [199]);
+    }
+
+    /// Rule: what leaves by a device, and what is put on it, waits until it is up, also where another
+    /// answer has taken it up; another router's message does not.
+    #[test]
+    fn what_goes_by_a_device_waits_for_it() {
+        let device = interface("vipd4-51-eth0");
+        let up = Action::SetDevice { device: device.clone(), up: true };
+        let through = |router: u8| {
+            let Action::Send { interface, source, destination, message, .. } = send(router, 100)
+            else {
+                unreachable!()
+            };
+            let through = Some(device.clone());
+            Action::Send { interface, through, source, destination, message }
+        };
+        let on_it = || {
+            let Action::AddAddress { address, lease, not_after, .. } = add(1) else {
+                unreachable!()
+            };
+            Action::AddAddress { interface: device.clone(), address, lease, not_after }
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(vec![up.clone()]);
+        assert_eq!(outbox.next(), Some(Work::Addresses(vec![up])));
+        outbox.push(vec![through(51)]);
+        outbox.push(vec![on_it()]);
+        outbox.push(vec![send(52, 100)]);
+        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![send(52, 100)])));
+        assert_eq!(outbox.next(), None);
+        outbox.addresses_done();
+        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![through(51)])));
+        assert_eq!(outbox.next(), Some(Work::Addresses(vec![on_it()])));
     }
 }

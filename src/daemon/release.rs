@@ -7,6 +7,9 @@
 //! the addresses are missing for as long as the removal takes (some milliseconds) and the skew
 //! time, and while the kernel keeps us waiting this node still serves.
 //!
+//! **Devices with virtual MAC addresses go last**: the farewell leaves by them. Then the kernel's settings
+//! that they needed are put back.
+//!
 //! **Where none of a virtual router's addresses was there any more, nothing is said.** Their lease
 //! has run out, so a backup has taken over, and priority 0 would only have the others doubt it.
 
@@ -23,14 +26,15 @@ use super::cli::ReleaseOptions;
 use super::clock;
 use super::exit::Exit;
 use super::held::{HeldFile, Unreadable};
-use super::netlink::{Removable, Removal, remove_now};
+use super::netlink::{Removable, Removal, remove_devices_now, remove_now};
 use super::permission;
 use super::runtime::{self, Refusal, RuntimeDirectory};
 use super::secrets::{self, Unusable};
+use super::settings;
 use super::socket::{Outgoing, Sender};
 use crate::engine::{Farewell, HeldAddress, HeldRouter, SystemError};
 use crate::keyring::{KeyRing, Place, restamp};
-use crate::model::{AntiReplay, Family, InstanceName, InterfaceName, Routing};
+use crate::model::{AntiReplay, Family, InstanceName, InterfaceName, Routing, VirtualDevice};
 use crate::vrrp::auth::Stamper;
 use crate::vrrp::packet::{Datagram, MULTICAST_TTL, virtual_router_id};
 
@@ -47,6 +51,7 @@ struct Released {
     instance: InstanceName,
     addresses: Vec<(HeldAddress, Removal)>,
     routing: Vec<(Routing, Removal)>,
+    devices: Vec<(VirtualDevice, Removal)>,
     /// Whether it could be said to the others; `None` where there was nothing to say.
     farewell: Option<io::Result<()>>,
 }
@@ -58,7 +63,7 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
         return nothing();
     }
     match RuntimeDirectory::take(path) {
-        Ok(directory) => release(&directory.held()),
+        Ok(directory) => release(&directory),
         Err(refusal) => {
             eprintln!("{refusal}");
             if let Refusal::Busy { .. } = refusal {
@@ -69,9 +74,12 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
     }
 }
 
-fn release(file: &HeldFile) -> Exit {
+fn release(directory: &RuntimeDirectory) -> Exit {
+    let file = &directory.held();
     let routers = match file.read() {
-        Ok(routers) if routers.is_empty() => return nothing(),
+        Ok(routers) if routers.is_empty() && !settings::are_changed(directory.path()) => {
+            return nothing();
+        }
         Ok(routers) => routers,
         Err(error) => {
             eprintln!("vipd: {error}");
@@ -95,7 +103,13 @@ fn release(file: &HeldFile) -> Exit {
     if let Err(error) = &written {
         eprintln!("vipd: {}: cannot be brought up to date: {error}", file.path().display());
     }
-    let complete = released.iter().all(Released::is_complete);
+    let settings = settings::restore_all(directory.path());
+    match &settings {
+        Ok(restored) => restored.iter().for_each(|one| drop(writeln!(out, "{one}"))),
+        Err(error) => eprintln!("vipd: settings of the kernel are not put back: {error}"),
+    }
+    let restored = settings.is_ok_and(|all| !all.iter().any(settings::Restored::failed));
+    let complete = restored && released.iter().all(Released::is_complete);
     if complete && written.is_ok() { Exit::Ok } else { Exit::System }
 }
 
@@ -106,7 +120,19 @@ fn nothing() -> Exit {
 
 /// The same for a daemon that starts, as lines of its log. Whatever comes of it the daemon starts:
 /// it is one more node that can serve, and takes off itself what its configuration names.
-pub(crate) fn sweep_at_start(file: &HeldFile) {
+pub(crate) fn sweep_at_start(directory: &RuntimeDirectory) {
+    sweep_routers(&directory.held());
+    match settings::restore_all(directory.path()) {
+        Ok(restored) => {
+            for one in restored {
+                tracing::warn!("left by a vipd that did not end in an orderly way: {one}");
+            }
+        }
+        Err(error) => tracing::warn!("settings of the kernel are not put back: {error}"),
+    }
+}
+
+fn sweep_routers(file: &HeldFile) {
     let routers = match file.read() {
         Ok(routers) if routers.is_empty() => return,
         Ok(routers) => routers,
@@ -141,6 +167,7 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
             instance: router.instance.clone(),
             addresses,
             routing,
+            devices: Vec::new(),
             farewell,
         })
         .collect();
@@ -152,6 +179,12 @@ fn sweep(file: &HeldFile, routers: &[HeldRouter]) -> Vec<Released> {
     let said = farewells.say(&late.collect::<Vec<_>>());
     for (released, said) in released.iter_mut().zip(said) {
         released.farewell = released.farewell.take().or(said);
+    }
+
+    let devices: Vec<&VirtualDevice> = routers.iter().flat_map(|r| &r.devices).collect();
+    let mut removals = remove_devices_now(&devices).into_iter();
+    for (router, released) in routers.iter().zip(&mut released) {
+        released.devices = router.devices.iter().cloned().zip(removals.by_ref()).collect();
     }
     released
 }
@@ -189,8 +222,12 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
         addresses: released.failed().map(|(held, _)| held.clone()).collect(),
         routing: released.failed_routing().map(|(routing, _)| routing.clone()).rev().collect(),
         farewells: Vec::new(),
+        devices: released.failed_devices().map(|(device, _)| device.clone()).collect(),
     });
-    left.filter(|router| !(router.addresses.is_empty() && router.routing.is_empty())).collect()
+    let is_something = |router: &HeldRouter| {
+        !router.addresses.is_empty() || !router.routing.is_empty() || !router.devices.is_empty()
+    };
+    left.filter(is_something).collect()
 }
 
 impl Released {
@@ -207,8 +244,17 @@ impl Released {
         self.routing.iter().filter_map(|(routing, removal)| Some((routing, removal.error()?)))
     }
 
+    fn failed_devices(&self) -> impl Iterator<Item = (&VirtualDevice, &SystemError)> {
+        self.devices.iter().filter_map(|(device, removal)| match removal {
+            Removal::Failed(error) => Some((device, error)),
+            Removal::Done | Removal::Absent => None,
+        })
+    }
+
     fn is_complete(&self) -> bool {
-        self.failed().next().is_none() && self.failed_routing().next().is_none()
+        self.failed().next().is_none()
+            && self.failed_routing().next().is_none()
+            && self.failed_devices().next().is_none()
     }
 }
 
@@ -246,6 +292,17 @@ impl fmt::Display for Released {
         }
         if untold > 0 {
             write!(f, " and {untold} more addresses,")?;
+        }
+        for (device, removal) in &self.devices {
+            match removal {
+                Removal::Done => write!(f, " device {device} removed,")?,
+                Removal::Absent => write!(f, " device {device} had gone already,")?,
+                Removal::Failed(error) => write!(
+                    f,
+                    " device {device} CANNOT be removed: {} (by hand: ip link del {device}),",
+                    error.text
+                )?,
+            }
         }
         match &self.farewell {
             Some(Ok(())) => f.write_str(" priority 0 sent"),
@@ -323,7 +380,10 @@ impl Farewells {
 
     fn send(&mut self, farewell: &Farewell) -> io::Result<()> {
         let message = self.complete(farewell)?;
-        let Farewell { interface, source, destination, .. } = farewell;
+        let Farewell { interface, through, source, destination, .. } = farewell;
+        // Where the device is gone, its interface is as good: nobody looks where it comes from.
+        let device = through.as_ref().filter(|name| if_nametoindex(name.as_str()).is_ok());
+        let interface = device.unwrap_or(interface);
         let place = (interface.clone(), Family::of(*source));
         if !self.senders.contains_key(&place) {
             let index = if_nametoindex(interface.as_str())?;
@@ -367,6 +427,7 @@ mod tests {
     fn router(source: u8, addresses: &[u8]) -> HeldRouter {
         let farewell = Farewell {
             interface: "eth0".try_into().unwrap(),
+            through: None,
             source: [10, 0, 0, source].into(),
             destination: [224, 0, 0, 18].into(),
             message: Vec::new(),
@@ -377,6 +438,7 @@ mod tests {
             addresses: addresses.iter().map(|last| held(*last)).collect(),
             routing: Vec::new(),
             farewells: vec![farewell],
+            devices: Vec::new(),
         }
     }
 
@@ -390,6 +452,7 @@ mod tests {
             instance: "web".try_into().unwrap(),
             addresses: addresses.iter().map(|(last, r)| (held(*last), r.clone())).collect(),
             routing: Vec::new(),
+            devices: Vec::new(),
             farewell: Some(Ok(())),
         };
         let released = [

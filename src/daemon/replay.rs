@@ -119,6 +119,10 @@ fn action(action: &Action) -> String {
         Action::AddRouting { routing, again: false, .. } => format!("add {routing}"),
         Action::AddRouting { routing, again: true, .. } => format!("look after {routing}"),
         Action::RemoveRouting { routing } => format!("remove {routing}"),
+        Action::AddDevice { device } => format!("add device {device}"),
+        Action::RemoveDevice { device } => format!("remove device {device}"),
+        Action::SetDevice { device, up: true } => format!("take {device} up"),
+        Action::SetDevice { device, up: false } => format!("take {device} down"),
         Action::Announce { interface, .. } => format!("announce on {interface}"),
         Action::Watch { interface, addresses } => {
             format!("watch {} addresses on {interface}", addresses.len())

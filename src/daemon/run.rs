@@ -22,6 +22,7 @@ use super::release;
 use super::reload::Reload;
 use super::report::Teller;
 use super::runtime::{self, Refusal, RuntimeDirectory};
+use super::settings::Settings;
 use super::sockets::Sockets;
 use super::standby::{self, StandbyFile};
 use super::systemd::Systemd;
@@ -90,7 +91,7 @@ fn run(options: &RunOptions) -> Result<(), Failure> {
     let path = runtime::path(options.runtime.directory.as_deref());
     let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
     log::start();
-    release::sweep_at_start(&directory.held());
+    release::sweep_at_start(&directory);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     tried("starting the event loop", runtime)?.block_on(serve(options, loaded, &directory))
 }
@@ -106,7 +107,8 @@ async fn serve(
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
-    let start = Netlink::start(config.interfaces()).await;
+    let settings = Settings::in_directory(directory.path());
+    let start = Netlink::start(config.interfaces(), settings).await;
     let (netlink, state) = tried("reading the interfaces by netlink", start)?;
     realtime::no_more();
     let recorder = match &options.record {

@@ -121,12 +121,18 @@ pub(crate) struct VrrpSocket {
 }
 
 impl Sender {
-    /// Opens the socket on the interface of this index.
+    /// Opens the socket on the interface of this index. It sends from addresses of other interfaces,
+    /// too.
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface.
     pub(crate) fn open(family: Family, index: u32) -> io::Result<Self> {
-        Self::with_filter(family, index, &[])
+        let sender = Self::with_filter(family, index, &[])?;
+        if family == Family::V6 {
+            // Of IPv6 a link-local source must be the interface's own otherwise.
+            sender.socket.set_freebind_v6(true)?;
+        }
+        Ok(sender)
     }
 
     /// One whose socket lets in what is for these virtual routers, once it belongs to the group.

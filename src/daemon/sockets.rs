@@ -1,6 +1,7 @@
 //! The open sockets by interface and family: what arrives as inputs, what goes out as results.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use std::task::{Context, Poll};
 use nix::errno::Errno;
 
 use super::claims::ClaimSocket;
-use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, VrrpSocket};
+use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, Sender, VrrpSocket};
 use crate::engine::Input;
 use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::time::{Mono, Now, Wall};
@@ -18,6 +19,8 @@ use crate::vrrp::auth::Proof;
 #[derive(Debug)]
 pub(crate) struct Sockets {
     open: BTreeMap<(InterfaceName, Family), Open>,
+    /// Those that send through devices with virtual MAC addresses, each with its device's index.
+    devices: BTreeMap<(InterfaceName, Family), (u32, Sender)>,
     watched: BTreeMap<(InterfaceName, Family), Watched>,
     frames: FrameSocket,
     buffers: Buffers,
@@ -49,6 +52,7 @@ impl Sockets {
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
             open: BTreeMap::new(),
+            devices: BTreeMap::new(),
             watched: BTreeMap::new(),
             frames: FrameSocket::open()?,
             buffers: Buffers::new(),
@@ -183,6 +187,47 @@ impl Sockets {
             Some(open) => open.socket.sender().send(source, messages),
             None => messages.iter().map(|_| Err(Errno::ENOTCONN.into())).collect(),
         }
+    }
+
+    /// Sends messages from one source, an address of another interface, through the device of this
+    /// index; the results in their order.
+    pub(crate) fn send_through(
+        &mut self,
+        device: &InterfaceName,
+        index: Option<u32>,
+        source: IpAddr,
+        messages: &[Outgoing<'_>],
+    ) -> Vec<io::Result<()>> {
+        let result = index
+            .ok_or(Errno::ENODEV.into())
+            .and_then(|index| self.open_device((device.clone(), Family::of(source)), index));
+        match result {
+            Ok(sender) => sender.send(source, messages),
+            Err(error) => {
+                let again = || {
+                    error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
+                };
+                messages.iter().map(|_| Err(again())).collect()
+            }
+        }
+    }
+
+    fn open_device(&mut self, place: (InterfaceName, Family), index: u32) -> io::Result<&Sender> {
+        let family = place.1;
+        let slot = match self.devices.entry(place) {
+            Entry::Occupied(slot) if slot.get().0 == index => slot.into_mut(),
+            Entry::Occupied(mut slot) => {
+                slot.insert((index, Sender::open(family, index)?));
+                slot.into_mut()
+            }
+            Entry::Vacant(slot) => slot.insert((index, Sender::open(family, index)?)),
+        };
+        Ok(&slot.1)
+    }
+
+    /// Closes what sends through a device that is gone.
+    pub(crate) fn forget_device(&mut self, device: &InterfaceName) {
+        self.devices.retain(|(name, _), _| name != device);
     }
 
     /// Sends an Ethernet frame through the interface of this index.

@@ -87,22 +87,23 @@ pub(super) fn limit(all_at_once: bool) -> usize {
 }
 
 /// The frames that announce one address: gratuitous ARP as request and as reply, because
-/// equipment differs in which it honours; for IPv6 an unsolicited neighbour advertisement.
+/// equipment differs in which it honours; for IPv6 an unsolicited neighbour advertisement, which says
+/// whether this node is a router.
 pub(super) fn announce(
     links: &Links,
     interface: &InterfaceName,
     address: &VirtualAddress,
+    forwards_ipv6: bool,
     out: &mut Vec<Action>,
 ) {
-    let Some(link) = links.get(interface) else { return };
-    let Some(mac) = link.mac else { return };
+    let Some(mac) = links.get(interface).and_then(|link| link.mac) else { return };
     let mut send = |frame| out.push(Action::Announce { interface: interface.clone(), frame });
     match address.address {
         IpAddr::V4(v4) => {
             send(gratuitous_arp(mac, v4, ArpForm::Request));
             send(gratuitous_arp(mac, v4, ArpForm::Reply));
         }
-        IpAddr::V6(v6) => send(unsolicited_neighbour_advertisement(mac, v6, link.forwards_ipv6)),
+        IpAddr::V6(v6) => send(unsolicited_neighbour_advertisement(mac, v6, forwards_ipv6)),
     }
 }
 

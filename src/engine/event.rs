@@ -19,7 +19,7 @@ use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
     Config, Family, InstanceName, InterfaceName, Mac, NodeName, Routing, SecretSource, TrackName,
-    VirtualAddress, Vrid,
+    VirtualAddress, VirtualDevice, Vrid,
 };
 use crate::time::{Mono, Span};
 use crate::vrrp::auth::Proof;
@@ -273,13 +273,37 @@ pub enum Action {
         /// The family.
         family: Family,
     },
+    /// Make this device on its interface, or take the one that is there already and is vipd's. Afterwards
+    /// it is down and emits nothing, and the settings of the kernel (`sysctl`) are such that its
+    /// addresses are answered for with its Ethernet address and no other; what they were before is
+    /// written down by the shell. An [`Input::Link`] of its name tells when it is there.
+    AddDevice {
+        /// Which one.
+        device: VirtualDevice,
+    },
+    /// Take the device away, with what is on it, and where it was the last one on its interface, put the
+    /// settings back. That it is not there is success.
+    RemoveDevice {
+        /// Which one.
+        device: VirtualDevice,
+    },
+    /// Set a device administratively up or down.
+    SetDevice {
+        /// Its name.
+        device: InterfaceName,
+        /// Whether up.
+        up: bool,
+    },
     /// Send a VRRP message: TTL or hop limit 255, DSCP CS6, the kernel writes the IP header. Where
     /// the instance is authenticated, it still lacks what only a key can make:
     /// [`KeyRing::complete`](crate::keyring::KeyRing::complete).
     Send {
-        /// Through which interface.
+        /// The interface of the virtual router.
         interface: InterfaceName,
-        /// The source address.
+        /// The device with its virtual MAC address, by which it leaves; `None`: by the interface itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        through: Option<InterfaceName>,
+        /// The source address, one of the interface.
         source: IpAddr,
         /// The destination.
         destination: IpAddr,
@@ -454,6 +478,9 @@ pub struct HeldRouter {
     /// not active (any more).
     #[serde(default, alias = "farewell", deserialize_with = "one_or_several")]
     pub farewells: Vec<Farewell>,
+    /// The devices with its virtual MAC addresses: they are there while it is a backup, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<VirtualDevice>,
 }
 
 /// Versions before 0.2 wrote the only one there was, or null.
@@ -483,8 +510,11 @@ pub struct HeldAddress {
 /// An advertisement with priority 0, ready to be sent as [`Action::Send`] would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Farewell {
-    /// Through which interface.
+    /// The interface of the virtual router.
     pub interface: InterfaceName,
+    /// The device by which it leaves, as in [`Action::Send`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<InterfaceName>,
     /// The source address.
     pub source: IpAddr,
     /// The destination.

@@ -410,18 +410,24 @@ fn changes_what_is_held(action: &Action) -> bool {
             | Action::RemoveAddress { .. }
             | Action::AddRouting { .. }
             | Action::RemoveRouting { .. }
+            | Action::AddDevice { .. }
+            | Action::RemoveDevice { .. }
             | Action::Report(_)
     )
 }
 
-/// Invariant 4, write down, then touch: what is new is written before the first address is added,
-/// what is no more after the last one was removed. So it is with routes and rules.
+/// Invariant 4, write down, then touch: what is new is written before the first address, route, rule or
+/// device is added, what is no more after the last one was removed.
 fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
     if *written == held {
         return;
     }
-    let is_addition =
-        |action: &Action| matches!(action, Action::AddAddress { .. } | Action::AddRouting { .. });
+    let is_addition = |action: &Action| {
+        matches!(
+            action,
+            Action::AddAddress { .. } | Action::AddRouting { .. } | Action::AddDevice { .. }
+        )
+    };
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
         let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();

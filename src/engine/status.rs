@@ -14,8 +14,9 @@ use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
 use super::words::few;
 use crate::histogram::Histogram;
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Interval, Node, NodeName, Phase, Preempt, Priority,
-    Route, Routing, Rule, TrackName, Transport, Version, VirtualAddress, Vrid,
+    GroupName, InstanceName, InterfaceName, Interval, Mac, Node, NodeName, Phase, Preempt,
+    Priority, Route, Routing, Rule, TrackName, Transport, Version, VirtualAddress, VirtualDevice,
+    Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -40,6 +41,23 @@ pub struct Status {
     pub standby: Standby,
     /// Frames that belong to no instance, by interface and reason.
     pub stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
+}
+
+/// A device with a virtual MAC address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceStatus {
+    /// Its name.
+    pub name: InterfaceName,
+    /// The interface that it is on.
+    pub interface: InterfaceName,
+    /// Its Ethernet address.
+    pub mac: Mac,
+}
+
+impl From<&VirtualDevice> for DeviceStatus {
+    fn from(device: &VirtualDevice) -> Self {
+        Self { name: device.name(), interface: device.interface.clone(), mac: device.mac() }
+    }
 }
 
 /// What there is to know about one instance.
@@ -97,6 +115,10 @@ pub struct InstanceStatus {
     /// Those of the routes and rules that this node holds now.
     #[serde(default)]
     pub held_routing: Vec<Routing>,
+    /// The devices with its virtual MAC addresses, by their names; the addresses are on them while it is
+    /// active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceStatus>,
     /// How long the kernel keeps them if this daemon does not renew them any more.
     pub lease_left: Option<Span>,
     /// The active router that a backup hears.

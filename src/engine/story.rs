@@ -61,6 +61,8 @@ pub enum Fault {
     CannotInstall(VirtualAddress, InterfaceName, SystemError),
     /// A route or a rule could not be added.
     CannotRoute(Routing, SystemError),
+    /// The device with the virtual MAC address could not be made, set or taken up.
+    CannotMakeDevice(InterfaceName, SystemError),
     /// Advertisements could not be sent, several times running.
     CannotSend(InterfaceName, SystemError),
     /// A check without a cost does not pass.
@@ -96,6 +98,7 @@ impl Fault {
             Self::CannotListen(..) => "cannot_listen",
             Self::CannotInstall(..) => "cannot_install",
             Self::CannotRoute(..) => "cannot_route",
+            Self::CannotMakeDevice(..) => "cannot_make_device",
             Self::CannotSend(..) => "cannot_send",
             Self::TrackFailing(..) => "check_failing",
             Self::GroupMember(..) => "group_member",
@@ -144,6 +147,13 @@ impl fmt::Display for Fault {
             }
             Self::CannotRoute(routing, error) => {
                 write!(f, "{routing} cannot be added: {}", error.text)
+            }
+            Self::CannotMakeDevice(name, error) => {
+                write!(
+                    f,
+                    "no virtual MAC address, because the device {name} is not usable: {}",
+                    error.text
+                )
             }
             Self::CannotSend(name, error) => {
                 write!(f, "advertisements cannot be sent on {name}: {}", error.text)
@@ -298,6 +308,13 @@ pub enum What {
     RoutingFailed(Routing, SystemError),
     /// A route or rule could not be removed; it is tried again.
     RoutingNotRemoved(Routing, SystemError),
+    /// The device with the virtual MAC address had been deleted or taken down by another program, and is
+    /// made or taken up again.
+    DeviceRestored(InterfaceName),
+    /// The device with the virtual MAC address could not be taken up; that is tried again.
+    DeviceNotRaised(InterfaceName, SystemError),
+    /// The device with the virtual MAC address could not be taken down or away; that is tried again.
+    DeviceLeft(InterfaceName, SystemError),
     /// An advertisement could not be sent.
     SendFailed(InterfaceName, SystemError),
     /// The segment could not be told about our addresses.
@@ -449,6 +466,17 @@ impl fmt::Display for Event {
                 "cannot remove {routing}: {}; trying again (by hand: {})",
                 error.text,
                 routing.removal()
+            ),
+            What::DeviceRestored(name) => {
+                write!(f, "another program deleted {name} or took it down: made good")
+            }
+            What::DeviceNotRaised(name, error) => {
+                write!(f, "cannot take {name} up: {}; trying again", error.text)
+            }
+            What::DeviceLeft(name, error) => write!(
+                f,
+                "cannot take {name} down or away: {}; trying again (by hand: ip link del {name})",
+                error.text
             ),
             What::SendFailed(interface, error) => {
                 write!(f, "an advertisement could not be sent on {interface}: {}", error.text)

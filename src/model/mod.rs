@@ -10,6 +10,7 @@ mod routing;
 mod secret;
 mod track;
 mod transport;
+mod virtual_mac;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +35,7 @@ pub use track::{
     SystemdUnitProbe, TcpProbe, TrackConfig,
 };
 pub use transport::{Path, Transport};
+pub use virtual_mac::VirtualDevice;
 
 /// A number is outside the range of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -449,6 +451,15 @@ pub struct InstanceConfig {
     /// How its advertisements are authenticated.
     #[serde(default, skip_serializing_if = "Authentication::is_none")]
     pub authentication: Authentication,
+    /// Whether the virtual router has an Ethernet address of its own, and the addresses a device with
+    /// it ([`InstanceConfig::virtual_devices`]). Never with [`Priority::OWNER`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub virtual_mac: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl InstanceConfig {
@@ -555,11 +566,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The interfaces that it names.
+    /// The interfaces that it names, and the devices with virtual MAC addresses.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
         let all = |instance: &InstanceConfig| {
-            let needed = instance.interfaces().chain(&instance.further_interfaces);
-            needed.cloned().collect::<Vec<_>>()
+            let needed = instance.interfaces().chain(&instance.further_interfaces).cloned();
+            let devices = instance.virtual_devices();
+            needed.chain(devices.iter().map(VirtualDevice::name)).collect::<Vec<_>>()
         };
         self.instances.iter().flat_map(all).collect()
     }

@@ -327,6 +327,31 @@ pub(crate) fn settings(lab: &Lab) {
     Diagnosis::of(one, "").is_healthy();
 }
 
+/// Rule: nothing is wrong with virtual MAC addresses, and nobody's answer is a stranger's; an interface
+/// that answers with its own Ethernet address, because another program has changed its settings, is
+/// named with the line to type.
+pub(crate) fn virtual_mac(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let config = config(&group).set("virtual_mac", "true");
+    let one = &group.nodes[0];
+    let _first = Agent::start(one, &config);
+    group.taken_over_by(one);
+    let _second = Agent::start(&group.nodes[1], &config);
+    within(BOUND, "the other one is a backup", || {
+        let said = Agent::vipctl(&group.nodes[1], "status").stdout;
+        String::from_utf8_lossy(&said).contains("backup")
+    });
+    for node in &group.nodes {
+        Diagnosis::of(node, "").is_healthy();
+    }
+    for (key, least) in [("arp_ignore", 1), ("arp_announce", 2)] {
+        set(one, &format!("net/ipv4/conf/eth0/{key}"), "0");
+        let mend = format!("sysctl -w net.ipv4.conf.eth0.{key}={least}");
+        Diagnosis::of(one, "").has("virtual-mac", &[&format!("{key} is 0 there"), &mend]);
+        set(one, &format!("net/ipv4/conf/eth0/{key}"), &least.to_string());
+    }
+}
+
 /// Rule: an own address that the kernel would take off with the virtual one is found.
 pub(crate) fn secondary(lab: &Lab) {
     let (group, _agents) = pair(lab);

@@ -57,6 +57,7 @@ mod supervision;
 mod topology;
 mod tracks;
 mod tshark;
+mod virtual_mac;
 
 fn main() -> std::process::ExitCode {
     lab::run(CASES)
@@ -100,6 +101,18 @@ const CASES: &[lab::Case] = &lab::cases![
     paths::unicast_strangers,
     paths::two_paths,
     paths::two_paths_on_one_segment,
+    virtual_mac::moves,
+    virtual_mac::moves_ipv6,
+    virtual_mac::both_families,
+    virtual_mac::partition,
+    virtual_mac::partition_ipv6,
+    virtual_mac::released,
+    virtual_mac::used_again,
+    virtual_mac::foreign_device,
+    virtual_mac::turned_on_and_off,
+    virtual_mac::interface_replaced,
+    virtual_mac::tampered_with,
+    virtual_mac::settings,
     links::down_at_the_active_node,
     links::down_at_the_backup,
     links::cable_pulled,
@@ -144,6 +157,7 @@ const CASES: &[lab::Case] = &lab::cases![
     doctor::nobody_else,
     doctor::settings,
     doctor::secondary,
+    doctor::virtual_mac,
     doctor::checks_hooks_standby,
     doctor::daemon_and_file,
     doctor::programs_around,

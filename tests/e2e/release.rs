@@ -14,14 +14,14 @@ use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, within};
 
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
-struct Answer {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 /// Runs `vipd release` on a host.
-fn release(host: &Host) -> Answer {
+pub(crate) fn release(host: &Host) -> Answer {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
     command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
     let output = host.inside(|| command.output()).expect("vipd runs");
@@ -42,6 +42,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
     let held = |held| HeldAddress { interface: eth0(), address: address(held) };
     let farewell = Farewell {
         interface: eth0(),
+        through: None,
         source: host.address().into(),
         destination: Ipv4Addr::new(224, 0, 0, 18).into(),
         message: Forgery::farewell().message(host.address()),
@@ -52,6 +53,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
         addresses: addresses.iter().map(held).collect(),
         routing: Vec::new(),
         farewells: vec![farewell],
+        devices: Vec::new(),
     }
 }
 

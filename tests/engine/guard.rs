@@ -121,13 +121,20 @@ fn what_is_held_is_written_down_first() {
     let place = |what| kinds(&actions).iter().position(|kind| *kind == what);
     assert!(place("write down") < place("add"), "{actions:?}");
     let message = advertisement(0).encode(OURS, GROUP, ChecksumForm::WithPseudoHeader).unwrap();
-    let farewell =
-        Farewell { interface: eth0(), source: OURS, destination: GROUP, message, secret: None };
+    let farewell = Farewell {
+        interface: eth0(),
+        through: None,
+        source: OURS,
+        destination: GROUP,
+        message,
+        secret: None,
+    };
     let router = HeldRouter {
         instance: InstanceName::try_from("web").unwrap(),
         addresses: vec![HeldAddress { interface: eth0(), address: virtual_address() }],
         routing: Vec::new(),
         farewells: vec![farewell],
+        devices: Vec::new(),
     };
     assert_eq!(written(&actions), Some(vec![router.clone()]));
     let actions = node.hear(from_peer(200));

@@ -24,6 +24,7 @@ mod paths;
 mod reload;
 mod standby;
 mod tracks;
+mod virtual_mac;
 
 use std::net::IpAddr;
 

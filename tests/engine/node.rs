@@ -51,6 +51,7 @@ pub(crate) fn instance(priority: u8) -> InstanceConfig {
         tracks: Vec::new(),
         if_all_fail: IfAllFail::Release,
         authentication: vipd::model::Authentication::None,
+        virtual_mac: false,
     }
 }
 
@@ -181,6 +182,10 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::AddAddress { .. } => "add",
         Action::RemoveAddress { .. } => "remove",
         // A probe says of nobody that he has the address.
+        Action::AddDevice { .. } => "add device",
+        Action::RemoveDevice { .. } => "remove device",
+        Action::SetDevice { up: true, .. } => "device up",
+        Action::SetDevice { up: false, .. } => "device down",
         Action::Announce { frame, .. } if is_arp(frame) && frame[28..32] == [0; 4] => "probe",
         Action::Announce { .. } => "announce",
         Action::AddRouting { again: true, .. } => "look after",

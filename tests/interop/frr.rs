@@ -37,6 +37,11 @@ impl Router for Frr {
         if !directory.exists() {
             prepare(&directory);
             settings.addresses.all().into_iter().for_each(|vip| add_macvlan(host, vip));
+            if settings.virtual_mac {
+                // Otherwise eth0 answers for the virtual address too, and asks with it.
+                host.run("sysctl -qw net.ipv4.conf.eth0.arp_ignore=1");
+                host.run("sysctl -qw net.ipv4.conf.eth0.arp_announce=2");
+            }
         }
         let socket = directory.join("zebra.socket");
         let _ = fs::remove_file(&socket);

@@ -5,8 +5,21 @@ use crate::router::{Router, Settings};
 
 impl Router for Keepalived {
     fn start(host: &Host, settings: Settings) -> Self {
-        let Settings { version, priority, interval, preempt, password, addresses, unicast_to } =
-            settings;
+        let Settings {
+            version,
+            priority,
+            interval,
+            preempt,
+            password,
+            addresses,
+            unicast_to,
+            virtual_mac,
+        } = settings;
+        if virtual_mac {
+            // It sets arp_ignore by itself. Without this its questions for other stations tell them the
+            // interface's own Ethernet address for the virtual one (keepalived 2.2.7).
+            host.run("sysctl -qw net.ipv4.conf.eth0.arp_announce=2");
+        }
         let config = KeepalivedConfig {
             version,
             priority,
@@ -15,6 +28,7 @@ impl Router for Keepalived {
             password,
             addresses,
             unicast_to,
+            virtual_mac,
         };
         Self::start(host, config)
     }

@@ -19,6 +19,7 @@ mod keepalived;
 mod lab;
 mod router;
 mod scenario;
+mod virtual_mac;
 mod with_frr;
 mod with_keepalived;
 
@@ -73,5 +74,15 @@ fn main() -> std::process::ExitCode {
         with_frr::shortest_interval_frr_preferred,
         with_frr::frr_learns_the_interval,
         with_frr::vipd_learns_the_interval,
+        virtual_mac::v2_frr_preferred,
+        virtual_mac::vipd_before_frr,
+        virtual_mac::frr_before_vipd,
+        virtual_mac::ipv6_vipd_before_frr,
+        virtual_mac::ipv6_frr_before_vipd,
+        virtual_mac::vipd_before_keepalived,
+        virtual_mac::keepalived_before_vipd,
+        virtual_mac::ipv6_vipd_before_keepalived,
+        virtual_mac::ipv6_keepalived_before_vipd,
+        virtual_mac::reunion_with_frr,
     ])
 }

@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) addresses: Addresses,
     /// The number of the other host, to which alone advertisements go.
     pub(crate) unicast_to: Option<u8>,
+    /// Whether vipd and keepalived use the virtual MAC address; FRR always does.
+    pub(crate) virtual_mac: bool,
 }
 
 impl Settings {
@@ -29,8 +31,8 @@ impl Settings {
     pub(crate) fn new(version: u8, priority: u8) -> Self {
         let interval = Duration::from_millis(if version == 2 { 1000 } else { 200 });
         let addresses = Addresses::Ipv4;
-        let (password, unicast_to) = (None, None);
-        Self { version, priority, interval, preempt: true, password, addresses, unicast_to }
+        let (preempt, password, unicast_to, virtual_mac) = (true, None, None, false);
+        Self { version, priority, interval, preempt, password, addresses, unicast_to, virtual_mac }
     }
 
     /// The same with a password.
@@ -51,6 +53,11 @@ impl Settings {
     /// The same at another interval.
     pub(crate) fn every(self, interval: Duration) -> Self {
         Self { interval, ..self }
+    }
+
+    /// The same with the virtual MAC address.
+    pub(crate) fn with_virtual_mac(self) -> Self {
+        Self { virtual_mac: true, ..self }
     }
 
     /// The same without preemption.
@@ -82,11 +89,13 @@ pub(crate) struct Vipd(Agent);
 impl Router for Vipd {
     fn start(host: &Host, settings: Settings) -> Self {
         let Settings { version, priority, interval, preempt, password, addresses, .. } = settings;
+        let Settings { virtual_mac, .. } = settings;
         let mut config = Config::with(&[], addresses.vip())
             .set("version", version.to_string())
             .set("priority", priority.to_string())
             .set("advertisement_interval", format!("{}ms", interval.as_millis()))
-            .set("preempt", if preempt { "always" } else { "never" });
+            .set("preempt", if preempt { "always" } else { "never" })
+            .set("virtual_mac", virtual_mac.to_string());
         if let Some(password) = password {
             config = config.set("authentication", format!("{{ password: {password} }}"));
         }

@@ -7,7 +7,7 @@ use crate::lab::{Addresses, BOUND, Group, Lab, steadily, within};
 use crate::router::{Router, Settings};
 
 /// The numbers of the two hosts: the preferred one has the higher address.
-const NODES: [u8; 2] = [12, 11];
+pub(crate) const NODES: [u8; 2] = [12, 11];
 
 /// The preferred router crashes, comes back and stops; each time exactly one router is active
 /// afterwards, and the client is served by it.
@@ -18,6 +18,11 @@ pub(crate) fn failover<A: Router, B: Router>(lab: &Lab, version: u8) {
 /// The same with these settings.
 pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
     let group = group_for(lab, settings[0]);
+    failover_in::<A, B>(lab, &group, settings);
+}
+
+/// The same on these hosts.
+pub(crate) fn failover_in<A: Router, B: Router>(lab: &Lab, group: &Group, settings: [Settings; 2]) {
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let interval = settings[0].interval;
     let vips = settings[0].addresses.all();
@@ -99,6 +104,15 @@ pub(crate) fn reunion<A: Router, B: Router>(lab: &Lab, priorities: [u8; 2]) {
 /// The same with these settings.
 pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Settings; 2]) {
     let group = group_for(lab, settings);
+    reunion_in::<A, B>(lab, &group, [settings, lower]);
+}
+
+/// The same on these hosts.
+pub(crate) fn reunion_in<A: Router, B: Router>(
+    lab: &Lab,
+    group: &Group,
+    [settings, lower]: [Settings; 2],
+) {
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let _first = A::start(preferred, settings);
     let _second = B::start(other, lower);

@@ -28,6 +28,8 @@ pub(crate) struct KeepalivedConfig {
     pub(crate) addresses: Addresses,
     /// The number of the other host: advertisements go to that one alone.
     pub(crate) unicast_to: Option<u8>,
+    /// Whether it uses the virtual MAC address.
+    pub(crate) virtual_mac: bool,
 }
 
 /// The addresses of a group.
@@ -81,6 +83,7 @@ impl KeepalivedConfig {
 
     fn instance(self, name: &str, addresses: Addresses, host: &Host) -> String {
         let Self { version, priority, interval, preempt, password, unicast_to, .. } = self;
+        let virtual_mac = self.virtual_mac;
         let list = match addresses {
             Addresses::Ipv4 | Addresses::Both => format!("{VIP}/24"),
             Addresses::Ipv6 => format!("{LINK_LOCAL_VIP}/128\n{VIP6}/64"),
@@ -88,6 +91,7 @@ impl KeepalivedConfig {
         };
         let interval = interval.as_secs_f64();
         let preempt = if preempt { "" } else { "nopreempt" };
+        let virtual_mac = if virtual_mac { "use_vmac" } else { "" };
         let authentication = password.map_or_else(String::new, |password| {
             format!("authentication {{\n auth_type PASS\n auth_pass {password}\n}}")
         });
@@ -100,6 +104,7 @@ impl KeepalivedConfig {
             "vrrp_instance {name} {{
                 state BACKUP
                 {preempt}
+                {virtual_mac}
                 interface eth0
                 version {version}
                 virtual_router_id {VRID}

@@ -53,6 +53,7 @@ fn main() -> std::process::ExitCode {
             postgresql::follows_the_primary,
             redis::hooks_promote,
             sandbox::checks_and_hooks,
+            sandbox::virtual_mac,
             install::first_steps,
             install::as_documented,
             install::bad_configuration,

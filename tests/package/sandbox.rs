@@ -102,6 +102,39 @@ pub(crate) fn checks_and_hooks(lab: &Lab) {
     another_user(&machine);
 }
 
+/// Rule: the shipped unit lets vipd set what a virtual MAC address needs of the kernel, in both families'
+/// settings, and an orderly end and `vipd release` after a crash put it back.
+pub(crate) fn virtual_mac(lab: &Lab) {
+    let segment = Segment::new(lab);
+    let mut machine = Machine::new(lab, &segment, "one", 11);
+    machine.bring(&debian::package(), "vipd.deb");
+    machine.boot();
+    machine.does("apt-get install --yes ./vipd.deb");
+    let yaml = "nodes: { one: 10.77.0.11, two: 10.77.0.12 }\n\
+                instances: { web: { interface: eth0, virtual_router_id: 51, \
+                addresses: [10.77.0.100/24], virtual_mac: true } }\n";
+    machine.write("/etc/vipd/vipd.yaml", yaml);
+    let settings = || {
+        let text = machine.does(
+            "cat /proc/sys/net/ipv4/conf/eth0/arp_ignore /proc/sys/net/ipv4/conf/eth0/arp_announce",
+        );
+        text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = settings();
+    for end in ["systemctl stop vipd", "systemctl kill --signal=KILL vipd; systemctl stop vipd"] {
+        machine.does("vipd check && systemctl restart vipd");
+        machine.reports(&["web: active (priority 200) with 10.77.0.100/24"]);
+        assert_eq!(settings(), ["1", "2"]);
+        let device = machine.does("ip -d link show vipd4-51-eth0");
+        assert!(device.contains("00:00:5e:00:01:33"), "{device}");
+        let off = machine.does("cat /proc/sys/net/ipv6/conf/vipd4-51-eth0/disable_ipv6");
+        assert_eq!(off.trim(), "1");
+        machine.does(end);
+        assert_eq!(settings(), before, "{end}");
+        machine.does("! ip link show vipd4-51-eth0");
+    }
+}
+
 /// A unit that stops is noticed at once, however rarely its check looks.
 fn stopped_unit(lab: &Lab, machine: &Machine) {
     let yaml = format!(

@@ -146,6 +146,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
         authentication: authentication(group),
+        virtual_mac: false,
     };
     let node_of = |n| {
         let mut addresses = all_addresses(group, n).into_iter();

@@ -387,7 +387,7 @@ impl World {
             Action::RemoveAddress { interface, .. } => {
                 self.nodes[node].holds[segment_of(&interface)?] = false;
             }
-            Action::Send { interface, source, destination, message } => {
+            Action::Send { interface, source, destination, message, .. } => {
                 let segment = segment_of(&interface)?;
                 let packet = packet(source, destination, &message);
                 for to in (0..self.nodes.len()).filter(|to| *to != node) {

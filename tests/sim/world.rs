@@ -635,7 +635,7 @@ impl World {
                 if *on != interface() => {}
             Action::Listen { .. } => self.nodes[node].listening = true,
             Action::StopListening { .. } => self.nodes[node].listening = false,
-            Action::Send { interface: on, source, destination, message } => {
+            Action::Send { interface: on, source, destination, message, .. } => {
                 let path = usize::from(*on == interface_of(1));
                 self.transmit(node, path, &packet(*source, *destination, message));
             }
@@ -666,6 +666,10 @@ impl World {
                     self.must_not_be_on_standby(node);
                 }
                 self.tell(Some(node), &event.to_string());
+            }
+            // No instance of the simulation has a virtual MAC address.
+            Action::AddDevice { .. } | Action::RemoveDevice { .. } | Action::SetDevice { .. } => {
+                panic!("{action:?}")
             }
             Action::Exit => {
                 self.nodes[node].engine = None;

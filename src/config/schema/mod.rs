@@ -127,6 +127,9 @@ struct Instance {
     notify: Option<Notify>,
     /// How the routers of the group prove to each other that they belong to it. Default: not at all.
     authentication: Option<Authentication>,
+    /// Whether the virtual router has an Ethernet address of its own, 00:00:5e:00:01 (IPv6: 02) and its
+    /// number. Default: false.
+    virtual_mac: Option<bool>,
 }
 
 /// An address, alone or with options.

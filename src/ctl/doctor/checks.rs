@@ -148,6 +148,9 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
                 format!("see what is there: ip{} rule show", dash_six(rule.family))
             }
         },
+        Fault::CannotMakeDevice(name, _) => {
+            format!("ip -d link show {name}; or do without: leave out virtual_mac")
+        }
         Fault::CannotSend(..) => {
             format!(
                 "a firewall on output? nft list ruleset; ip route get 224.0.0.18 oif {interface} \

@@ -91,6 +91,8 @@ kinds! {
     OwnAddressSecondary, "promote-secondaries";
     /// IPv6 is off on the interface.
     Ipv6Disabled, "ipv6-disabled";
+    /// A virtual MAC address is not where it should be.
+    VirtualMac, "virtual-mac";
     /// A service is bound to an address that a backup does not have.
     NonlocalBind, "nonlocal-bind";
     /// Nothing listens where the address leads.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::finding::{Finding, Kind, Severity};
 use super::look::Member;
 use crate::engine::conflict::Conflict;
-use crate::model::{Mac, VirtualAddress};
+use crate::model::{Family, Mac, VirtualAddress};
 
 /// What the answers to our questions mean.
 pub(super) fn judge(member: &Member<'_>) -> Vec<Finding> {
@@ -55,10 +55,12 @@ fn is_advertised(member: &Member<'_>, address: &VirtualAddress) -> bool {
 }
 
 /// Whether a station that answers is one of the group: a node, the active router that is none, or
-/// the virtual router's own Ethernet address (RFC 9568 section 7.3).
+/// the virtual router's own Ethernet address (RFC 9568 section 7.3). Where this node uses that itself, its
+/// own announcements are heard too.
 fn belongs(member: &Member<'_>, mac: Mac) -> bool {
-    let vrid = member.instance.virtual_router_id.get();
-    let is_virtual = mac == Mac([0, 0, 0x5e, 0, 1, vrid]) && !member.is_active();
+    let vrid = member.instance.virtual_router_id;
+    let own = member.instance.devices.iter().any(|device| device.mac == mac);
+    let is_virtual = mac == vrid.virtual_mac(Family::V4) && (own || !member.is_active());
     is_virtual || member.node_with(mac).is_some() || active_macs(member).any(|active| active == mac)
 }
 

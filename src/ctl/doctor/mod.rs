@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! status socket, configuration, wire, firewall, /proc, /sys, /etc, /run     gathered here
-//!      -> daemon, checks, peers, arrival, holders, firewall, sysctl, service, manager, clock
+//!      -> daemon, checks, peers, arrival, holders, firewall, sysctl, virtual_mac, service,
+//!         manager, clock
 //!         (each: what was gathered -> findings)
 //!      -> finding::Report -> text or JSON
 //! ```
@@ -22,6 +23,7 @@ mod segment;
 mod service;
 mod sysctl;
 mod system;
+mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -41,6 +43,7 @@ use finding::{Finding, LeftOut, Report};
 use look::Look;
 use sysctl::Settings;
 use system::System;
+use virtual_mac::Below;
 
 /// How long the wire is listened to where the intervals do not want more.
 const SHORTEST: Duration = Duration::from_millis(1_500);
@@ -181,6 +184,7 @@ fn of_instances(
     }
     let bound = service::bound(system, &addresses);
     let defaults = sysctl::default_routes();
+    let interfaces = virtual_mac::interfaces();
     for member in look.members() {
         let interface = member.interface();
         let settings = Settings::of(interface);
@@ -195,6 +199,7 @@ fn of_instances(
         findings.extend(holders::judge(&member));
         findings.extend(sysctl::judge(&member, settings, &defaults));
         findings.extend(sysctl::secondaries(&member, settings, left_out));
+        findings.extend(virtual_mac::judge(&member, &interfaces, Below::of(interface)));
         findings.extend(service::judge(&member, &bound));
     }
 }

@@ -173,6 +173,7 @@ pub(super) fn secondaries(
 ) -> Option<Finding> {
     if settings.promote_secondaries != 0
         || member.instance.held.is_empty()
+        || !member.instance.devices.is_empty()
         || member.family() == Family::V6
     {
         return None;

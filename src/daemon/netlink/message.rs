@@ -10,7 +10,7 @@ use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
@@ -62,11 +62,21 @@ fn link_state(link: LinkMessage) -> LinkState {
             LinkAttribute::IfName(name) => state.name = Some(name),
             LinkAttribute::Address(bytes) => state.mac = Some(bytes),
             LinkAttribute::Mtu(bytes) => state.mtu = Some(bytes),
+            LinkAttribute::Link(below) => state.below = Some(below),
+            LinkAttribute::IfAlias(alias) => state.alias = Some(alias),
+            LinkAttribute::LinkInfo(infos) => state.kind = kind(&infos),
             LinkAttribute::AfSpecUnspec(families) => state.forwards_ipv6 = forwards_ipv6(&families),
             _ => {}
         }
     }
     state
+}
+
+fn kind(infos: &[LinkInfo]) -> Option<String> {
+    infos.iter().find_map(|info| match info {
+        LinkInfo::Kind(kind) => Some(kind.to_string()),
+        _ => None,
+    })
 }
 
 /// Whether an interface forwards IPv6; `None` where it has no IPv6.
@@ -121,8 +131,17 @@ pub(super) fn dumps() -> [Message; 2] {
 /// Asks to add an address for the time of the lease, or to let the one that is there last as long
 /// from now on: the kernel leaves the label and the other flags of that one as they are, which is
 /// true of IPv6 because we ask for the same flags each time.
-pub(super) fn add(index: u32, address: &VirtualAddress, lease: Option<Span>) -> Message {
+///
+/// With a `metric` that is that of the route to its network (`IFA_RT_PRIORITY` of `linux/if_addr.h`,
+/// kernel 4.18).
+pub(super) fn add(
+    index: u32,
+    address: &VirtualAddress,
+    lease: Option<Span>,
+    metric: Option<u32>,
+) -> Message {
     let mut body = describe(index, address);
+    body.attributes.extend(metric.map(AddressAttribute::RoutePriority));
     body.attributes.push(AddressAttribute::CacheInfo(lifetime(address, lease)));
     if let Some(label) = &address.label {
         body.attributes.push(AddressAttribute::Label(label.clone()));

@@ -3,6 +3,7 @@
 //! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
 //! that other programs may hold for long, and the protocol must not.
 
+mod device;
 mod lookup;
 mod message;
 mod removal;
@@ -21,15 +22,29 @@ use nix::errno::Errno;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::lookup::look_up;
-pub(crate) use self::removal::{Removable, Removal, remove_now};
+pub(crate) use self::removal::{Removable, Removal, remove_devices_now, remove_now};
 use self::watch::Watcher;
 use super::realtime::{self, Thread};
+use super::settings::Settings;
 use crate::engine::{Input, SystemError};
-use crate::model::{InterfaceName, Routing, VirtualAddress};
+use crate::model::{InterfaceName, Routing, VirtualAddress, VirtualDevice};
 use crate::time::{Mono, Span};
 
 /// How many news may wait for the protocol loop; then the kernel's own buffer fills.
 const BACKLOG: usize = 256;
+
+/// Something to change about interfaces and what is on them.
+#[derive(Clone, Debug)]
+pub(crate) enum SystemChange {
+    /// An address, a route or a rule.
+    Wish(Wish),
+    /// Make a device with a virtual MAC address, or take the one that is there and is vipd's.
+    AddDevice(VirtualDevice),
+    /// Remove such a device.
+    RemoveDevice(VirtualDevice),
+    /// Set a device up or down.
+    SetDevice(InterfaceName, bool),
+}
 
 /// Something to add, to renew or to remove.
 #[derive(Clone, Debug)]
@@ -85,7 +100,7 @@ pub(crate) enum News {
 #[derive(Debug)]
 enum Request {
     /// Carry out these changes.
-    Change(Vec<Wish>, oneshot::Sender<Outcomes>),
+    Change(Vec<SystemChange>, oneshot::Sender<Outcomes>),
     /// Tell the news of these interfaces too, beginning with what they are like.
     Watch(BTreeSet<InterfaceName>),
 }
@@ -99,11 +114,15 @@ pub(crate) struct Netlink {
 
 impl Netlink {
     /// Starts the thread and waits until it has read the kernel's state. Returns what that is:
-    /// one input for each interface of these `names`.
+    /// one input for each interface of these `names`. `settings` are those of the kernel that it changes
+    /// for devices.
     ///
     /// # Errors
     /// When the kernel refuses to tell.
-    pub(crate) async fn start(names: BTreeSet<InterfaceName>) -> io::Result<(Self, Vec<Input>)> {
+    pub(crate) async fn start(
+        names: BTreeSet<InterfaceName>,
+        settings: Settings,
+    ) -> io::Result<(Self, Vec<Input>)> {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (outgoing, news) = mpsc::channel(BACKLOG);
         let (started, first) = oneshot::channel();
@@ -112,7 +131,7 @@ impl Netlink {
             // Where that is refused, the protocol thread is refused too, which says so.
             let _ = realtime::schedule(Thread::Netlink);
             runtime.block_on(async {
-                match Watcher::start(names).await {
+                match Watcher::start(names, settings).await {
                     Ok((watcher, state)) => {
                         let _ = started.send(Ok(state));
                         watcher.run(incoming, outgoing).await;
@@ -129,7 +148,7 @@ impl Netlink {
 
     /// Asks for changes, all at once and in this order. The answer comes even if the kernel's does
     /// not, after about a second without one.
-    pub(crate) fn request(&self, changes: Vec<Wish>) -> oneshot::Receiver<Outcomes> {
+    pub(crate) fn request(&self, changes: Vec<SystemChange>) -> oneshot::Receiver<Outcomes> {
         let (answer, outcomes) = oneshot::channel();
         // Without the thread `answer` is dropped, which the receiver sees.
         let _ = self.requests.send(Request::Change(changes, answer));

@@ -1,18 +1,21 @@
-//! Removing addresses, routes and rules at once: without a thread, without knowing the kernel's state. For a process
+//! Removing addresses, routes, rules and devices at once: without a thread, without knowing the kernel's state. For a process
 //! that does only this and ends.
 
 use std::io::{self, Read};
 use std::time::Duration;
 
+use netlink_packet_core::NetlinkPayload;
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::device;
 use super::message::{self, Message};
+use super::table::{Change, Made};
 use super::{routing, says_absent, says_no_such_routing, system_error};
 use crate::engine::{HeldAddress, SystemError};
-use crate::model::Routing;
+use crate::model::{Mac, Routing, VirtualDevice};
 
 /// How long the kernel may take for an answer, in case it gives none.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,12 +26,15 @@ const AT_ONCE: usize = 64;
 /// Room for one answer, which repeats the request where it has failed.
 const ANSWER: usize = 4096;
 
+/// Room for all that the kernel says of an interface.
+const LINK: usize = 64 * 1024;
+
 /// What came of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Removal {
     /// It was there and is gone.
     Done,
-    /// It was not there, or the interface was not.
+    /// It was not there, or the interface was not; or a device is not vipd's.
     Absent,
     /// It may still be there.
     Failed(SystemError),
@@ -100,6 +106,51 @@ pub(crate) fn remove_now(things: &[Removable<'_>]) -> Vec<Removal> {
         Removal::of(errno(missing), thing.says_absent())
     };
     things.iter().zip(missing).map(removal).collect()
+}
+
+/// Removes these devices where they are vipd's; the results are in their order.
+pub(crate) fn remove_devices_now(devices: &[&VirtualDevice]) -> Vec<Removal> {
+    let remove = |device: &&VirtualDevice| -> io::Result<i32> {
+        let absent = Errno::ENODEV as i32;
+        let Some((index, made)) = look_up_now(device)? else { return Ok(absent) };
+        if !device::is_ours(&made, device) {
+            return Ok(absent);
+        }
+        Ok(exchange(vec![device::remove(index)]).first().copied().unwrap_or(absent))
+    };
+    let failed = |error: io::Error| error.raw_os_error().unwrap_or(Errno::EIO as i32);
+    devices
+        .iter()
+        .map(|device| Removal::of(remove(device).unwrap_or_else(failed), says_absent))
+        .collect()
+}
+
+/// What has the name of this device, and how it was made.
+fn look_up_now(device: &VirtualDevice) -> io::Result<Option<(u32, Made)>> {
+    let mut question = device::get(device.name().as_str());
+    question.finalize();
+    let mut bytes = vec![0; question.buffer_len()];
+    question.serialize(&mut bytes);
+    let mut socket = socket()?;
+    socket.send(&bytes)?;
+    let mut buffer = vec![0; LINK];
+    let length = socket.read(&mut buffer)?;
+    let answer = Message::deserialize(buffer.get(..length).unwrap_or_default());
+    match answer.map_err(io::Error::other)?.payload {
+        NetlinkPayload::Error(error) => match error.raw_code().saturating_abs() {
+            absent if says_absent(absent) => Ok(None),
+            other => Err(io::Error::from_raw_os_error(other)),
+        },
+        NetlinkPayload::InnerMessage(inner) => match message::change(inner) {
+            Some(Change::Link(link)) => {
+                let mac = link.mac.and_then(|bytes| bytes.try_into().ok()).map(Mac);
+                let made = Made { kind: link.kind, below: link.below, alias: link.alias, mac };
+                Ok(Some((link.index, made)))
+            }
+            _ => Err(Errno::EPROTO.into()),
+        },
+        _ => Err(Errno::EPROTO.into()),
+    }
 }
 
 /// Sends the requests; the kernel's numbers are in their order (`errno(3)`), zero for success.

@@ -25,6 +25,10 @@ const DUMP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the changes that go to the kernel at once may take together.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(1);
 
+/// How much longer for each change of a device: taking one down or away waits until no processor
+/// sees it any more.
+const DEVICE_PATIENCE: Duration = Duration::from_millis(200);
+
 /// How many changes go to the kernel at once: their answers fit into the socket's buffer.
 const AT_ONCE: usize = 64;
 
@@ -34,9 +38,16 @@ pub(super) struct Order {
     pub(super) message: Message,
     /// After this it is not asked any more.
     pub(super) not_after: Option<Mono>,
+    /// Whether it is about a device and not an address.
+    pub(super) is_slow: bool,
 }
 
 impl Order {
+    /// A change of a device.
+    pub(super) fn about_a_device(message: Message) -> Self {
+        Self { message, not_after: None, is_slow: true }
+    }
+
     fn is_late(&self, now: Mono) -> bool {
         self.not_after.is_some_and(|not_after| now > not_after)
     }
@@ -91,13 +102,16 @@ impl Requests {
         // stood still since, and somebody else may have the address by now.
         let now = clock::now().mono;
         let late: Vec<bool> = batch.iter().map(|order| order.is_late(now)).collect();
+        let slow = batch.iter().filter(|order| order.is_slow).count();
+        let slow = u32::try_from(slow).unwrap_or(u32::MAX);
+        let bound = CHANGE_PATIENCE + DEVICE_PATIENCE.saturating_mul(slow);
         let timely = batch.into_iter().filter(|order| !order.is_late(now));
         let messages: Vec<Message> = timely.map(|order| order.message).collect();
         let mut answers = Vec::with_capacity(messages.len());
         let mut patience = Ok(());
         if !messages.is_empty() {
             let stream = self.ask(messages).map_err(|_| Errno::ECONNABORTED)?;
-            patience = timeout(CHANGE_PATIENCE, numbers(stream, &mut answers)).await;
+            patience = timeout(bound, numbers(stream, &mut answers)).await;
         }
         let mut answers = answers.into_iter();
         for late in late {

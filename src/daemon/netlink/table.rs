@@ -30,6 +30,11 @@ pub(super) struct LinkState {
     pub(super) carrier: bool,
     /// Whether the kernel forwards IPv6 packets that arrive there.
     pub(super) forwards_ipv6: Option<bool>,
+    /// What kind of device it is (`macvlan`), and on which other one.
+    pub(super) kind: Option<String>,
+    pub(super) below: Option<u32>,
+    /// What stands on it for people.
+    pub(super) alias: Option<String>,
 }
 
 /// What tells two addresses of an interface apart.
@@ -60,7 +65,17 @@ struct Interface {
     up: bool,
     carrier: bool,
     forwards_ipv6: bool,
+    made: Made,
     addresses: Vec<KernelAddress>,
+}
+
+/// How an interface was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    pub(super) kind: Option<String>,
+    pub(super) below: Option<u32>,
+    pub(super) alias: Option<String>,
+    pub(super) mac: Option<Mac>,
 }
 
 /// What the engine has been told of an interface.
@@ -168,6 +183,11 @@ impl Table {
         if let Some(mac) = link.mac {
             interface.mac = mac.try_into().ok().map(Mac);
         }
+        let Made { kind, below, alias, mac } = &mut interface.made;
+        *mac = interface.mac;
+        *kind = link.kind.or(kind.take());
+        *below = link.below.or(*below);
+        *alias = link.alias.or(alias.take());
         if let Some(mtu) = link.mtu {
             interface.mtu = mtu;
         }
@@ -181,6 +201,11 @@ impl Table {
     /// The index of the interface that has this name now.
     pub(super) fn index_of(&self, name: &InterfaceName) -> Option<u32> {
         self.find(name).map(|(index, _)| index)
+    }
+
+    /// The interface that has this name now, and how it was made.
+    pub(super) fn made(&self, name: &InterfaceName) -> Option<(u32, &Made)> {
+        self.find(name).map(|(index, interface)| (index, &interface.made))
     }
 
     fn find(&self, name: &InterfaceName) -> Option<(u32, &Interface)> {
@@ -352,7 +377,7 @@ mod tests {
             mtu: Some(1500),
             up,
             carrier: up,
-            forwards_ipv6: None,
+            ..LinkState::default()
         })
     }
 

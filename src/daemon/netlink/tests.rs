@@ -71,17 +71,18 @@ fn address(text: &str, prefix: u8) -> VirtualAddress {
     VirtualAddress { address, prefix, dev: None, label: None, scope }
 }
 
-fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> Wish {
+fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> SystemChange {
     let wanted = Wanted::There { lease, not_after, again: false };
-    Wish { thing: Thing::Address(eth0(), address.clone()), wanted }
+    SystemChange::Wish(Wish { thing: Thing::Address(eth0(), address.clone()), wanted })
 }
 
 async fn start() -> Netlink {
-    Netlink::start([eth0()].into()).await.unwrap().0
+    let settings = Settings::in_directory(&std::env::temp_dir());
+    Netlink::start([eth0()].into(), settings).await.unwrap().0
 }
 
 /// One change, with its outcome.
-async fn change(netlink: &Netlink, change: Wish) -> Result<Done, SystemError> {
+async fn change(netlink: &Netlink, change: SystemChange) -> Result<Done, SystemError> {
     netlink.request(vec![change]).await.unwrap().remove(0)
 }
 

@@ -13,13 +13,15 @@ use nix::sys::socket::{setsockopt, sockopt};
 use rtnetlink::MulticastGroup;
 use tokio::sync::{mpsc, oneshot};
 
+use super::device;
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
 use super::table::{AddressKey, Table};
 use super::{
-    Done, News, Outcomes, Request, Thing, Wanted, Wish, routing, says_absent, says_no_such_routing,
-    system_error,
+    Done, News, Outcomes, Request, SystemChange, Thing, Wanted, Wish, routing, says_absent,
+    says_no_such_routing, system_error,
 };
+use crate::daemon::settings::Settings;
 use crate::engine::{Input, SystemError};
 use crate::model::{InterfaceName, Routing};
 
@@ -32,6 +34,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How many events are taken in before news are told.
 const AT_ONCE: usize = 1024;
 
+/// The metric of the routes that come with an address on a device with a virtual MAC: the last one, so
+/// that this node's own traffic goes by the interface below, as without it.
+const LAST_METRIC: u32 = 1 << 16;
+
 type Events = Pin<Box<dyn Stream<Item = Message> + Send>>;
 
 /// Follows the kernel's state.
@@ -39,6 +45,7 @@ pub(super) struct Watcher {
     events: Events,
     requests: Requests,
     table: Table,
+    settings: Settings,
 }
 
 /// Changes that the kernel is carrying out.
@@ -49,7 +56,6 @@ struct Batch {
 }
 
 /// What one of them asks of the kernel.
-#[derive(Clone, Copy)]
 enum Asked {
     /// Nothing: there is no such interface.
     Nothing { add: bool },
@@ -59,14 +65,19 @@ enum Asked {
     RoutingThere { again: bool, is_rule: bool },
     /// To remove a route or a rule.
     RoutingGone,
+    /// What it is about a device, how many orders it came to, and why it came to none.
+    Device { change: SystemChange, count: usize, refused: Option<SystemError> },
 }
 
 impl Watcher {
     /// Subscribes to the events and reads the state; returns it as news.
-    pub(super) async fn start(names: BTreeSet<InterfaceName>) -> io::Result<(Self, Vec<Input>)> {
+    pub(super) async fn start(
+        names: BTreeSet<InterfaceName>,
+        settings: Settings,
+    ) -> io::Result<(Self, Vec<Input>)> {
         let events = subscribe()?;
         let requests = Requests::open()?;
-        let mut watcher = Self { events, requests, table: Table::new(names) };
+        let mut watcher = Self { events, requests, table: Table::new(names), settings };
         watcher.reload().await?;
         let state = watcher.table.news();
         Ok((watcher, state))
@@ -88,7 +99,7 @@ impl Watcher {
                 }
                 request = incoming.recv(), if batch.is_none() => match request {
                     Some(Request::Change(changes, answer)) => {
-                        let started = self.begin(&changes, answer);
+                        let started = self.begin(changes, answer);
                         batch = Some(started);
                         None
                     }
@@ -164,18 +175,66 @@ impl Watcher {
         Ok(())
     }
 
-    fn begin(&mut self, wishes: &[Wish], answer: oneshot::Sender<Outcomes>) -> Batch {
+    fn begin(&mut self, changes: Vec<SystemChange>, answer: oneshot::Sender<Outcomes>) -> Batch {
         // Where this fails, so do the requests, and they say so.
         let _ = self.reopen_requests();
         let mut orders = Vec::new();
-        let asked = wishes.iter().map(|wish| self.order(wish, &mut orders)).collect();
+        let mut asked = Vec::new();
+        // The table will know of these once the kernel has told.
+        let mut removed = BTreeSet::new();
+        let mut leaving = BTreeSet::new();
+        for change in changes {
+            asked.push(match change {
+                SystemChange::Wish(wish) => self.order(&wish, &mut leaving, &mut orders),
+                SystemChange::AddDevice(device) => {
+                    let name = device.name();
+                    let there = self.table.made(&name).filter(|_| !removed.remove(&name));
+                    let below = self.table.index_of(&device.interface);
+                    let lacks_below = || system_error(Errno::ENODEV as i32);
+                    let messages = below
+                        .ok_or_else(lacks_below)
+                        .and_then(|below| device::make(&device, below, there));
+                    let (messages, refused) = match messages {
+                        Ok(messages) => (messages, None),
+                        Err(refused) => (Vec::new(), Some(refused)),
+                    };
+                    let count = messages.len();
+                    orders.extend(messages.into_iter().map(Order::about_a_device));
+                    Asked::Device { change: SystemChange::AddDevice(device), count, refused }
+                }
+                SystemChange::RemoveDevice(device) => {
+                    let name = device.name();
+                    let there = self.table.made(&name);
+                    let ours = there.filter(|(_, made)| device::is_ours(made, &device));
+                    let message = ours.map(|(index, _)| device::remove(index));
+                    removed.insert(name);
+                    let count = usize::from(message.is_some());
+                    orders.extend(message.map(Order::about_a_device));
+                    let change = SystemChange::RemoveDevice(device);
+                    Asked::Device { change, count, refused: None }
+                }
+                SystemChange::SetDevice(name, up) => {
+                    let message = self.table.index_of(&name).map(|index| device::set(index, up));
+                    let count = usize::from(message.is_some());
+                    let absent = || system_error(Errno::ENODEV as i32);
+                    let refused = (up && message.is_none()).then(absent);
+                    orders.extend(message.map(Order::about_a_device));
+                    Asked::Device { change: SystemChange::SetDevice(name, up), count, refused }
+                }
+            });
+        }
         let requests = self.requests.clone();
         let errors = Box::pin(async move { requests.change(orders).await });
         Batch { asked, errors, answer }
     }
 
     /// Puts into `orders` what the kernel is to be asked for.
-    fn order(&mut self, wish: &Wish, orders: &mut Vec<Order>) -> Asked {
+    fn order(
+        &mut self,
+        wish: &Wish,
+        leaving: &mut BTreeSet<(u32, AddressKey)>,
+        orders: &mut Vec<Order>,
+    ) -> Asked {
         let of = |name: &InterfaceName| self.table.index_of(name);
         match (&wish.thing, wish.wanted) {
             (Thing::Address(interface, address), wanted) => {
@@ -184,14 +243,20 @@ impl Watcher {
                 let Some(index) = of(interface) else { return Asked::Nothing { add } };
                 let (message, not_after) = match wanted {
                     Wanted::There { lease, not_after, .. } => {
-                        (message::add(index, address, lease), Some(not_after))
+                        // An expectation that is left from before; one of this batch holds.
+                        if !leaving.contains(&(index, key)) {
+                            self.table.unexpect_removal(index, key);
+                        }
+                        let metric = interface.is_virtual_device().then_some(LAST_METRIC);
+                        (message::add(index, address, lease, metric), Some(not_after))
                     }
                     Wanted::Gone => {
                         self.table.expect_removal(index, key);
+                        leaving.insert((index, key));
                         (message::remove(index, address), None)
                     }
                 };
-                orders.push(Order { message, not_after });
+                orders.push(Order { message, not_after, is_slow: false });
                 Asked::Address { add, index, key }
             }
             (Thing::Routing(routing), wanted) => {
@@ -201,7 +266,8 @@ impl Watcher {
                     Some(Some(index)) => Some(index),
                     None => None,
                 };
-                let remove = Order { message: routing::remove(index, routing), not_after: None };
+                let message = routing::remove(index, routing);
+                let remove = Order { message, not_after: None, is_slow: false };
                 let Wanted::There { lease, not_after, again } = wanted else {
                     orders.push(remove);
                     return Asked::RoutingGone;
@@ -211,7 +277,7 @@ impl Watcher {
                     orders.push(remove);
                 }
                 let message = routing::add(index, routing, lease, again);
-                orders.push(Order { message, not_after: Some(not_after) });
+                orders.push(Order { message, not_after: Some(not_after), is_slow: false });
                 let is_rule = matches!(routing, Routing::Rule(_));
                 Asked::RoutingThere { again, is_rule }
             }
@@ -235,15 +301,26 @@ impl Watcher {
     ) -> Result<Done, SystemError> {
         let mut next = || errors.next().unwrap_or(Errno::ECONNABORTED as i32);
         match asked {
+            Asked::Device { change, count, refused } => {
+                let errnos: Vec<i32> = (0..count).map(|_| next()).collect();
+                let errno = errnos.into_iter().find(|errno| *errno != 0).unwrap_or(0);
+                let finished = match refused {
+                    Some(refused) => Err(refused),
+                    None => self.finish_device(&change, errno),
+                };
+                finished.map(|()| Done::AsWanted)
+            }
             Asked::Nothing { add: true } => Err(system_error(Errno::ENODEV as i32)),
             Asked::Nothing { add: false } => Ok(Done::AsWanted),
             Asked::Address { add: true, .. } => verdict(next(), |e| e == Errno::EEXIST as i32),
             Asked::Address { add: false, index, key } => {
-                let errno = next();
-                if errno != 0 {
+                let outcome = verdict(next(), says_absent);
+                // Where there was nothing to remove, the kernel may have done it just before, as it does
+                // to the IPv6 addresses of a device that goes down, and tell of it later.
+                if outcome.is_err() {
                     self.table.unexpect_removal(index, key);
                 }
-                verdict(errno, says_absent)
+                outcome
             }
             Asked::RoutingGone => verdict(next(), says_no_such_routing),
             Asked::RoutingThere { again: true, .. } => match next() {
@@ -259,6 +336,20 @@ impl Watcher {
                 let done = verdict(errno, |e| is_rule && is_there(e));
                 done.map_err(|error| if is_there(errno) { another_route() } else { error })
             }
+        }
+    }
+
+    /// What the kernel's settings have to do with a device comes once it is there, or gone.
+    fn finish_device(&mut self, change: &SystemChange, errno: i32) -> Result<(), SystemError> {
+        match change {
+            SystemChange::AddDevice(device) if errno == 0 => self.settings.prepare(device),
+            SystemChange::AddDevice(device) => Err(device::not_made(device, errno)),
+            SystemChange::RemoveDevice(device) if errno == 0 || says_absent(errno) => {
+                self.settings.forget(device)
+            }
+            SystemChange::SetDevice(_, up) if errno == 0 || (!up && says_absent(errno)) => Ok(()),
+            SystemChange::SetDevice(..) => Err(device::not_set(errno)),
+            SystemChange::RemoveDevice(_) | SystemChange::Wish(_) => Err(system_error(errno)),
         }
     }
 }

@@ -98,6 +98,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         self.condition = Condition::Stopped;
+        self.devices.remove_all(out);
         if from != StateName::Stopped {
             self.changed(context, from, self.why_it_stops(), out);
         }
@@ -272,5 +273,6 @@ impl Instance {
     pub(in super::super) fn interface_vanished(&mut self, interface: &InterfaceName) {
         self.holding.interface_vanished(interface);
         self.routings.interface_vanished(interface);
+        self.devices.vanished(interface);
     }
 }

@@ -7,7 +7,7 @@ use super::super::event::Action;
 use super::super::story::{Fault, StateName, What, Why};
 use super::wire::group;
 use super::{Condition, Context, Instance};
-use crate::model::{Family, Path, Transport};
+use crate::model::{Family, InterfaceName, Path, Transport};
 use crate::time::{Mono, Span};
 use crate::vrrp::router::Outcome;
 
@@ -32,11 +32,15 @@ impl Blip {
 impl Instance {
     /// Looks again at whether it can take part, and follows: into fault, or back to work.
     pub(in super::super) fn reconsider(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let known = || self.config.interfaces().all(|name| context.links.is_known(name));
+        let known = || {
+            self.config.interfaces().all(|name| context.links.is_known(name))
+                && self.devices.are_known(context.links)
+        };
         if self.is_stopped() || !known() {
             return;
         }
         self.set_priority(context, out);
+        self.prepare_devices(context, out);
         let fault = self.believed_fault(context);
         // The checks are those of the whole group already.
         self.has_own_fault =
@@ -71,6 +75,8 @@ impl Instance {
                 self.condition = Condition::Fault(fault.clone());
                 self.changed(context, from, Why::Fault(fault), out);
             }
+            // The kernel is at it; that takes milliseconds.
+            (Condition::Starting | Condition::Fault(_), None) if self.devices.are_awaited() => {}
             (Condition::Starting, None) => self.start(context, Why::Started, out),
             (Condition::Fault(_), None) => self.start(context, Why::Recovered, out),
         }
@@ -97,16 +103,19 @@ impl Instance {
         routing.reverse();
         out.extend(routing.into_iter().map(|routing| Action::RemoveRouting { routing }));
         for address in self.config.moving_addresses() {
-            let interface = self.config.interface_of(address);
-            let is_there = context.links.get(interface).is_some_and(|link| {
+            let place = self.devices.place(&self.config, address);
+            // Another configuration may have had it there.
+            let own = self.config.interface_of(address);
+            let places = [place].into_iter().chain((own != place).then_some(own));
+            let is_there = |interface: &&InterfaceName| {
                 let same =
                     |a: &LinkAddress| a.address == address.address && a.prefix == address.prefix;
-                link.addresses.iter().any(same)
-            });
-            if is_there {
+                context.links.get(interface).is_some_and(|link| link.addresses.iter().any(same))
+            };
+            out.extend(places.filter(is_there).map(|interface| {
                 let (interface, address) = (interface.clone(), address.clone());
-                out.push(Action::RemoveAddress { interface, address });
-            }
+                Action::RemoveAddress { interface, address }
+            }));
         }
     }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::Discard;
-use super::super::announce::announce;
 use super::super::conflict::Conflict;
 use super::super::event::Action;
 use super::super::receive;
@@ -216,7 +215,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let is_it = |a: &&crate::model::VirtualAddress| {
-            a.address == address && self.config.interface_of(a) == interface
+            a.address == address && self.devices.place(&self.config, a) == interface
         };
         let own = context.links.get(interface).and_then(|link| link.mac);
         let Some(ours) = self.config.moving_addresses().find(is_it).cloned() else { return };
@@ -229,7 +228,7 @@ impl Instance {
         self.counters.foreign_claims += 1;
         if self.defended.is_none_or(|at| now.since(at) >= DEFENCE_DISTANCE) {
             self.defended = Some(now);
-            announce(context.links, interface, &ours, out);
+            self.announce_one(context, &ours, out);
         }
         // A router that takes over says so by its advertisement, within an interval.
         let takeover = self.interval().times(2);

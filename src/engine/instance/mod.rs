@@ -4,7 +4,8 @@
 //! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
 //! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do, in
-//! `status` what there is to know about it, in `wire` what is sent on which path.
+//! `status` what there is to know about it, in `wire` what is sent on which path, in `virtual_mac` the
+//! devices that have its Ethernet addresses.
 
 mod departure;
 mod fitness;
@@ -15,13 +16,14 @@ mod member;
 mod reconfigure;
 mod refusal;
 mod status;
+mod virtual_mac;
 mod wire;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::Context;
-use super::announce::{self, Announcer, announce};
+use super::announce::{self, Announcer};
 use super::authentication::Authenticator;
 use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, HeldRouter, HookOwner};
@@ -42,6 +44,7 @@ use fitness::Blip;
 use hear::Presence;
 use hooks::Claim;
 pub(super) use reconfigure::differences;
+use virtual_mac::Devices;
 use wire::FailedSends;
 
 /// One virtual router of this node.
@@ -63,6 +66,7 @@ pub(super) struct Instance {
     why: Why,
     holding: Holding,
     routings: Routings,
+    devices: Devices,
     announcer: Announcer,
     /// When an address was last announced because another station claimed it.
     defended: Option<Mono>,
@@ -124,6 +128,7 @@ impl Instance {
             why: Why::Started,
             holding: Holding::new(terms),
             routings: Routings::default(),
+            devices: Devices::new(&config),
             announcer: Announcer::default(),
             defended: None,
             handing_over: None,
@@ -229,6 +234,7 @@ impl Instance {
     fn claim(&mut self, context: &Context<'_>, how: Takeover, out: &mut Vec<Action>) {
         let priority = self.router.priority().get();
         let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
+        self.devices.raise(out);
         if !others_answer {
             self.advertise(context, priority, out);
         }
@@ -236,11 +242,11 @@ impl Instance {
             self.probe(context, out);
         }
         if self.moves_addresses() {
-            let config = &self.config;
+            let Self { config, devices, holding, routings, .. } = self;
             let now = context.now.mono;
-            let addresses = config.moving_addresses().map(|a| (config.interface_of(a), a));
-            self.holding.claim(now, addresses, out);
-            self.routings.claim(now, terms(config), config.routing(), out);
+            let addresses = config.moving_addresses().map(|a| (devices.place(config, a), a));
+            holding.claim(now, addresses, out);
+            routings.claim(now, terms(config), config.routing(), out);
         }
         self.announce(context, others_answer, out);
         if others_answer {
@@ -253,6 +259,9 @@ impl Instance {
         self.claim = None;
         self.announcer.stop();
         self.routings.release(out);
+        // The devices first: when an IPv6 address leaves one that is up, the kernel tells the segment so
+        // (MLD), and the switch would look for the virtual MAC here again.
+        self.devices.lower(out);
         self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
@@ -284,7 +293,7 @@ impl Instance {
         let (now, refresh) = (context.now.mono, self.config.announce_refresh);
         let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
         for address in self.config.moving_addresses().skip(due.start).take(due.len()) {
-            announce(context.links, self.config.interface_of(address), address, out);
+            self.announce_one(context, address, out);
         }
     }
 
@@ -292,7 +301,8 @@ impl Instance {
     fn probe(&self, context: &Context<'_>, out: &mut Vec<Action>) {
         if self.moves_addresses() {
             for address in self.config.moving_addresses() {
-                announce::probe(context.links, self.config.interface_of(address), address, out);
+                let place = self.devices.place(&self.config, address);
+                announce::probe(context.links, place, address, out);
             }
         }
     }
@@ -336,8 +346,8 @@ impl Instance {
         address: VirtualAddress,
         out: &mut Vec<Action>,
     ) {
-        let interface = self.config.interface_of(&address).clone();
-        announce(context.links, &interface, &address, out);
+        let interface = self.devices.place(&self.config, &address).clone();
+        self.announce_one(context, &address, out);
         self.counters.put_back += 1;
         self.report(What::PutBack(address, interface), out);
     }
@@ -348,7 +358,7 @@ impl Instance {
     }
 
     /// All that is due at some time.
-    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 8] {
+    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 9] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
         [
             self.router.deadline(),
@@ -358,6 +368,7 @@ impl Instance {
             self.conflicts.deadline(),
             self.blip_deadline(),
             self.hooks.deadline(),
+            self.devices.deadline(),
             refused.filter(|_| self.condition != Condition::Stopped),
         ]
     }
@@ -372,6 +383,9 @@ impl Instance {
         if self.blip_deadline().is_some_and(|(at, _)| at <= now) {
             self.reconsider(context, out);
         }
+        if self.devices.fire(now, out) {
+            self.reconsider(context, out);
+        }
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
@@ -379,7 +393,7 @@ impl Instance {
             if had_gone {
                 self.tell_put_back(context, address, out);
             } else {
-                announce(context.links, self.config.interface_of(&address), &address, out);
+                self.announce_one(context, &address, out);
             }
         }
         self.routings.fire(now, terms(&self.config), out);
@@ -448,15 +462,19 @@ impl Instance {
         let holds = self.router.holds();
         // Without a time stamp: whoever sends it gives it one.
         let farewells = if holds { self.farewells(context) } else { Vec::new() };
-        let is_something = !addresses.is_empty() || !routing.is_empty() || !farewells.is_empty();
+        let devices = self.devices.on_the_system();
+        let is_something = !addresses.is_empty()
+            || !routing.is_empty()
+            || !farewells.is_empty()
+            || !devices.is_empty();
         let instance = self.config.name.clone();
-        is_something.then_some(HeldRouter { instance, addresses, routing, farewells })
+        is_something.then_some(HeldRouter { instance, addresses, routing, farewells, devices })
     }
 
     /// The addresses that nobody else may claim, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
         let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
-        addresses.map(|a| (self.config.interface_of(a), a.address))
+        addresses.map(|a| (self.devices.place(&self.config, a), a.address))
     }
 }
 

@@ -20,6 +20,7 @@ impl Instance {
         }
         let differences = differences(&self.config, config);
         let old = std::mem::replace(&mut self.config, config.clone());
+        self.devices.reconfigure(config);
         if (old.version, old.checksum) != (config.version, config.checksum) {
             self.checksum = checksum_form(config);
         }
@@ -31,13 +32,14 @@ impl Instance {
         }
         let advertise = self.router.reconfigure(now, self.settings(context));
         if self.router.holds() && self.moves_addresses() && !self.is_claiming() {
-            let addresses = config.moving_addresses().map(|a| (config.interface_of(a), a));
-            self.holding.change(now, addresses, out);
+            self.place_addresses(now, out);
             self.routings.change(now, terms(config), config.routing(), out);
-            if !old.moving_addresses().eq(config.moving_addresses()) {
+            let moves_otherwise = !old.moving_addresses().eq(config.moving_addresses());
+            if moves_otherwise || old.virtual_mac != config.virtual_mac {
                 self.announce(context, false, out);
             }
         }
+        self.devices.remove_unwanted(out);
         if advertise {
             self.follow(context, Outcome::Advertise, out);
         }
@@ -87,6 +89,7 @@ pub(in super::super) fn differences(old: &InstanceConfig, new: &InstanceConfig) 
         ("track", old.tracks != new.tracks),
         ("if_all_fail", old.if_all_fail != new.if_all_fail),
         ("authentication", old.authentication != new.authentication),
+        ("virtual_mac", old.virtual_mac != new.virtual_mac),
     ];
     differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

@@ -6,6 +6,7 @@ use super::super::event::{Action, SystemError};
 use super::super::lease::InstallFailure;
 use super::super::listen;
 use super::super::story::{Fault, What};
+use super::virtual_mac::NotRaised;
 use super::{Context, Instance};
 use crate::model::{Family, InterfaceName};
 use crate::time::Span;
@@ -72,16 +73,39 @@ impl Instance {
                     self.report(failed, out);
                 }
             }
-            Action::Send { interface, source, destination, message }
+            Action::Send { interface, source, destination, message, .. }
                 if self.has_sent(interface, *source, message) =>
             {
                 self.send_failed(context, (interface, *destination), error, out);
             }
             Action::Announce { interface, .. }
                 if self.announcer.is_running()
-                    && self.config.interfaces().any(|name| name == interface) =>
+                    && (self.config.interfaces().any(|name| name == interface)
+                        || self.devices.has(interface)) =>
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
+            }
+            Action::AddDevice { device } if self.devices.not_made(device) => {
+                let fault = Fault::CannotMakeDevice(device.name(), error.clone());
+                self.refuse(context, fault, REFUSED, out);
+            }
+            Action::SetDevice { device, up: true } => {
+                match self.devices.not_raised(now, device, error) {
+                    None => return,
+                    Some(NotRaised::Again) => {
+                        self.report(What::DeviceNotRaised(device.clone(), error.clone()), out);
+                    }
+                    Some(NotRaised::Hopeless) => {
+                        let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
+                        self.refuse(context, fault, REFUSED, out);
+                    }
+                }
+            }
+            Action::SetDevice { device, up: false } if self.devices.has(device) => {
+                self.report(What::DeviceLeft(device.clone(), error.clone()), out);
+            }
+            Action::RemoveDevice { device } if self.devices.not_removed(now, device) => {
+                self.report(What::DeviceLeft(device.name(), error.clone()), out);
             }
             Action::Listen { interface, family, .. } if self.is_needed(interface, *family) => {
                 let fault = Fault::CannotListen(interface.clone(), error.clone());

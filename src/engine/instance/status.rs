@@ -38,6 +38,7 @@ impl Instance {
             rules: self.config.rules.clone(),
             held: self.holding.held().map(|(_, address)| address.clone()).collect(),
             held_routing: self.routings.held().cloned().collect(),
+            devices: self.devices.wanted().map(Into::into).collect(),
             lease_left: self.holding.lease_left(now.mono),
             active: self.active_router().map(|address| Peer::new(config, address)),
             held_down_until: self.held_down_until(now),

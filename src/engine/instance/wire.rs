@@ -67,8 +67,9 @@ impl Instance {
                     self.counters.advertisements_sent += 1;
                     self.counters.priority_zero_sent += u64::from(priority == 0);
                     self.failed_sends.another(&ends);
+                    let through = self.through(&ends);
                     let Ends { interface, source, destination } = ends;
-                    out.push(Action::Send { interface, source, destination, message });
+                    out.push(Action::Send { interface, through, source, destination, message });
                 }
                 Err(error) => {
                     let Ends { interface, destination, .. } = ends;
@@ -83,8 +84,9 @@ impl Instance {
         let secret = authentication::sending_secret(&self.config.authentication);
         let farewell = |ends: Ends| {
             let message = self.message(&ends, 0, None).ok()?;
+            let (through, secret) = (self.through(&ends), secret.cloned());
             let Ends { interface, source, destination } = ends;
-            Some(Farewell { interface, source, destination, message, secret: secret.cloned() })
+            Some(Farewell { interface, through, source, destination, message, secret })
         };
         self.ends(context).into_iter().filter_map(farewell).collect()
     }
@@ -111,6 +113,13 @@ impl Instance {
         let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
         message.extend(trailer.into_iter().flatten());
         Ok(message)
+    }
+
+    /// The device by which a packet leaves where not by the interface itself. Unicast may have to go to
+    /// the next router, to which no route leads from a device.
+    fn through(&self, ends: &Ends) -> Option<InterfaceName> {
+        let by_device = !self.config.transport.is_unicast();
+        by_device.then(|| self.devices.through(&ends.interface, Family::of(ends.source))).flatten()
     }
 
     /// Where its advertisements go now: on paths that cannot be used, nowhere.
