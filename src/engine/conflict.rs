@@ -175,7 +175,7 @@ impl Conflicts {
             && let Some(mut seen) = self.seen.remove(&earlier)
         {
             if now.since(seen.first) >= STEADY {
-                seen.repetition = None;
+                (seen.repetition, seen.count) = (None, 0);
             }
             seen.first = now;
             self.seen.insert(conflict.clone(), seen);
