@@ -377,7 +377,7 @@ mod tests {
                 matches!(old, Conflict::ForeignClaim(..))
             })
         };
-        assert_eq!([change(0, 1), change(10, 2)], [Some(1), Some(2)]);
+        assert_eq!([change(0, 1), change(10, 2)], [Some(1); 2]);
         assert!((0..30).all(|n| change(11 + n / 10, u8::try_from(n).unwrap()).is_none()));
         assert_eq!(conflicts.current(at(14)).count(), 1, "the earlier ones are over");
     }
