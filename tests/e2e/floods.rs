@@ -77,7 +77,7 @@ impl<'a> Scene<'a> {
         self.lab.note(format!(
             "{:.0} frames a second for {took:.1?}; longest gap of advertisements {gap:?} at an interval \
              of {:?}",
-            sent as f64 / took.as_secs_f64(),
+            f64::from(u32::try_from(sent).expect("not so many")) / took.as_secs_f64(),
             self.interval
         ));
         for (outcome, role) in outcomes.iter().zip(["active", "backup"]) {

@@ -374,6 +374,9 @@ fn answers_are_rationed() {
     }
 }
 
+/// What comes, and the frame of this number.
+type Flood<'a> = (&'a str, Box<dyn Fn(u8) -> Vec<u8> + 'a>);
+
 /// Rule: whatever comes, and however much, a line for each is not written. Bug guarded: each valid
 /// advertisement with another list of addresses, or from another source, was a line.
 #[test]
@@ -382,7 +385,6 @@ fn a_flood_is_a_few_lines() {
         addresses: vec![VIRTUAL, IpAddr::from([10, 9, 9, number])],
         ..advertisement(200)
     };
-    type Flood<'a> = (&'a str, Box<dyn Fn(u8) -> Vec<u8> + 'a>);
     let form = ChecksumForm::Message;
     let floods: [Flood<'_>; 5] = [
         ("lists of addresses", Box::new(|number| packet(&list(number), PEER, form))),

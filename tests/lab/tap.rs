@@ -67,12 +67,13 @@ impl Advertisement {
 }
 
 /// Puts before a filter that what comes from this Ethernet address is not taken.
-fn without_source([a, b, c, d, e, f]: [u8; 6], rest: [SockFilter; 9]) -> Vec<SockFilter> {
+fn without_source(source: [u8; 6], rest: [SockFilter; 9]) -> Vec<SockFilter> {
     const LOAD_WORD: u16 = 0x20;
     const LOAD_HALF_WORD: u16 = 0x28;
     const JUMP_IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    let (first, last) = (u32::from_be_bytes([a, b, c, d]), u32::from(u16::from_be_bytes([e, f])));
+    let [head @ .., fifth, sixth] = source;
+    let (first, last) = (u32::from_be_bytes(head), u32::from(u16::from_be_bytes([fifth, sixth])));
     let mut program = vec![
         SockFilter::new(LOAD_WORD, 0, 0, 6),
         SockFilter::new(JUMP_IF_EQUAL, 0, 3, first),

@@ -135,11 +135,11 @@ impl Instance {
         self.follow(context, outcome, out);
         let is_news =
             self.active_router() != before && outcome == Outcome::Nothing && heard.priority > 0;
-        if let Some(active) = self.active_router().filter(|_| is_news) {
-            if self.presence.may_tell_whom_it_follows(now) {
-                let peer = Peer::new(context.config, active);
-                self.report(What::Following(peer, heard.priority), out);
-            }
+        if let Some(active) = self.active_router().filter(|_| is_news)
+            && self.presence.may_tell_whom_it_follows(now)
+        {
+            let peer = Peer::new(context.config, active);
+            self.report(What::Following(peer, heard.priority), out);
         }
     }
 
