@@ -12,9 +12,13 @@ use super::words::{Peer, few};
 use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
 
-/// How many different conflicts are remembered. Source addresses are the sender's choice, so
-/// there must be a bound.
-const REMEMBERED: usize = 64;
+/// How many different conflicts of each kind are remembered. Source addresses are the sender's choice,
+/// so there must be a bound; and each is a line of the log. One kind does not take the room of another:
+/// who makes up routers that are refused must not hide that two are active.
+const REMEMBERED: usize = 16;
+/// What a router says otherwise than before is told at once if it has said the same for this long
+/// before, and else at the distances of a conflict that lasts.
+const STEADY: Span = Span::from_secs(5);
 /// A conflict that was not seen for this long is over.
 const OVER: Span = Span::from_secs(60);
 /// The first repetition in the log comes this long after the first line; each later one after
@@ -57,6 +61,17 @@ impl Conflict {
             Self::Refused(..) => "refused",
             Self::TwoActive(..) => "two_active",
             Self::ForeignClaim(..) => "foreign_claim",
+        }
+    }
+
+    /// Whether it is about a node of the configuration, and not about a stranger.
+    fn is_about_a_node(&self) -> bool {
+        match self {
+            Self::AddressDrift { peer, .. }
+            | Self::IntervalDrift(peer, _)
+            | Self::Refused(peer, _)
+            | Self::TwoActive(peer, _) => peer.name.is_some(),
+            Self::ForeignClaim(..) => false,
         }
     }
 }
@@ -143,6 +158,27 @@ impl Conflicts {
         seen.tell(now).then_some(seen.count)
     }
 
+    /// Sees a conflict that stands in the place of an earlier one of the same router, which is over. What
+    /// is another one with each packet is not a line each.
+    pub(super) fn see_instead(
+        &mut self,
+        now: Mono,
+        conflict: Conflict,
+        is_earlier: impl Fn(&Conflict) -> bool,
+    ) -> Option<u64> {
+        if !self.seen.contains_key(&conflict)
+            && let Some(earlier) = self.seen.keys().find(|old| is_earlier(old)).cloned()
+            && let Some(mut seen) = self.seen.remove(&earlier)
+        {
+            if now.since(seen.first) >= STEADY {
+                (seen.repetition, seen.count) = (None, 0);
+            }
+            seen.first = now;
+            self.seen.insert(conflict.clone(), seen);
+        }
+        self.see(now, conflict, Span::ZERO)
+    }
+
     /// Sees what is a conflict unless it is explained within `grace`; [`Conflicts::fire`] tells.
     pub(super) fn suspect(&mut self, now: Mono, conflict: Conflict, grace: Span) -> Option<u64> {
         let seen = self.remember(now, conflict, grace, true)?;
@@ -161,7 +197,7 @@ impl Conflicts {
             let patience = if seen.repetition.is_some() { OVER } else { seen.grace };
             seen.by_itself && seen.repetition.is_none() || now.since(seen.last) <= patience
         });
-        if !self.seen.contains_key(&conflict) && self.seen.len() >= REMEMBERED {
+        if !self.seen.contains_key(&conflict) && !self.make_room(&conflict) {
             return None;
         }
         let new =
@@ -170,6 +206,23 @@ impl Conflicts {
         seen.last = now;
         seen.count += 1;
         Some(seen)
+    }
+
+    /// Whether there is room for one more of its kind. What is about a node of the configuration takes the
+    /// place of a stranger.
+    fn make_room(&mut self, conflict: &Conflict) -> bool {
+        let kind = std::mem::discriminant(conflict);
+        let of_its_kind =
+            || self.seen.iter().filter(|(other, _)| std::mem::discriminant(*other) == kind);
+        if of_its_kind().count() < REMEMBERED {
+            return true;
+        }
+        let strangers = of_its_kind().filter(|(other, _)| !other.is_about_a_node());
+        let oldest = strangers.min_by_key(|(_, seen)| seen.last).map(|(other, _)| other.clone());
+        match oldest.filter(|_| conflict.is_about_a_node()) {
+            Some(stranger) => self.seen.remove(&stranger).is_some(),
+            None => false,
+        }
     }
 
     /// The suspicions that were not explained in time.
@@ -290,13 +343,38 @@ mod tests {
         assert_eq!(conflicts.see(at(61), claim(1), Span::ZERO), Some(1));
     }
 
-    /// Bug guarded: a sender that invents sources must not make us remember all of them.
+    fn refused(last: u8, name: Option<&str>) -> Conflict {
+        let name = name.map(|name| name.try_into().unwrap());
+        let peer = Peer { address: IpAddr::from([10, 0, 0, last]), name };
+        Conflict::Refused(peer, Discard::Hmac)
+    }
+
+    /// Bug guarded: a sender that invents sources must not make us remember all of them, nor keep
+    /// another kind of conflict, or one with a node of ours, from being told.
     #[test]
     fn memory_is_bounded() {
         let mut conflicts = Conflicts::default();
         for last in 0..=255 {
-            conflicts.see(at(0), claim(last), Span::ZERO);
+            conflicts.see(at(0), refused(last, None), Span::ZERO);
         }
         assert_eq!(conflicts.current(at(0)).count(), REMEMBERED);
+        assert_eq!(conflicts.see(at(0), claim(1), Span::ZERO), Some(1));
+        assert_eq!(conflicts.see(at(0), refused(12, Some("db2")), Span::ZERO), Some(1));
+        assert_eq!(conflicts.see(at(0), refused(1, None), Span::ZERO), None);
+        assert_eq!(conflicts.current(at(0)).count(), REMEMBERED + 1);
+    }
+
+    /// Rule: what a router says otherwise is told at once, unless it does so all the time.
+    #[test]
+    fn changes_are_told_but_not_each() {
+        let mut conflicts = Conflicts::default();
+        let mut change = |second, last| {
+            conflicts.see_instead(at(second), claim(last), |old| {
+                matches!(old, Conflict::ForeignClaim(..))
+            })
+        };
+        assert_eq!([change(0, 1), change(10, 2)], [Some(1); 2]);
+        assert!((0..30).all(|n| change(11 + n / 10, u8::try_from(n).unwrap()).is_none()));
+        assert_eq!(conflicts.current(at(14)).count(), 1, "the earlier ones are over");
     }
 }

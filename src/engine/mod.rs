@@ -50,7 +50,7 @@ use links::Links;
 use listen::Listening;
 use track::Tracks;
 
-use crate::model::{Config, InstanceName, InterfaceName, NodeName};
+use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName};
 use crate::time::{Mono, Now};
 use crate::vrrp::auth::Proof;
 use crate::vrrp::frame;
@@ -348,7 +348,9 @@ impl Engine {
         if held && out.iter().any(changes_what_is_held) {
             let held: Vec<HeldRouter> =
                 self.instances.iter().filter_map(|i| i.held_router(&context)).collect();
-            write_down(&mut self.written, held, out);
+            let passing =
+                self.instances.iter().filter_map(|i| passing(i.config(), &held, out)).collect();
+            write_down(&mut self.written, held, passing, out);
             self.watch(out);
         }
         let is_over =
@@ -416,10 +418,35 @@ fn changes_what_is_held(action: &Action) -> bool {
     )
 }
 
+/// What an instance puts on the system in this answer and takes off again in the same: a reload has given
+/// it an address, say, and its new sync group cannot take part. It is not held in the end, and is there
+/// for a moment.
+fn passing(config: &InstanceConfig, held: &[HeldRouter], out: &[Action]) -> Option<HeldRouter> {
+    let is_held = |one: &HeldAddress| held.iter().any(|router| router.addresses.contains(one));
+    let added = out.iter().filter_map(|action| match action {
+        Action::AddAddress { interface, address, .. }
+            if config.moving_addresses().any(|own| own == address) =>
+        {
+            Some(HeldAddress { interface: interface.clone(), address: address.clone() })
+        }
+        _ => None,
+    });
+    let addresses: Vec<HeldAddress> = added.filter(|one| !is_held(one)).collect();
+    let instance = config.name.clone();
+    let (routing, farewells, devices) = (Vec::new(), Vec::new(), Vec::new());
+    let router = HeldRouter { instance, addresses, routing, farewells, devices };
+    (!router.addresses.is_empty()).then_some(router)
+}
+
 /// Invariant 4, write down, then touch: what is new is written before the first address, route, rule or
-/// device is added, what is no more after the last one was removed.
-fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Vec<Action>) {
-    if *written == held {
+/// device is added, what is no more after the last one was removed. What is `passing` comes and goes in this answer.
+fn write_down(
+    written: &mut Vec<HeldRouter>,
+    held: Vec<HeldRouter>,
+    passing: Vec<HeldRouter>,
+    out: &mut Vec<Action>,
+) {
+    if *written == held && passing.is_empty() {
         return;
     }
     let is_addition = |action: &Action| {
@@ -430,7 +457,7 @@ fn write_down(written: &mut Vec<HeldRouter>, held: Vec<HeldRouter>, out: &mut Ve
     };
     if let Some(place) = out.iter().position(is_addition) {
         let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
-        let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().collect();
+        let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().chain(passing).collect();
         let more = !old.is_empty();
         let routers = held.iter().cloned().chain(old).collect();
         out.insert(place, Action::WriteDown { routers });

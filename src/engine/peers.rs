@@ -122,10 +122,12 @@ impl Peers {
         heard
     }
 
-    /// Forgets the one that was heard the longest ago, a stranger before a node of the list.
+    /// Forgets the one that was heard the longest ago: a stranger before a node of the list, and who was
+    /// only ever refused before who was accepted.
     fn forget_one(&mut self, config: &Config) {
-        let rank =
-            |source: &IpAddr, heard: &Heard| (config.node_at(*source).is_some(), heard.last.mono);
+        let rank = |source: &IpAddr, heard: &Heard| {
+            (config.node_at(*source).is_some(), heard.accepted > 0, heard.last.mono)
+        };
         let oldest = self.heard.iter().min_by_key(|(source, heard)| rank(source, heard));
         if let Some(source) = oldest.map(|(source, _)| *source) {
             self.heard.remove(&source);

@@ -27,7 +27,7 @@ fn key_file(lab: &Lab, digit: u8) -> PathBuf {
     path
 }
 
-fn with_keys(config: Config, lab: &Lab, digits: &[u8], more: &str) -> Config {
+pub(crate) fn with_keys(config: Config, lab: &Lab, digits: &[u8], more: &str) -> Config {
     let keys = digits.iter().map(|digit| {
         let path = key_file(lab, *digit);
         format!("{digit}: {{ file: {} }}", path.display())

@@ -22,6 +22,7 @@ mod doctor;
 mod election;
 mod failure;
 mod first;
+mod floods;
 mod forged;
 mod forgery;
 mod frames;
@@ -43,6 +44,7 @@ mod owner;
 mod paths;
 mod preemption;
 mod random;
+mod raw;
 mod readme;
 mod refusal;
 mod release;
@@ -192,6 +194,11 @@ const CASES: &[lab::Case] = &lab::cases![
     many::at_rest,
     forged::active_is_unmoved,
     forged::backup_is_unmoved,
+    forged::over_ipv6,
+    floods::forged_signatures,
+    floods::wrong_passwords,
+    floods::other_virtual_routers,
+    floods::claims_and_questions,
     authentication::forged_and_recorded,
     authentication::turned_on_and_rotated,
     authentication::released_when_dead,

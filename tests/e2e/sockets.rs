@@ -19,7 +19,7 @@ const IDLE: usize = 10_000;
 const ABUSED: Duration = Duration::from_secs(10);
 
 /// What the daemon says of itself.
-fn snapshot(host: &Host) -> Snapshot {
+pub(crate) fn snapshot(host: &Host) -> Snapshot {
     let mut stream = UnixStream::connect(path(host, "status.sock")).expect("a status socket");
     stream.set_read_timeout(Some(BOUND)).expect("a bound");
     let mut text = String::new();

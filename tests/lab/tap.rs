@@ -66,6 +66,25 @@ impl Advertisement {
     }
 }
 
+/// Puts before a filter that what comes from this Ethernet address is not taken.
+fn without_source(source: [u8; 6], rest: [SockFilter; 9]) -> Vec<SockFilter> {
+    const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF_WORD: u16 = 0x28;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    let [head @ .., fifth, sixth] = source;
+    let (first, last) = (u32::from_be_bytes(head), u32::from(u16::from_be_bytes([fifth, sixth])));
+    let mut program = vec![
+        SockFilter::new(LOAD_WORD, 0, 0, 6),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 3, first),
+        SockFilter::new(LOAD_HALF_WORD, 0, 0, 10),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, last),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ];
+    program.extend(rest);
+    program
+}
+
 /// Takes all frames but UDP: the client's datagrams come in bursts that the socket's
 /// buffer is too small for, and then others would be lost (`bpf(4)` on the instructions).
 fn without_udp() -> [SockFilter; 9] {
@@ -99,10 +118,20 @@ impl Tap {
     /// Keeps what `host` sees from now on: on a bridge's port that is every broadcast and
     /// multicast frame of the segment.
     pub(crate) fn start(host: &Host) -> Self {
+        Self::with(host, &without_udp())
+    }
+
+    /// The same but for what comes from one Ethernet address: a flood would fill the socket's buffer, and
+    /// then others' frames were lost.
+    pub(crate) fn without_flood(host: &Host, source: [u8; 6]) -> Self {
+        Self::with(host, &without_source(source, without_udp()))
+    }
+
+    fn with(host: &Host, filter: &[SockFilter]) -> Self {
         let all = Protocol::from(i32::from(ETH_P_ALL.to_be()));
         let socket = host.inside(|| Socket::new(Domain::PACKET, Type::RAW, Some(all)));
         let socket = socket.expect("a packet socket");
-        socket.attach_filter(&without_udp()).expect("a filter");
+        socket.attach_filter(filter).expect("a filter");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
         let frames = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));

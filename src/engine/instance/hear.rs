@@ -21,18 +21,34 @@ use crate::vrrp::router::{Heard, Outcome, State};
 /// An address is announced against another station's claim at most this often.
 const DEFENCE_DISTANCE: Span = Span::from_millis(500);
 
+/// So often at the most it is told in this time which active router is followed: with invented ones it
+/// could be another one with each packet.
+const FOLLOWED_AT_MOST: u32 = 5;
+const FOLLOWED_WITHIN: Span = Span::from_secs(10);
+
 /// Since when the instance is active, and when another active router was last heard beside it.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     active_since: Mono,
     other_heard: Option<Mono>,
+    /// Since when it is counted how often it was told who is followed, and how often that was.
+    followed: (Mono, u32),
     /// Another one has gone on being active for longer than a takeover explains.
     rival: bool,
 }
 
 impl Presence {
     pub(super) fn became_active(&mut self, now: Mono) {
-        *self = Self { active_since: now, other_heard: None, rival: false };
+        *self =
+            Self { active_since: now, other_heard: None, rival: false, followed: self.followed };
+    }
+
+    fn may_tell_whom_it_follows(&mut self, now: Mono) -> bool {
+        let (since, count) = self.followed;
+        let (since, count) =
+            if now.since(since) >= FOLLOWED_WITHIN { (now, 0) } else { (since, count) };
+        self.followed = (since, count + 1);
+        count < FOLLOWED_AT_MOST
     }
 }
 
@@ -105,8 +121,10 @@ impl Instance {
         self.compare_addresses(context, source, &advertisement.addresses, out);
         if advertisement.interval != self.config.advertisement_interval {
             let peer = Peer::new(context.config, source);
-            let drift = Conflict::IntervalDrift(peer, advertisement.interval);
-            self.see(now, drift, Span::ZERO, out);
+            let is_earlier =
+                |c: &Conflict| matches!(c, Conflict::IntervalDrift(who, _) if *who == peer);
+            let drift = Conflict::IntervalDrift(peer.clone(), advertisement.interval);
+            self.see_instead(now, drift, is_earlier, out);
         }
         let own = self.own_address(context, interface, source);
         let (Some(own), Some(path)) = (own, self.path(interface, source)) else { return };
@@ -118,7 +136,9 @@ impl Instance {
         self.follow(context, outcome, out);
         let is_news =
             self.active_router() != before && outcome == Outcome::Nothing && heard.priority > 0;
-        if let Some(active) = self.active_router().filter(|_| is_news) {
+        if let Some(active) = self.active_router().filter(|_| is_news)
+            && self.presence.may_tell_whom_it_follows(now)
+        {
             let peer = Peer::new(context.config, active);
             self.report(What::Following(peer, heard.priority), out);
         }
@@ -164,6 +184,20 @@ impl Instance {
         }
     }
 
+    /// A conflict in the place of an earlier one of the same router.
+    fn see_instead(
+        &mut self,
+        now: Mono,
+        conflict: Conflict,
+        is_earlier: impl Fn(&Conflict) -> bool,
+        out: &mut Vec<Action>,
+    ) {
+        self.counters.conflicts += 1;
+        if let Some(count) = self.conflicts.see_instead(now, conflict.clone(), is_earlier) {
+            self.report(What::Conflict(conflict, count), out);
+        }
+    }
+
     fn interval(&self) -> Span {
         self.config.advertisement_interval.span()
     }
@@ -201,8 +235,7 @@ impl Instance {
             extra: theirs.difference(&ours).copied().collect(),
             missing: ours.difference(&theirs).copied().collect(),
         };
-        self.conflicts.over(|c| of_this_router(c) && *c != drift);
-        self.see(context.now.mono, drift, Span::ZERO, out);
+        self.see_instead(context.now.mono, drift, of_this_router, out);
     }
 
     /// Another station says that it has an address. If it is one of ours while we hold it, the
