@@ -489,7 +489,7 @@ fn the_schema_has_every_key() {
     }
     let mut found = BTreeSet::new();
     properties(&vipd::config::schema::schema(), &mut found);
-    let known: BTreeSet<String> = vipd::config::known_keys().map(str::to_owned).collect();
+    let known: BTreeSet<String> = vipd::config::keys().map(str::to_owned).collect();
     assert_eq!(found, known);
 }
 

@@ -9,8 +9,6 @@ pub(super) struct Keys {
     pub(super) example: &'static str,
     /// The keys that are read.
     pub(super) known: &'static [&'static str],
-    /// The keys that a later version reads.
-    pub(super) reserved: &'static [&'static str],
 }
 
 /// The top of the file.
@@ -18,7 +16,6 @@ pub(super) static TOP: Keys = Keys {
     place: "at the top of the file",
     example: "a mapping with 'nodes' and 'instances'",
     known: &["nodes", "tracks", "instances", "sync_groups", "control_group"],
-    reserved: &[],
 };
 
 /// An instance.
@@ -56,7 +53,6 @@ pub(super) static INSTANCE: Keys = Keys {
         "authentication",
         "virtual_mac",
     ],
-    reserved: &[],
 };
 
 /// An address that is written as a mapping.
@@ -64,7 +60,6 @@ pub(super) static ADDRESS: Keys = Keys {
     place: "in an address",
     example: "a mapping of keys like 'address: 10.0.0.100/24'",
     known: &["address", "dev", "label", "scope"],
-    reserved: &[],
 };
 
 /// A route that moves along.
@@ -72,7 +67,6 @@ pub(super) static ROUTE: Keys = Keys {
     place: "in a route",
     example: "a mapping of keys like 'to: 10.9.0.0/16'",
     known: &["to", "via", "dev", "source", "table", "metric", "type", "scope", "mtu", "family"],
-    reserved: &[],
 };
 
 /// A policy rule that moves along.
@@ -80,7 +74,6 @@ pub(super) static RULE: Keys = Keys {
     place: "in a rule",
     example: "a mapping of keys like 'priority: 1000'",
     known: &["priority", "from", "to", "iif", "oif", "fwmark", "action", "table", "family"],
-    reserved: &[],
 };
 
 /// A check.
@@ -108,7 +101,6 @@ pub(super) static TRACK: Keys = Keys {
         "cost",
         "flap",
     ],
-    reserved: &[],
 };
 
 /// When a check is not believed.
@@ -116,7 +108,6 @@ pub(super) static FLAP: Keys = Keys {
     place: "in 'flap'",
     example: "a mapping like '{ changes: 4, within: 60s, hold: 30s }'",
     known: &["changes", "within", "hold"],
-    reserved: &[],
 };
 
 /// A sync group that is written as a mapping.
@@ -124,7 +115,6 @@ pub(super) static GROUP: Keys = Keys {
     place: "in a sync group",
     example: "a mapping like '{ members: [wan, lan] }'",
     known: &["members", "notify"],
-    reserved: &[],
 };
 
 /// The hooks of an instance or of a sync group.
@@ -148,7 +138,6 @@ pub(super) static NOTIFY: Keys = Keys {
         "timeout",
         "retries",
     ],
-    reserved: &[],
 };
 
 /// How the advertisements of an instance are authenticated.
@@ -165,7 +154,6 @@ pub(super) static AUTHENTICATION: Keys = Keys {
         "password_file",
         "password_credential",
     ],
-    reserved: &[],
 };
 
 /// Where a key is.
@@ -173,11 +161,10 @@ pub(super) static KEY: Keys = Keys {
     place: "in a key",
     example: "a mapping like '{ file: /etc/vipd/vrrp.key }'",
     known: &["file", "credential", "secret"],
-    reserved: &[],
 };
 
 const fn kind(place: &'static str, example: &'static str, known: &'static [&'static str]) -> Keys {
-    Keys { place, example, known, reserved: &[] }
+    Keys { place, example, known }
 }
 
 /// The kinds of checks: a key in a check, and what stands in it.
@@ -292,14 +279,8 @@ fn all() -> impl Iterator<Item = &'static Keys> {
     .chain(KINDS.iter().map(|(_, keys)| keys))
 }
 
-/// Every key that a configuration may have, reserved ones too, in the order of the reference
-/// documentation.
+/// Every key that a configuration may have, in the order of the reference documentation.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    all().flat_map(|keys| keys.known.iter().chain(keys.reserved)).copied()
-}
-
-/// Every key that is read, in the order of the reference documentation.
-pub fn known_keys() -> impl Iterator<Item = &'static str> {
     all().flat_map(|keys| keys.known).copied()
 }
 
@@ -322,9 +303,7 @@ impl Keys {
         if let Some(word) = FOREIGN.iter().find(|word| word.is(unknown) && word.fits(self)) {
             return Advice { hint: word.hint.to_owned(), meant: word.meant };
         }
-        let elsewhere =
-            |keys: &&Keys| keys.known.contains(&unknown) || keys.reserved.contains(&unknown);
-        if let Some(keys) = all().find(elsewhere) {
+        if let Some(keys) = all().find(|keys| keys.known.contains(&unknown)) {
             let hint = format!("it belongs {}: is the indentation right?", keys.place);
             return Advice { hint, meant: None };
         }
@@ -339,7 +318,7 @@ impl Keys {
     /// The key that was probably meant by `unknown`.
     fn nearest(&self, unknown: &str) -> Option<&'static str> {
         let written = unknown.to_ascii_lowercase().replace('-', "_");
-        nearest(self.known.iter().chain(self.reserved).copied(), &written)
+        nearest(self.known.iter().copied(), &written)
     }
 }
 
@@ -372,7 +351,7 @@ impl Foreign {
 
     /// Whether what was meant is a key of this mapping, or nothing in particular.
     fn fits(&self, keys: &Keys) -> bool {
-        self.meant.is_none_or(|meant| keys.known.contains(&meant) || keys.reserved.contains(&meant))
+        self.meant.is_none_or(|meant| keys.known.contains(&meant))
     }
 }
 
@@ -435,11 +414,7 @@ static FOREIGN: [Foreign; 49] = [
         "multicast_group",
         "the key is 'multicast_group', in the instance",
     ),
-    foreign(
-        "use_vmac*",
-        "virtual_mac",
-        "'virtual_mac' is not supported by this version of vipd yet",
-    ),
+    foreign("use_vmac*", "virtual_mac", "write 'virtual_mac: true'"),
     foreign(
         "virtual_ipaddress_excluded",
         "extra_addresses",

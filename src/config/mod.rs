@@ -34,7 +34,7 @@ use std::net::IpAddr;
 
 use zeroize::Zeroizing;
 
-pub use keys::{keys, kinds, known_keys};
+pub use keys::{keys, kinds};
 pub use problem::Problem;
 
 use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};

@@ -78,11 +78,6 @@ impl<'n> Section<'n> {
         if keys.known.contains(&key) {
             return;
         }
-        if keys.reserved.contains(&key) {
-            let wrong = Wrong::new("is not supported by this version of vipd yet");
-            problems.add(&spot, wrong.hint("leave it out"));
-            return;
-        }
         let advice = keys.advice(key);
         self.meant.extend(advice.meant);
         problems.add(&spot, Wrong::new("unknown key").hint(advice.hint));

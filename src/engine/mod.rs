@@ -217,7 +217,12 @@ impl Engine {
         Status {
             node: self.config.this_node.clone(),
             nodes: self.config.nodes.clone(),
-            instances: self.instances.iter().map(|i| i.status(&self.config, now)).collect(),
+            instances: self
+                .instances
+                .iter()
+                .filter(|instance| !instance.is_past())
+                .map(|instance| instance.status(&self.config, now))
+                .collect(),
             groups: self.groups.iter().map(Group::status).collect(),
             tracks: self.tracks.status(now),
             standby: self.standby.clone(),

@@ -34,7 +34,7 @@ impl Engine {
                 |old: &Instance| !old.is_retired() && identity(old.config()) == identity(wanted);
             let mut instance = match before.iter().position(same) {
                 Some(place) => before.remove(place),
-                None => Instance::new(wanted.clone(), now),
+                None => Instance::late(wanted.clone(), now),
             };
             instance.reconfigure(&context, wanted, out);
             self.instances.push(instance);

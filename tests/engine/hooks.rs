@@ -2,7 +2,7 @@
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, HookCall, HookOwner, HookTarget, Input, Link, ProbeResult};
-use vipd::model::{InstanceConfig, Notify, Phase, Preempt};
+use vipd::model::{Config, InstanceConfig, Notify, Phase, Preempt};
 use vipd::time::Span;
 
 use crate::node::{Node, eth0, from_peer, instance, kinds, link, told};
@@ -318,4 +318,28 @@ fn the_pipe_does_not_wait_for_the_programs() {
     assert!(matches!(targets[..], [HookTarget::Fifo(_), HookTarget::Webhook(_)]), "{targets:?}");
     let (_, call) = started(&actions)[0];
     assert_eq!(call.event.line(), "INSTANCE \"web\" MASTER 100\n");
+}
+
+/// Bug guarded: an instance that a reload takes away and another one brings back gave its hooks the same
+/// numbers again, so that a late answer to one of before was taken for the new one's.
+#[test]
+fn who_comes_back_numbers_its_hooks_anew() {
+    let with_hook = InstanceConfig { notify: notify(&[Phase::Script]), ..instance(100) };
+    let mut node = Node::new(with_hook.clone());
+    let mut numbers = Vec::new();
+    let mut reload = |node: &mut Node, instances: Vec<InstanceConfig>| {
+        let config = Config { instances, ..Config::default() };
+        node.tell(Input::Reload { config: Box::new(config) })
+    };
+    for _ in 0..3 {
+        numbers.extend(started(&next_hook(&mut node)).iter().map(|(number, _)| *number));
+        reload(&mut node, Vec::new());
+        node.millis += 60_000;
+        node.tell(Input::Deadline);
+        reload(&mut node, vec![with_hook.clone()]);
+    }
+    let mut distinct = numbers.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), numbers.len(), "{numbers:?}");
 }

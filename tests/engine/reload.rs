@@ -173,3 +173,32 @@ fn a_stop_is_not_reloaded() {
     node.tell(Input::Stop);
     assert_eq!(node.tell(reload(vec![instance(50)])), []);
 }
+
+/// Bug guarded: an address that the system did not remove when its instance went was forgotten; without a
+/// lease it stayed for ever. It is tried again, and stays written down until it is gone.
+#[test]
+fn what_a_retired_instance_could_not_remove_is_not_forgotten() {
+    let mut node = Node::active(100);
+    let actions = node.tell(Input::Reload { config: Box::default() });
+    let removal = actions.iter().find(|action| matches!(action, Action::RemoveAddress { .. }));
+    let removal = match removal {
+        Some(removal) => removal.clone(),
+        // Another router is waited for first.
+        None => std::iter::repeat_with(|| node.next())
+            .flatten()
+            .find(|action| matches!(action, Action::RemoveAddress { .. }))
+            .expect("a removal"),
+    };
+    let written = |actions: &[Action]| {
+        actions.iter().rev().find_map(|action| match action {
+            Action::WriteDown { routers } => Some(routers.iter().map(|r| r.addresses.len()).sum()),
+            _ => None,
+        })
+    };
+    let actions = node.fail(&removal, 1);
+    assert_eq!(written(&actions), Some(1_usize), "{actions:?}");
+    let again: Vec<Action> =
+        (0..20).map_while(|_| node.engine.next_deadline().map(|_| node.next())).flatten().collect();
+    assert!(again.contains(&removal), "{again:?}");
+    assert_eq!(node.status().instances, [], "gone in the end");
+}

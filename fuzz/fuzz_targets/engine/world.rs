@@ -93,10 +93,6 @@ impl World {
         if let Input::Link { interface, link } = &input {
             self.link(interface, link.clone());
         }
-        if matches!(input, Input::Reload { .. }) {
-            // Who is there again after it was gone starts anew.
-            self.last_hook.clear();
-        }
         self.keys.receive(&mut input);
         let told = self.tells.then(|| format!("{} {input:?}", self.now.mono.0));
         let mut actions = self.engine.handle(self.now, input);

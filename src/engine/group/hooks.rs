@@ -42,8 +42,12 @@ impl Engine {
         let mut before = std::mem::take(&mut self.groups);
         for wanted in &self.config.sync_groups {
             let place = before.iter().position(|group| group.config.name == wanted.name);
-            let mut group =
-                place.map_or_else(|| Group::new(wanted.clone(), now), |place| before.remove(place));
+            let late = || {
+                let mut group = Group::new(wanted.clone(), now);
+                group.hooks.number_from(now.mono);
+                group
+            };
+            let mut group = place.map_or_else(late, |place| before.remove(place));
             group.reconfigure(wanted, out);
             self.groups.push(group);
         }

@@ -70,6 +70,12 @@ impl Hooks {
         }
     }
 
+    /// For an owner that a reload has brought: one of that name may have been there before, and late answers
+    /// to its hooks may still come. No number of it is used again: it had one for each microsecond.
+    pub(super) fn number_from(&mut self, now: Mono) {
+        self.numbers = now.since(Mono(0)).nanos() / 1_000;
+    }
+
     /// Runs the program for this, where there is one, after those before it.
     pub(super) fn run(
         &mut self,

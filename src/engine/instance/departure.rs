@@ -6,8 +6,15 @@ use super::super::handover::{HandoverAnswer, HandoverRefusal};
 use super::super::story::{Peer, StateName, What, Why};
 use super::{Condition, Context, Ending, Instance};
 use crate::model::{Family, InterfaceName, NodeName, is_link_local};
-use crate::time::Mono;
+use crate::time::{Mono, Span};
 use crate::vrrp::router::{Departure, Heard, Outcome, State};
+
+/// How long an instance that the configuration has no more is there to be told what the system has
+/// refused it at the end: an address that could not be removed must not be forgotten.
+const LISTENS_FOR: Span = Span::from_secs(1);
+
+/// What that is called among the things that are due.
+pub(super) const LAST_ANSWERS: &str = "last answers";
 
 /// A handover that the operator waits for.
 #[derive(Debug)]
@@ -98,6 +105,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         self.condition = Condition::Stopped;
+        self.listens_until = self.is_retired().then(|| context.now.mono + LISTENS_FOR);
         self.devices.remove_all(out);
         if from != StateName::Stopped {
             self.changed(context, from, self.why_it_stops(), out);

@@ -78,6 +78,8 @@ pub(super) struct Instance {
     departing: Option<Departure>,
     /// It leaves and does not come back.
     ending: Option<Ending>,
+    /// Until when it is there to hear that the system has not done the last of what it asked for.
+    listens_until: Option<Mono>,
     /// The operator has taken it out of the election.
     standby: bool,
     peers: Peers,
@@ -136,6 +138,7 @@ impl Instance {
             claim: None,
             departing: None,
             ending: None,
+            listens_until: None,
             standby: false,
             peers: Peers::default(),
             history: VecDeque::new(),
@@ -147,6 +150,13 @@ impl Instance {
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// The same where a reload has brought it.
+    pub(super) fn late(config: InstanceConfig, now: Now) -> Self {
+        let mut instance = Self::new(config, now);
+        instance.hooks.number_from(now.mono);
+        instance
     }
 
     /// The address owner's addresses are the machine's own: they are there without us.
@@ -358,7 +368,7 @@ impl Instance {
     }
 
     /// All that is due at some time.
-    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 9] {
+    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 10] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
         [
             self.router.deadline(),
@@ -369,6 +379,7 @@ impl Instance {
             self.blip_deadline(),
             self.hooks.deadline(),
             self.devices.deadline(),
+            self.listens_until.map(|at| (at, departure::LAST_ANSWERS)),
             refused.filter(|_| self.condition != Condition::Stopped),
         ]
     }
@@ -376,6 +387,7 @@ impl Instance {
     /// Does everything that is due.
     pub(super) fn fire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let now = context.now.mono;
+        self.listens_until = self.listens_until.filter(|at| *at > now);
         if self.refused.as_ref().is_some_and(|(_, at)| *at <= now) {
             self.refused = None;
             self.reconsider(context, out);

@@ -2,6 +2,7 @@
 
 use super::super::event::Action;
 use super::super::story::What;
+use super::departure::LAST_ANSWERS;
 use super::{Context, Ending, Instance, checksum_form, terms};
 use crate::model::InstanceConfig;
 use crate::vrrp::router::Outcome;
@@ -56,6 +57,12 @@ impl Instance {
     /// Whether the configuration has it no more, and nothing is left to be done for it.
     pub(in super::super) fn is_gone(&self) -> bool {
         self.is_retired() && self.is_stopped() && self.deadline().is_none()
+    }
+
+    /// Whether nothing is left of it but that it listens for a last refusal of the system.
+    pub(in super::super) fn is_past(&self) -> bool {
+        let mut due = self.deadlines().into_iter().flatten();
+        self.is_retired() && self.is_stopped() && due.all(|(_, what)| what == LAST_ANSWERS)
     }
 
     /// Whether the configuration has it no more.
