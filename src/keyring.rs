@@ -5,7 +5,7 @@
 //! whether the sender knows the secret ([`Proof`]); what it sends lacks the code that only a key can
 //! make. So a recording holds no secret, and replays without any: the verdicts are in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -62,11 +62,15 @@ impl KeyRing {
         self.routers.extend(places.into_iter().map(|place| (place, Arc::clone(&secrets))));
     }
 
-    /// Takes those of another configuration instead. Those of virtual routers that it doesn't have are
-    /// kept until the next time, for their farewells.
-    pub fn replace(&mut self, new: Self) {
+    /// Takes those of another configuration instead. Those of virtual routers that it doesn't have and
+    /// that are there yet ([`Engine::instances`](crate::engine::Engine::instances)) are kept until the
+    /// next time, for their farewells.
+    pub fn replace<'a>(&mut self, new: Self, there: impl Iterator<Item = &'a InstanceConfig>) {
+        let there: BTreeSet<Place> = there.flat_map(places).collect();
         let old = std::mem::replace(&mut self.routers, new.routers);
-        self.leaving = old.into_iter().filter(|(at, _)| !self.routers.contains_key(at)).collect();
+        let leaving = std::mem::take(&mut self.leaving);
+        let is_needed = |place: &Place| there.contains(place) && !self.routers.contains_key(place);
+        self.leaving = leaving.into_iter().chain(old).filter(|(at, _)| is_needed(at)).collect();
     }
 
     /// Whether a virtual router has another password than in the other one, or another key under a

@@ -178,6 +178,6 @@ fn hook_ends(world: &mut World, food: &mut Food<'_>) {
 
 fn reload(world: &mut World, food: &mut Food<'_>) {
     let config = food.one_of(configs::all()).expect("a configuration").clone();
-    world.keys.replace(configs::secrets(&config));
+    world.keys.replace(configs::secrets(&config), world.engine.instances());
     let _ = world.tell(Input::Reload { config: Box::new(config) });
 }

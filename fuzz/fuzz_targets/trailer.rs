@@ -56,7 +56,7 @@ fn ring(key: u8) -> &'static KeyRing {
                 let key = || Key::parse(&[b'a' + byte; 32]).expect("a key");
                 let keys = (0..KEYS).map(|number| (id(number), key())).collect();
                 let place: Place = (interface(), family, router);
-                ring.put(place, Secrets::Keys(keys));
+                ring.put([place], Secrets::Keys(keys));
             }
         }
         ring
@@ -84,12 +84,8 @@ fn proof(ring: &KeyRing, source: IpAddr, message: &[u8]) -> Proof {
         }
         _ => Packet::V6 { source, destination, hop_limit: 255, bytes: message.to_vec() },
     };
-    let mut input = Input::Received {
-        interface: interface(),
-        arrived: Mono(0),
-        packet,
-        proof: Proof::None,
-    };
+    let mut input =
+        Input::Received { interface: interface(), arrived: Mono(0), packet, proof: Proof::None };
     ring.receive(&mut input);
     let Input::Received { proof, .. } = input else { unreachable!("it is the same input") };
     proof
@@ -186,7 +182,10 @@ fn nothing_twice(food: &mut Food<'_>) {
         };
         assert_eq!(found, expected);
         let in_time = marks.look(wall, time, sender, sequence);
-        assert!(in_time == found || in_time == Remembered::Nothing, "only what is old is forgotten");
+        assert!(
+            in_time == found || in_time == Remembered::Nothing,
+            "only what is old is forgotten"
+        );
         if found != Remembered::Already {
             marks.set(sender, sequence);
             latest.insert(sender, sequence);
@@ -200,7 +199,7 @@ fn password(food: &mut Food<'_>) {
     let mut ring = KeyRing::default();
     let router = Vrid::try_from(51).expect("not zero");
     let password = Password::parse(b"secret").expect("a password");
-    ring.put((interface(), Family::V4, router), Secrets::Password(password));
+    ring.put([(interface(), Family::V4, router)], Secrets::Password(password));
     let mut bytes = food.bytes().to_vec();
     if food.flag() {
         bytes.extend(b"secret\0\0");

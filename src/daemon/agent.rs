@@ -188,7 +188,7 @@ impl Agent {
             );
             self.teller.notice(Severity::Info, text);
         }
-        self.keys.replace(keys);
+        self.keys.replace(keys, self.engine.instances());
     }
 
     /// Notices what has happened to the loop, or to the whole machine.

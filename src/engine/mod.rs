@@ -207,6 +207,11 @@ impl Engine {
         next.map(|(at, why)| Deadline { at, why })
     }
 
+    /// The instances that there are, those that leave among them.
+    pub fn instances(&self) -> impl Iterator<Item = &InstanceConfig> {
+        self.instances.iter().map(Instance::config)
+    }
+
     /// The configuration that it works by.
     pub fn config(&self) -> &Config {
         &self.config

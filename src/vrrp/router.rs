@@ -19,10 +19,6 @@ use crate::time::{Mono, Span};
 /// backups' skew times end, where the first one was lost.
 const FAREWELL_DISTANCE: u64 = 16;
 
-/// How long a takeover may take at the least, once a backup has decided on it: the machine may be
-/// busy, however short the interval is.
-const TAKEOVER_TIME: Span = Span::from_millis(100);
-
 /// One virtual router.
 #[derive(Clone, Debug)]
 pub struct Router {
@@ -107,8 +103,9 @@ impl Router {
     }
 
     /// The planned end of being active: the others are told now, and the addresses stay until one
-    /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active.
-    pub fn leave(&mut self, now: Mono, why: Departure) -> Outcome {
+    /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active. `takeover` is how
+    /// long a takeover may take at the least, once a backup has decided on it.
+    pub fn leave(&mut self, now: Mono, why: Departure, takeover: Span) -> Outcome {
         match &mut self.state {
             State::Active(_) => {}
             State::Leaving(leaving) => {
@@ -122,7 +119,7 @@ impl Router {
         let lowest = Priority::LOWEST;
         let slowest = skew_time(self.settings.version, lowest, interval);
         let again = interval.span().divided_by(FAREWELL_DISTANCE);
-        let margin = interval.span().divided_by(2).max(TAKEOVER_TIME);
+        let margin = interval.span().divided_by(2).max(takeover);
         self.state = State::Leaving(Leaving {
             why,
             since: now,

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{IfAllFail, Version};
 
 const INTERVAL: Interval = Interval::ONE_SECOND;
+const TAKEOVER: Span = Span::from_millis(100);
 
 fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
@@ -270,7 +271,7 @@ fn shutdown_ends_everything() {
 #[test]
 fn leaving_ends_with_the_successor() {
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Stop), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER), Outcome::Farewell);
     assert!(router.holds());
     assert_eq!(due(&router), 4_062_500);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
@@ -279,7 +280,7 @@ fn leaving_ends_with_the_successor() {
     assert_eq!(router.state(), &State::Initialize);
 
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
     assert_eq!(hear(&mut router, 4_300, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
     for millis in (5_300..30_000).step_by(1_000) {
         assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
@@ -292,7 +293,7 @@ fn leaving_ends_with_the_successor() {
 #[test]
 fn leaving_is_bounded() {
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Stop), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER), Outcome::Farewell);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
     // The lowest priority's skew time, half an interval, and the farewell's repetition.
     assert_eq!(due(&router), 4_000_000 + 62_500 + 996_093 + 500_000);
@@ -300,7 +301,7 @@ fn leaving_is_bounded() {
     assert_eq!(router.state(), &State::Initialize);
 
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
     assert_eq!(router.fire(at(5_559)), Outcome::Unclaimed);
     assert!(matches!(router.state(), State::Active(_)));
@@ -310,7 +311,7 @@ fn leaving_is_bounded() {
 #[test]
 fn a_backup_does_not_leave() {
     let mut router = backup(Preempt::Always);
-    assert_eq!(router.leave(at(100), Departure::Stop), Outcome::Nothing);
+    assert_eq!(router.leave(at(100), Departure::Stop, TAKEOVER), Outcome::Nothing);
     assert_eq!(due(&router), 3_609_375);
 }
 

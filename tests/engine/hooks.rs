@@ -327,7 +327,7 @@ fn who_comes_back_numbers_its_hooks_anew() {
     let with_hook = InstanceConfig { notify: notify(&[Phase::Script]), ..instance(100) };
     let mut node = Node::new(with_hook.clone());
     let mut numbers = Vec::new();
-    let mut reload = |node: &mut Node, instances: Vec<InstanceConfig>| {
+    let reload = |node: &mut Node, instances: Vec<InstanceConfig>| {
         let config = Config { instances, ..Config::default() };
         node.tell(Input::Reload { config: Box::new(config) })
     };

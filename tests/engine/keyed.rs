@@ -140,7 +140,7 @@ impl Keyed {
     }
 
     pub(crate) fn reload(&mut self, config: InstanceConfig, ring: KeyRing) {
-        self.ring.replace(ring);
+        self.ring.replace(ring, self.engine.instances());
         let config = Box::new(Config { instances: vec![config], ..Config::default() });
         self.tell(Input::Reload { config });
     }

@@ -57,9 +57,14 @@ impl Router for Frr {
         host.is_running(macvlan(vip))
     }
 
-    fn kill(self) {
+    /// The kernel would go on answering on the macvlan, with the same Ethernet address as the other
+    /// router's, and the switch would look for that at both: so it is the machine that goes.
+    fn kill(self, host: &Host) {
         self.vrrpd.kill();
         self.zebra.kill();
+        for macvlan in ["vrrp4", "vrrp6"].into_iter().filter(|name| host.is_running(name)) {
+            host.run(&format!("ip link set {macvlan} protodown on"));
+        }
     }
 
     fn stop(self) {

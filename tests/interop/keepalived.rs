@@ -33,7 +33,7 @@ impl Router for Keepalived {
         Self::start(host, config)
     }
 
-    fn kill(self) {
+    fn kill(self, _host: &Host) {
         Self::kill(self);
     }
 

@@ -77,7 +77,7 @@ pub(crate) trait Router {
     }
 
     /// Ends it as a crash would. What it put on the host stays there.
-    fn kill(self);
+    fn kill(self, host: &Host);
 
     /// Stops it in an orderly way.
     fn stop(self);
@@ -117,7 +117,7 @@ impl Router for Vipd {
         Self(Agent::start(host, &config))
     }
 
-    fn kill(self) {
+    fn kill(self, _host: &Host) {
         self.0.kill();
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn failover_in<A: Router, B: Router>(lab: &Lab, group: &Group, settin
     within(BOUND, "only the preferred router holds the address", only_preferred);
     group.stays_with(preferred, interval * 3);
 
-    first.kill();
+    first.kill(preferred);
     let took = group.taken_over_by(other);
     lab.note(format!("crash: taken over after {took:?}"));
     group.stays_with(other, interval * 3);
@@ -153,7 +153,7 @@ pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
     assert!(turns.len() < MOMENTS, "the group flaps: {turns:?}");
     group.taken_over_by(preferred);
     let start = Instant::now();
-    first.kill();
+    first.kill(preferred);
     let took = group.taken_over_by(other);
     let gap = group.client.longest_gap(start);
     lab.note(format!("crash: taken over after {took:?}, longest gap of the client {gap:?}"));
@@ -181,7 +181,7 @@ pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
         A::holds(preferred, group.vip) && !B::holds(other, group.vip)
     });
     group.stays_with(preferred, slow * 5);
-    first.kill();
+    first.kill(preferred);
     let took = group.taken_over_by(other);
     lab.note(format!("crash: taken over after {took:?}"));
     // Three of the learnt intervals after the last advertisement; of its own, that were 0.4 s.

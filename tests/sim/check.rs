@@ -67,7 +67,7 @@ pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
     let mut gap = None;
     let mut play = |world: &mut World, until: Mono| {
         world.run(until, |world| {
-            let holds = world.nodes.iter().any(|node| node.holds());
+            let holds = world.nodes.iter().any(crate::world::Node::holds);
             if held && !holds {
                 gap.get_or_insert(world.now);
             }

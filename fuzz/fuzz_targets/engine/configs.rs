@@ -11,7 +11,7 @@ const NODES: &str = "nodes: { db1: [10.0.0.11, 'fe80::11'], db2: [10.0.0.12, 'fe
 
 /// Each shows another side of the engine; virtual routers come back with other settings, so that
 /// reloads change instances in place.
-const INSTANCES: [&str; 9] = [
+const INSTANCES: [&str; 11] = [
     "instances: { web: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24] } }",
     "instances:
   web:
@@ -73,6 +73,23 @@ instances:
   lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s }
 sync_groups: { gateway: { members: [wan, lan], notify: { script: /bin/true, before_claim: /bin/true } } }",
     "instances: {}",
+    "instances:
+  web:
+    interface: eth0
+    paths: [eth0, eth1]
+    virtual_router_id: 51
+    addresses: [10.0.0.100/24, '2001:db8::100/64']
+    extra_addresses: [10.0.0.101]
+    routes: [{ to: default, via: 10.0.0.1, table: 100 }]
+    rules: [{ priority: 1000, from: 10.0.0.100/32, table: 100 }]
+    hold_down: 0s",
+    "instances:
+  web:
+    interface: eth0
+    virtual_router_id: 51
+    addresses: [10.0.0.100/24, '2001:db8::100/64']
+    transport: unicast
+    hold_down: 0s",
 ];
 
 /// All of them, as node db1 sees them.

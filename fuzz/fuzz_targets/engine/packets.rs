@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use vipd::engine::{Action, Input, Packet};
-use vipd::model::{Authentication, Config, Family, InstanceConfig, Interval, Mac, Version};
+use vipd::model::{
+    Authentication, Config, Family, InstanceConfig, Interval, Mac, Transport, Version,
+};
 use vipd::time::{Span, Wall};
 use vipd::vrrp::auth::{Proof, Sequence, unsigned};
 use vipd::vrrp::frame::{ArpForm, gratuitous_arp};
@@ -86,7 +88,11 @@ fn packet(
     config: &Config,
     instance: &InstanceConfig,
 ) -> Packet {
-    let family = instance.family();
+    let families: Vec<Family> = instance.families().collect();
+    let family = match families[..] {
+        [one] => one,
+        _ => *food.one_of(&families).expect("a family"),
+    };
     let sources: [IpAddr; 4] = match family {
         Family::V4 => [12, 13, 11, 100].map(|last: u8| IpAddr::from([10, 0, 0, last])),
         Family::V6 => {
@@ -94,7 +100,10 @@ fn packet(
         }
     };
     let source = *food.one_of(&sources).expect("a source");
-    let destination = multicast_group(family);
+    let destination = match (&instance.transport, sources) {
+        (Transport::Unicast { .. }, [_, _, own, _]) => own,
+        (Transport::Multicast { .. }, _) => multicast_group(family),
+    };
     if food.byte() % 16 == 0 {
         return enclose(source, destination, 255, food.bytes());
     }
@@ -131,7 +140,8 @@ fn message(
         (0, Version::V2) => Interval::from_seconds(food.byte()).unwrap_or(own),
         _ => own,
     };
-    let mut addresses: Vec<IpAddr> = instance.addresses.iter().map(|one| one.address).collect();
+    let mut addresses: Vec<IpAddr> =
+        instance.addresses_of(Family::of(ends.0)).map(|one| one.address).collect();
     if food.byte() % 8 == 0 {
         addresses.push(ends.0);
     }
@@ -150,8 +160,7 @@ fn message(
         addresses,
         authentication,
     };
-    let form =
-        if food.flag() { ChecksumForm::Message } else { ChecksumForm::WithPseudoHeader };
+    let form = if food.flag() { ChecksumForm::Message } else { ChecksumForm::WithPseudoHeader };
     let Ok(mut message) = said.encode(ends.0, ends.1, form) else { return Vec::new() };
     if let Authentication::Hmac(hmac) = &instance.authentication
         && food.byte() % 8 != 0

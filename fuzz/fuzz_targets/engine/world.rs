@@ -158,12 +158,8 @@ impl World {
     fn carry_out(&mut self, action: &Action, spoke: &mut BTreeMap<Router, u8>) {
         match action {
             Action::Send { interface, source, destination, message, .. } => {
-                let datagram = Datagram {
-                    source: *source,
-                    destination: *destination,
-                    ttl: 255,
-                    message,
-                };
+                let datagram =
+                    Datagram { source: *source, destination: *destination, ttl: 255, message };
                 let said = decode_before_trailer(&datagram).expect("others can read it");
                 let said = said.advertisement;
                 let router = (interface.clone(), Family::of(*source), said.virtual_router_id);
@@ -240,7 +236,7 @@ impl World {
         }
         for ((interface, family, number), priority) in spoke {
             let is_it = |one: &&vipd::engine::status::InstanceStatus| {
-                one.interface == *interface
+                (one.interface == *interface || one.further_interfaces.contains(interface))
                     && one.virtual_router_id == *number
                     && one.addresses.iter().any(|a| Family::of(a.address) == *family)
             };

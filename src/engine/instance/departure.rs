@@ -9,6 +9,9 @@ use crate::model::{Family, InterfaceName, NodeName, is_link_local};
 use crate::time::{Mono, Span};
 use crate::vrrp::router::{Departure, Heard, Outcome, State};
 
+/// How long a takeover may take at the least, however short the interval is.
+const TAKEOVER: Span = Span::from_millis(100);
+
 /// How long an instance that the configuration has no more is there to be told what the system has
 /// refused it at the end: an address that could not be removed must not be forgotten.
 const LISTENS_FOR: Span = Span::from_secs(1);
@@ -89,13 +92,20 @@ impl Instance {
             }
             return self.call_off(out);
         }
-        let outcome = self.router.leave(context.now.mono, why);
+        let outcome = self.router.leave(context.now.mono, why, self.takeover_time());
         self.follow(context, outcome, out);
         let why = match why {
             Departure::Stop => self.why_it_stops(),
             Departure::Handover => Why::HandingOver,
         };
         self.report(What::Leaving(why), out);
+    }
+
+    /// How long another router may need to have all addresses, once it has decided to: its machine may be
+    /// busy, and the kernel takes up to a millisecond for each.
+    fn takeover_time(&self) -> Span {
+        let addresses = self.config.moving_addresses().count();
+        TAKEOVER + Span::from_millis(u64::try_from(addresses).unwrap_or(u64::MAX).min(10_000))
     }
 
     pub(super) fn stopped(

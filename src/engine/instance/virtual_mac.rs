@@ -357,7 +357,7 @@ impl Instance {
     /// Has the addresses that it holds where they belong now, and nowhere else.
     pub(super) fn place_addresses(&mut self, now: Mono, out: &mut Vec<Action>) {
         let Self { config, devices, holding, .. } = self;
-        let addresses = config.addresses.iter().map(|a| (devices.place(config, a), a));
+        let addresses = config.moving_addresses().map(|a| (devices.place(config, a), a));
         holding.change(now, addresses, out);
     }
 
