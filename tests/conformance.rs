@@ -1,4 +1,4 @@
-//! The tables of docs/conformance.md say what the tests show.
+//! The tables of docs/conformance.md and docs/interop.md say what the tests show.
 
 #![allow(
     clippy::disallowed_methods,
@@ -23,6 +23,11 @@ const LEVELS: [&str; 6] = ["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "RECOMMEN
 
 /// The shortest text that can be a reason.
 const REASON: usize = 15;
+
+fn page(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    fs::read_to_string(path).unwrap_or_default()
+}
 
 /// The cells of each row of the tables, without their heads.
 fn rows(page: &str) -> Vec<Vec<&str>> {
@@ -65,9 +70,7 @@ fn find(test: &str) -> Result<(), &'static str> {
 /// Rule: every row names tests that exist, or says why there is none; what holds is shown.
 #[test]
 fn every_row_is_shown_or_explained() {
-    let page =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md"));
-    let page = page.unwrap_or_default();
+    let page = page("conformance.md");
     let rows = rows(&page);
     assert!(rows.len() > 80, "the tables have {} rows", rows.len());
     let mut wrong = Vec::new();
@@ -99,11 +102,20 @@ fn every_row_is_shown_or_explained() {
 /// Rule: the text between the tables names no test that does not exist either.
 #[test]
 fn what_the_text_names_exists() {
-    let page =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md"));
-    let page = page.unwrap_or_default();
+    let page = page("conformance.md");
     let text = page.lines().filter(|line| !line.starts_with('|') && !line.contains("..."));
     for test in text.flat_map(|line| tests_in(line).0) {
+        assert_eq!(find(test), Ok(()), "{test}");
+    }
+}
+
+/// Rule: what the page about other routers says is shown by cases that there are.
+#[test]
+fn every_cell_of_the_matrix_is_a_case() {
+    let page = page("interop.md");
+    let tests: Vec<&str> = page.lines().flat_map(|line| tests_in(line).0).collect();
+    assert!(tests.len() > 50, "the page names {} tests", tests.len());
+    for test in tests {
         assert_eq!(find(test), Ok(()), "{test}");
     }
 }
