@@ -46,6 +46,7 @@ pub(crate) fn two_of_them(lab: &Lab) {
     for agent in &agents {
         let says = "its sender says that it owns the addresses (priority 255), as this node does";
         agent.reports(&["web: active", says]);
+        within(BOUND, "the log says it", || agent.log().contains(says));
         assert_eq!(agent.log().matches(says).count(), 1, "{}", agent.log());
     }
 }

@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::{env, io, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -101,8 +101,16 @@ fn enter() -> io::Result<()> {
     HOME.set(home).map_err(|_| io::Error::other("entered twice"))
 }
 
+/// Cases that take all processors run alone: whatever others measure beside them is their noise.
+const ALONE: &str = "floods::";
+
+static TURN: RwLock<()> = RwLock::new(());
+
 fn trial(case: Case) -> Trial {
     Trial::test(case.name, move || {
+        let is_alone = case.name.starts_with(ALONE);
+        let _alone = is_alone.then(|| TURN.write().unwrap_or_else(PoisonError::into_inner));
+        let _beside = (!is_alone).then(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
         let lab = Lab::new(case.name);
         lab.attempt(|| (case.run)(&lab)).map_err(|why| format!("{why}\n{}", lab.logs()).into())
     })
