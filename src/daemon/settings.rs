@@ -260,7 +260,18 @@ impl Settings {
 
 /// The value to set; `None` where that it has is right.
 fn wanted(key: &Key, need: Need) -> Result<Option<u32>, SystemError> {
-    let Some(own) = key.own() else { return Ok(None) };
+    let Some(own) = key.own() else {
+        // A kernel may be without IPv6; without IPv4's it is the service's sandbox that hides them.
+        return match key.family {
+            Family::V6 => Ok(None),
+            Family::V4 => Err(SystemError {
+                errno: 0,
+                text: format!(
+                    "{key} cannot be seen: does the unit hide /proc/sys (ProcSubset=pid)?"
+                ),
+            }),
+        };
+    };
     let wanted = match need {
         Need::Exactly(value) => Some(value),
         Need::AtLeast(value) if own.max(key.all()) < value => Some(value),
