@@ -256,7 +256,9 @@ impl Group {
             Version::V2 => rng.choice([100, 200]).expect("not empty"),
             Version::V3 => rng.choice([1, 10, 100, 100, 300]).expect("not empty"),
         };
-        let wire = Wire::draw(rng, version);
+        let mut wire = Wire::draw(rng, version);
+        // What their time window makes longer is a great many advertisements at short intervals.
+        wire.signed &= centiseconds >= 100;
         let interval = Interval::try_from(centiseconds).expect("valid");
         let nodes = rng.usize(2..=5);
         let tracks = health::draw(rng);
