@@ -139,7 +139,7 @@ fn planned_moves_leave_no_gap() {
 #[test]
 fn sync_groups_stay_together() {
     let one = number("VIPD_SIM_SYNC_SEED");
-    let schedules = number("VIPD_SIM_SCHEDULES").unwrap_or(600);
+    let schedules = number("VIPD_SIM_SCHEDULES").unwrap_or(400);
     let seeds = one.map_or(0..schedules, |seed| seed..seed + 1);
     let mut takeovers = 0;
     for seed in seeds.clone() {
