@@ -53,8 +53,7 @@ pub(super) fn read(
     let minimum_ttl = section.take::<MinimumTtl>("minimum_ttl", problems);
     match name? {
         TransportName::Multicast => {
-            let unicast_only = [("peers", spot(&peers)), ("minimum_ttl", spot(&minimum_ttl))];
-            for (_, spot) in unicast_only.into_iter().filter_map(|(key, spot)| Some((key, spot?))) {
+            for spot in [spot(&peers), spot(&minimum_ttl)].into_iter().flatten() {
                 let wrong = Wrong::new("has a meaning only with 'transport: unicast'");
                 problems.add(spot, wrong.hint("write that too, or leave this out"));
             }

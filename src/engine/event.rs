@@ -483,7 +483,7 @@ pub struct HeldRouter {
     pub devices: Vec<VirtualDevice>,
 }
 
-/// Versions before 0.2 wrote the only one there was, or null.
+/// Earlier versions knew one way only, and wrote what went there, or null.
 fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Farewell>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

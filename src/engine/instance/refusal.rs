@@ -136,7 +136,7 @@ impl Instance {
         if self.failed_sends.failed(interface, destination) == 1 {
             self.report(What::SendFailed(interface.clone(), error.clone()), out);
         }
-        if self.router.holds() && self.is_dumb(context, FAILED_SENDS) {
+        if self.router.holds() && self.is_unheard(context, FAILED_SENDS) {
             let fault = Fault::CannotSend(interface.clone(), error.clone());
             self.refuse(context, fault, REFUSED, out);
         }

@@ -146,7 +146,7 @@ impl Instance {
     }
 
     /// Whether advertisements fail on all ways, so many in a row at the least.
-    pub(super) fn is_dumb(&self, context: &Context<'_>, failures: u32) -> bool {
+    pub(super) fn is_unheard(&self, context: &Context<'_>, failures: u32) -> bool {
         self.ends(context).iter().all(|ends| self.failed_sends.reaches(ends, failures))
     }
 
