@@ -5,19 +5,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::event::{Action, HeldAddress, SystemError};
+use super::retry::{InstallFailure, Installation, Removals};
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
 
 /// How far apart an address is put back at the least, where another program fights for it.
 const PUT_BACK_DISTANCE: Span = Span::from_millis(50);
-/// When a failed action is tried again.
-const RETRY: Span = Span::from_millis(100);
-/// How many attempts to install an address are made before the instance gives up.
-const ATTEMPTS: u32 = 3;
 /// How often a lease is renewed in its lifetime: one late renewal, even two, cost nothing.
 const RENEWALS: u64 = 4;
-/// `ETIME` (`errno(3)`): an addition was carried out too late and so not at all.
-const TOO_LATE: i32 = 62;
 
 /// How addresses are put on interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +28,7 @@ pub(super) struct Terms {
 pub(super) struct Holding {
     terms: Terms,
     held: Vec<Held>,
-    unremoved: Vec<Unremoved>,
+    unremoved: Removals<HeldAddress>,
     renew_at: Option<Mono>,
 }
 
@@ -41,39 +36,17 @@ pub(super) struct Holding {
 struct Held {
     interface: InterfaceName,
     address: VirtualAddress,
-    /// When to put it (back) on the interface; `None` while it should be there.
-    install_at: Option<Mono>,
+    installation: Installation,
     /// Whether it is put on again because it was gone, not because it could not be put on.
     gone: bool,
     /// When another program's removal was last made good.
     put_back: Option<Mono>,
-    failures: u32,
-}
-
-#[derive(Debug)]
-struct Unremoved {
-    interface: InterfaceName,
-    address: VirtualAddress,
-    /// `None`: it was asked for again, and no failure came back.
-    retry_at: Option<Mono>,
-    attempts: u32,
-}
-
-/// What to tell about a failed installation.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum InstallFailure {
-    /// Not an address that is held (any more), or nothing to tell.
-    Nothing,
-    /// It is tried again.
-    Again,
-    /// It was tried often enough.
-    Hopeless,
 }
 
 impl Holding {
     /// Holds nothing yet.
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, held: Vec::new(), unremoved: Vec::new(), renew_at: None }
+        Self { terms, held: Vec::new(), unremoved: Removals::default(), renew_at: None }
     }
 
     /// Holds these addresses from now on.
@@ -84,14 +57,13 @@ impl Holding {
         out: &mut Vec<Action>,
     ) {
         for (interface, address) in addresses {
-            self.unremoved.retain(|u| !(u.interface == *interface && u.address == *address));
+            self.unremoved.retain(|u| u.interface != *interface || u.address != *address);
             self.held.push(Held {
                 interface: interface.clone(),
                 address: address.clone(),
-                install_at: None,
+                installation: Installation::default(),
                 gone: false,
                 put_back: None,
-                failures: 0,
             });
             out.push(self.terms.add(now, interface, address));
         }
@@ -174,13 +146,13 @@ impl Holding {
         let held = self.held.iter_mut().find(is_it)?;
         match held.put_back {
             Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
-                held.install_at = Some(last + PUT_BACK_DISTANCE);
+                held.installation.at = Some(last + PUT_BACK_DISTANCE);
                 held.gone = true;
                 None
             }
             _ => {
                 held.put_back = Some(now);
-                held.install_at = None;
+                held.installation.at = None;
                 out.push(self.terms.add(now, interface, &held.address));
                 Some(held.address.clone())
             }
@@ -192,7 +164,7 @@ impl Holding {
     pub(super) fn gone_late(&mut self, now: Mono, interface: &InterfaceName, address: IpAddr) {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
         if let Some(held) = self.held.iter_mut().find(is_it) {
-            held.install_at = Some(now);
+            held.installation.at = Some(now);
             held.gone = true;
         }
     }
@@ -207,17 +179,7 @@ impl Holding {
     ) -> InstallFailure {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address == *address;
         let Some(held) = self.held.iter_mut().find(is_it) else { return InstallFailure::Nothing };
-        if error.errno == TOO_LATE {
-            // The time that it was meant for has passed, and it is still meant.
-            held.install_at = Some(now);
-            return InstallFailure::Nothing;
-        }
-        held.failures += 1;
-        if held.failures >= ATTEMPTS {
-            return InstallFailure::Hopeless;
-        }
-        held.install_at = Some(now + RETRY);
-        InstallFailure::Again
+        held.installation.failed(now, error)
     }
 
     /// An address could not be removed: it is tried again until it is gone or held again.
@@ -228,22 +190,14 @@ impl Holding {
         interface: &InterfaceName,
         address: &VirtualAddress,
     ) -> bool {
-        let retry_at = Some(now + RETRY.times(10));
-        let is_it = |u: &&mut Unremoved| u.interface == *interface && u.address == *address;
-        if let Some(known) = self.unremoved.iter_mut().find(is_it) {
-            known.retry_at = retry_at;
-            known.attempts = known.attempts.saturating_add(1);
-            return known.attempts.is_power_of_two();
-        }
         let (interface, address) = (interface.clone(), address.clone());
-        self.unremoved.push(Unremoved { interface, address, retry_at, attempts: 1 });
-        true
+        self.unremoved.failed(now, HeldAddress { interface, address })
     }
 
     /// When [`Holding::fire`] is due.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let installs = self.held.iter().filter_map(|h| h.install_at.map(|at| (at, "install")));
-        let removals = self.unremoved.iter().filter_map(|u| u.retry_at.map(|at| (at, "removal")));
+        let installs = self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, "install"));
+        let removals = self.unremoved.deadline().map(|at| (at, "removal"));
         let renewal = self.renew_at.map(|at| (at, "renewal"));
         installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
@@ -251,19 +205,17 @@ impl Holding {
     /// Does what is due; returns the addresses that were put on again, and of each whether it had
     /// been there and was gone.
     pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> Vec<(VirtualAddress, bool)> {
-        let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
-        for unremoved in self.unremoved.iter_mut().filter(|u| due(u.retry_at)) {
-            unremoved.retry_at = None;
-            out.push(remove(&unremoved.interface, &unremoved.address));
-        }
+        out.extend(self.unremoved.due(now).map(|u| remove(&u.interface, &u.address)));
         let mut back = Vec::new();
-        for held in self.held.iter_mut().filter(|h| due(h.install_at)) {
-            held.install_at = None;
+        for held in &mut self.held {
+            if !held.installation.is_due(now) {
+                continue;
+            }
             held.put_back = Some(now);
             out.push(self.terms.add(now, &held.interface, &held.address));
             back.push((held.address.clone(), std::mem::take(&mut held.gone)));
         }
-        if due(self.renew_at) {
+        if self.renew_at.is_some_and(|at| at <= now) {
             self.renew(now, out);
         }
         back
@@ -272,7 +224,9 @@ impl Holding {
     /// To the kernel a renewal is the same as adding the address again.
     fn renew(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.renew_at = self.terms.next_renewal(now);
-        for held in self.held.iter().filter(|h| h.install_at.is_none() && h.put_back != Some(now)) {
+        let in_turn = |h: &&mut Held| h.installation.at.is_none() && h.put_back != Some(now);
+        for held in self.held.iter_mut().filter(in_turn) {
+            held.installation.forgive();
             out.push(self.terms.add(now, &held.interface, &held.address));
         }
     }
@@ -284,14 +238,11 @@ impl Holding {
 
     /// What may be on interfaces because of us.
     pub(super) fn on_the_system(&self) -> Vec<HeldAddress> {
-        let unremoved = self.unremoved.iter().filter(|u| u.retry_at.is_some());
-        self.held()
-            .chain(unremoved.map(|u| (&u.interface, &u.address)))
-            .map(|(interface, address)| HeldAddress {
-                interface: interface.clone(),
-                address: address.clone(),
-            })
-            .collect()
+        let held = self.held().map(|(interface, address)| HeldAddress {
+            interface: interface.clone(),
+            address: address.clone(),
+        });
+        held.chain(self.unremoved.waiting().cloned()).collect()
     }
 }
 

@@ -20,6 +20,7 @@ mod peers;
 pub mod plan;
 mod receive;
 mod reload;
+mod retry;
 mod routing;
 mod standby;
 pub mod status;

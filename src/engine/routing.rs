@@ -6,41 +6,26 @@
 //! every renewal of the addresses' lease; what was there already stays as it is.
 
 use super::event::{Action, SystemError};
-use super::lease::{InstallFailure, Terms};
+use super::lease::Terms;
+use super::retry::{InstallFailure, Installation, Removals};
 use crate::model::{InterfaceName, Routing};
 use crate::time::{Mono, Span};
 
 /// How often what is held is asked for again where the addresses have no lease.
 const LOOK: Span = Span::from_secs(1);
-/// When a failed action is tried again.
-const RETRY: Span = Span::from_millis(100);
-/// How many attempts are made before the instance gives up.
-const ATTEMPTS: u32 = 3;
-/// `ETIME` (`errno(3)`): an addition was carried out too late and so not at all.
-const TOO_LATE: i32 = 62;
 
 /// The routes and rules that an instance holds, or is to let go of.
 #[derive(Debug, Default)]
 pub(super) struct Routings {
     held: Vec<Held>,
-    unremoved: Vec<Unremoved>,
+    unremoved: Removals<Routing>,
     look_at: Option<Mono>,
 }
 
 #[derive(Debug)]
 struct Held {
     routing: Routing,
-    /// When to try again; `None` while it should be there.
-    install_at: Option<Mono>,
-    failures: u32,
-}
-
-#[derive(Debug)]
-struct Unremoved {
-    routing: Routing,
-    /// `None`: it was asked for again, and no failure came back.
-    retry_at: Option<Mono>,
-    attempts: u32,
+    installation: Installation,
 }
 
 impl Routings {
@@ -53,9 +38,9 @@ impl Routings {
         out: &mut Vec<Action>,
     ) {
         for routing in routing {
-            self.unremoved.retain(|u| u.routing != routing);
+            self.unremoved.retain(|u| *u != routing);
             out.push(add(now, terms, &routing, false));
-            self.held.push(Held { routing, install_at: None, failures: 0 });
+            self.held.push(Held { routing, installation: Installation::default() });
         }
         if !self.held.is_empty() {
             self.look_at = self.look_at.or(next_look(now, terms));
@@ -94,7 +79,7 @@ impl Routings {
     /// Forgets what went with an interface that does not exist any more.
     pub(super) fn interface_vanished(&mut self, interface: &InterfaceName) {
         self.held.retain(|h| h.routing.dev() != Some(interface));
-        self.unremoved.retain(|u| u.routing.dev() != Some(interface));
+        self.unremoved.retain(|u| u.dev() != Some(interface));
     }
 
     /// Something may have gone: it is looked after at once.
@@ -119,54 +104,33 @@ impl Routings {
         let Some(held) = self.held.iter_mut().find(|h| h.routing == *routing) else {
             return InstallFailure::Nothing;
         };
-        if error.errno == TOO_LATE {
-            // The time that it was meant for has passed, and it is still meant.
-            held.install_at = Some(now);
-            return InstallFailure::Nothing;
-        }
-        held.failures += 1;
-        if held.failures >= ATTEMPTS {
-            return InstallFailure::Hopeless;
-        }
-        held.install_at = Some(now + RETRY);
-        InstallFailure::Again
+        held.installation.failed(now, error)
     }
 
     /// One could not be removed: it is tried again until it is gone or held again. Returns whether
     /// that is worth telling (again).
     pub(super) fn remove_failed(&mut self, now: Mono, routing: &Routing) -> bool {
-        let retry_at = Some(now + RETRY.times(10));
-        if let Some(known) = self.unremoved.iter_mut().find(|u| u.routing == *routing) {
-            known.retry_at = retry_at;
-            known.attempts = known.attempts.saturating_add(1);
-            return known.attempts.is_power_of_two();
-        }
-        self.unremoved.push(Unremoved { routing: routing.clone(), retry_at, attempts: 1 });
-        true
+        self.unremoved.failed(now, routing.clone())
     }
 
     /// When [`Routings::fire`] is due.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let installs = self.held.iter().filter_map(|h| h.install_at.map(|at| (at, "install")));
-        let removals = self.unremoved.iter().filter_map(|u| u.retry_at.map(|at| (at, "removal")));
+        let installs = self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, "install"));
+        let removals = self.unremoved.deadline().map(|at| (at, "removal"));
         let look = self.look_at.map(|at| (at, "look after the routes"));
         installs.chain(removals).chain(look).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
     pub(super) fn fire(&mut self, now: Mono, terms: Terms, out: &mut Vec<Action>) {
-        let due = |at: Option<Mono>| at.is_some_and(|at| at <= now);
-        for unremoved in self.unremoved.iter_mut().filter(|u| due(u.retry_at)) {
-            unremoved.retry_at = None;
-            out.push(Action::RemoveRouting { routing: unremoved.routing.clone() });
-        }
-        let looks = due(self.look_at);
+        let removals = self.unremoved.due(now).cloned();
+        out.extend(removals.map(|routing| Action::RemoveRouting { routing }));
+        let looks = self.look_at.is_some_and(|at| at <= now);
         for held in &mut self.held {
-            if due(held.install_at) {
-                held.install_at = None;
+            if held.installation.is_due(now) {
                 out.push(add(now, terms, &held.routing, false));
-            } else if looks && held.install_at.is_none() {
-                held.failures = 0;
+            } else if looks && held.installation.at.is_none() {
+                held.installation.forgive();
                 out.push(add(now, terms, &held.routing, true));
             }
         }
@@ -182,8 +146,7 @@ impl Routings {
 
     /// What may be on the system because of us.
     pub(super) fn on_the_system(&self) -> Vec<Routing> {
-        let unremoved = self.unremoved.iter().filter(|u| u.retry_at.is_some());
-        self.held().chain(unremoved.map(|u| &u.routing)).cloned().collect()
+        self.held().chain(self.unremoved.waiting()).cloned().collect()
     }
 }
 

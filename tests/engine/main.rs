@@ -219,6 +219,25 @@ fn an_address_that_cannot_be_installed_ends_in_fault() {
     assert_eq!(told(&actions), "fault -> backup: able to take part again");
 }
 
+/// Bug guarded: renewals that fail now and then, each made good at once, were counted together: the third
+/// one, weeks later, was a fault.
+#[test]
+fn a_renewal_may_fail_now_and_then() {
+    let mut node = Node::active(100);
+    for round in 0..5 {
+        let renewal = loop {
+            let mut actions = node.next();
+            if kinds(&actions)[0] == "add" {
+                break actions.remove(0);
+            }
+        };
+        node.fail(&renewal, 105);
+        let again = node.next();
+        assert_eq!(kinds(&again)[0], "add", "round {round}: {again:?}");
+        assert_eq!(node.state(), StateName::Active, "round {round}");
+    }
+}
+
 /// Never two owners: whoever cannot be heard is taken for dead, so it lets go by itself.
 #[test]
 fn failing_sends_end_in_fault() {

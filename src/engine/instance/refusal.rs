@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::super::event::{Action, SystemError};
-use super::super::lease::InstallFailure;
 use super::super::listen;
+use super::super::retry::InstallFailure;
 use super::super::story::{Fault, What};
 use super::virtual_mac::NotRaised;
 use super::{Context, Instance};
