@@ -8,9 +8,9 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 use rtnetlink::LinkMacVlan;
 
+use super::interface::Made;
 use super::message::Message;
 use super::system_error;
-use super::table::Made;
 use crate::engine::SystemError;
 use crate::model::{Family, VirtualDevice};
 

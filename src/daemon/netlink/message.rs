@@ -15,7 +15,8 @@ use netlink_packet_route::link::{
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
 
-use super::table::{AddressKey, Change, KernelAddress, LinkState};
+use super::interface::{AddressKey, KernelAddress, LinkState};
+use super::table::Change;
 use crate::model::{Scope, VirtualAddress};
 use crate::time::Span;
 

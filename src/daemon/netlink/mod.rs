@@ -4,6 +4,7 @@
 //! that other programs may hold for long, and the protocol must not.
 
 mod device;
+mod interface;
 mod lookup;
 mod message;
 mod removal;

@@ -11,8 +11,9 @@ use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::device;
+use super::interface::Made;
 use super::message::{self, Message};
-use super::table::{Change, Made};
+use super::table::Change;
 use super::{routing, says_absent, says_no_such_routing, system_error};
 use crate::engine::{HeldAddress, SystemError};
 use crate::model::{Mac, Routing, VirtualDevice};

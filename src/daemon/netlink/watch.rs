@@ -14,9 +14,10 @@ use rtnetlink::MulticastGroup;
 use tokio::sync::{mpsc, oneshot};
 
 use super::device;
+use super::interface::AddressKey;
 use super::message::{self, Message};
 use super::requests::{Order, Requests};
-use super::table::{AddressKey, Table};
+use super::table::Table;
 use super::{
     Done, News, Outcomes, Request, SystemChange, Thing, Wanted, Wish, routing, says_absent,
     says_no_such_routing, system_error,
