@@ -18,6 +18,7 @@ mod authentication;
 mod condition;
 mod conflict;
 mod demo;
+mod devices;
 mod doctor;
 mod election;
 mod failure;
@@ -62,7 +63,7 @@ mod tshark;
 mod virtual_mac;
 
 fn main() -> std::process::ExitCode {
-    lab::run(CASES)
+    if lab::kernel::is_inside() { lab::kernel::run(devices::CASES) } else { lab::run(CASES) }
 }
 
 const CASES: &[lab::Case] = &lab::cases![
@@ -216,6 +217,9 @@ const CASES: &[lab::Case] = &lab::cases![
     conflict::another_station,
     conflict::another_neighbour,
     conflict::two_active,
+    devices::bonds,
+    devices::bond_addresses,
+    devices::vlans,
     topology::many_interfaces,
     topology::bridge,
     condition::held_up,

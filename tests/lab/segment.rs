@@ -83,6 +83,16 @@ impl Segment {
         segment
     }
 
+    /// Its switch's network namespace, for cables that a case lays itself.
+    pub(crate) fn switch(&self) -> &str {
+        &self.switch.name
+    }
+
+    /// Runs a command at the switch; fails when the command does.
+    pub(crate) fn run(&self, command: &str) {
+        self.switch.inside(|| execute(command));
+    }
+
     /// Adds a second switch, joined to the first one by a link.
     pub(crate) fn extend(&self) {
         self.switch.inside(|| {
