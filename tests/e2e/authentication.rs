@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::forgery::{Forgery, send_packet};
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, program, within};
 
 /// A key as `vipctl keygen` writes it, by its last digit.
 fn key(digit: u8) -> String {
@@ -123,7 +123,7 @@ pub(crate) fn forged_and_recorded(lab: &Lab) {
 
     let text = fs::read_to_string(&recording).expect("the recording");
     assert!(!text.contains(&key(1)[4..]), "the key is in the recording");
-    let replay = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(&recording).output();
+    let replay = Command::new(program("vipd")).arg("replay").arg(&recording).output();
     let replay = replay.expect("vipd runs");
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stdout));
 }
@@ -193,7 +193,7 @@ pub(crate) fn released_when_dead(lab: &Lab) {
         assert!(!held.expect("the list").contains("0123456789abcdef"), "a key is written down");
         let start = Instant::now();
         agent.kill();
-        let mut release = Command::new(env!("CARGO_BIN_EXE_vipd"));
+        let mut release = Command::new(program("vipd"));
         release.arg("release").arg("--runtime-directory").arg(node.runtime_directory());
         let output = node.inside(|| release.output()).expect("vipd runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -209,7 +209,7 @@ pub(crate) fn released_when_dead(lab: &Lab) {
     group.taken_over_by(&group.nodes[0]);
     agent.kill();
     fs::remove_file(lab.directory().join("1.key")).expect("the key's file");
-    let mut release = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut release = Command::new(program("vipd"));
     release.arg("release").arg("--runtime-directory").arg(group.nodes[0].runtime_directory());
     let output = group.nodes[0].inside(|| release.output()).expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{BOUND, Lab, Process, within};
+use crate::lab::{BOUND, Lab, Process, program, within};
 
 /// Rule: the demo goes through every step without anything else than `vipd`, ends with a table and
 /// 0, and leaves nothing behind.
@@ -41,7 +41,7 @@ pub(crate) fn killed(lab: &Lab) {
 
 /// Starts the demo and waits until its two agents run.
 fn start(lab: &Lab) -> (Process, Vec<u32>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut command = Command::new(program("vipd"));
     let demo = Process::start(command.arg("demo"), &lab.directory().join("demo.log"));
     let mut agents = Vec::new();
     within(BOUND, "two agents run", || {

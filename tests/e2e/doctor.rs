@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::forgery::Forgery;
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VIP6, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VIP6, program, within};
 
 /// What doctor said.
 struct Diagnosis {
@@ -25,7 +25,7 @@ impl Diagnosis {
     /// Runs it on a host, with these arguments (words separated by blanks).
     #[track_caller]
     fn of(host: &Host, arguments: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         command.args(["doctor", "--json"]).args(arguments.split_whitespace());
         Self::told(host, &mut command)
     }
@@ -71,7 +71,7 @@ impl Diagnosis {
 
 /// The text as people see it, in the test's output.
 fn show(lab: &Lab, host: &Host) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+    let mut command = Command::new(program("vipctl"));
     command.arg("doctor").arg("--runtime-directory").arg(host.runtime_directory());
     let output = host.inside(|| command.output()).expect("vipctl runs");
     lab.note(format!("doctor on {}:\n{}", host.address(), String::from_utf8_lossy(&output.stdout)));
@@ -280,7 +280,7 @@ pub(crate) fn bridge_of_this_machine(lab: &Lab) {
     agent.reports(&["web: active"]);
     // Its own /sys: that of the machine has not this namespace's interfaces.
     let mut command = Command::new("ip");
-    command.args(["netns", "exec", host.unique_name(), env!("CARGO_BIN_EXE_vipctl")]);
+    command.args(["netns", "exec", host.unique_name(), &program("vipctl")]);
     let diagnosis = Diagnosis::told(&host, command.args(["doctor", "--json"]));
     let expected = [
         "bridge br0: IGMP snooping on, querier off",
@@ -455,7 +455,7 @@ pub(crate) fn without_root(lab: &Lab) {
     let (group, _agents) = pair(lab);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.arg(env!("CARGO_BIN_EXE_vipctl")).args(["doctor", "--json"]);
+    command.arg(program("vipctl")).args(["doctor", "--json"]);
     let diagnosis = Diagnosis::told(&group.nodes[0], &mut command);
     diagnosis.is_healthy();
     let left = diagnosis.report["left_out"].to_string();
@@ -569,11 +569,11 @@ pub(crate) fn clock(lab: &Lab) {
     let node = &group.nodes[0];
     let programs = node.directory().join("programs");
     fs::create_dir(&programs).expect("a directory");
-    let program = programs.join("timedatectl");
-    fs::write(&program, "#!/bin/sh\necho no\n").expect("a program");
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a program");
+    let timedatectl = programs.join("timedatectl");
+    fs::write(&timedatectl, "#!/bin/sh\necho no\n").expect("a program");
+    fs::set_permissions(&timedatectl, Permissions::from_mode(0o755)).expect("a program");
     let diagnosis = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").expect("a path"));
         Diagnosis::told(node, command.args(["doctor", "--json"]).env("PATH", path))
     };

@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::lab::{Agent, Config, Group, Host, Lab};
+use crate::lab::{Agent, Config, Group, Host, Lab, program};
 
 /// What the package brings.
 const SAMPLE: &str = include_str!("../../packaging/vipd.yaml");
 
 fn init(host: &Host, output: &Path, arguments: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+    let mut command = Command::new(program("vipctl"));
     command.arg("init").args(arguments.split_whitespace()).arg("--output").arg(output);
     host.inside(|| command.stdin(Stdio::null()).output()).expect("vipctl runs")
 }
@@ -34,7 +34,7 @@ fn segment(lab: &Lab) -> (Group, Agent) {
 /// `vipd check` accepts it there.
 #[track_caller]
 fn is_accepted(host: &Host, file: &Path) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut command = Command::new(program("vipd"));
     command.arg("check").arg(file);
     let output = host.inside(|| command.output()).expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -76,7 +76,7 @@ pub(crate) fn asked(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let host = &group.nodes[0];
     let file = lab.directory().join("asked.yaml");
-    let vipctl = env!("CARGO_BIN_EXE_vipctl");
+    let vipctl = program("vipctl");
     let line = format!("{vipctl} init --listen 1 --output {}", file.display());
     // A terminal, from util-linux.
     let mut command = Command::new("script");
@@ -131,7 +131,7 @@ pub(crate) fn not_allowed(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.arg(env!("CARGO_BIN_EXE_vipctl")).arg("init").args(GIVEN.split_whitespace());
+    command.arg(program("vipctl")).arg("init").args(GIVEN.split_whitespace());
     command.args(["--output", "-"]);
     let output = group.nodes[0].inside(|| command.output()).expect("setpriv runs");
     assert_eq!(output.status.code(), Some(77), "{}", error(&output));

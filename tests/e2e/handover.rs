@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, program, within};
 
 /// What no client may notice of a planned move. It takes some milliseconds; the rest is for a busy
 /// machine.
@@ -180,7 +180,7 @@ pub(crate) fn control_socket(lab: &Lab) {
     if Lab::started_by_root() {
         let mut stranger = Command::new("setpriv");
         stranger.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        stranger.arg(env!("CARGO_BIN_EXE_vipctl")).args(["handover", "web", "--socket"]);
+        stranger.arg(program("vipctl")).args(["handover", "web", "--socket"]);
         let output = stranger.arg(&socket).output().expect("setpriv runs");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(77), "{said}");
@@ -207,7 +207,7 @@ pub(crate) fn replay(lab: &Lab) {
     second.reports(&["node11 (10.77.0.11) is active"]);
     hand_over(&group, one, two, "web");
     assert!(first.stop().success());
-    let output = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(&recording).output();
+    let output = Command::new(program("vipd")).arg("replay").arg(&recording).output();
     let output = output.expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}");

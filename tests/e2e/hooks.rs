@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Group, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Group, Lab, VIP, program, within};
 use crate::tracks::{executable, running};
 
 /// The address of the second instance of a sync group.
@@ -201,7 +201,7 @@ pub(crate) fn refused(lab: &Lab) {
     let yaml = config.sync_group("{ script: /nonexistent/of-group, user: root }").yaml();
     let file = lab.directory().join("bad.yaml");
     fs::write(&file, yaml).expect("a configuration");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut check = Command::new(program("vipd"));
     check.arg("check").arg(&file).stdin(Stdio::null());
     let output = node.inside(|| check.output()).expect("vipd runs");
     let said = String::from_utf8_lossy(&output.stdout);

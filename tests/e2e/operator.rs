@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Group as SystemGroup;
 
 use crate::handover::{GAPLESS, config, two_nodes};
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, program, within};
 
 /// Longer than the others wait for an active router at the interval of the cases.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -125,7 +125,7 @@ pub(crate) fn standby_alone(lab: &Lab) {
 fn as_user(group: &str, host: &Host, arguments: &str) -> (i32, String) {
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--clear-groups"]).arg(format!("--regid={group}"));
-    command.arg(env!("CARGO_BIN_EXE_vipctl")).args(arguments.split_whitespace());
+    command.arg(program("vipctl")).args(arguments.split_whitespace());
     command.arg("--runtime-directory").arg(host.runtime_directory());
     told(&command.output().expect("setpriv runs"))
 }
@@ -187,7 +187,7 @@ pub(crate) fn reload(lab: &Lab) {
     let text = vipctl(host, "status --check", 4);
     assert_says(&text, &["WRONG:", "the configuration was not reloaded: ", "found 999"]);
     let check = |code: i32| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         command.args(["check", "--node", "node11"]).arg(&file);
         let (found, text) = told(&command.output().expect("vipctl runs"));
         assert_eq!(found, code, "{text}");
@@ -214,7 +214,7 @@ pub(crate) fn following(lab: &Lab) {
     let host = &group.nodes[0];
     let first = Agent::start(host, &config(&group));
     let start = |arguments: &str, name: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         command.args(arguments.split_whitespace());
         command.arg("--runtime-directory").arg(host.runtime_directory());
         host.start(&mut command, name)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::lab::Lab;
+use crate::lab::{Lab, program};
 
 /// Rule: the configuration that a newcomer copies from the README is valid on both machines, and
 /// is ten lines long.
@@ -15,7 +15,7 @@ pub(crate) fn configuration(lab: &Lab) {
     let file = lab.directory().join("vipd.yaml");
     fs::write(&file, yaml).expect("a configuration file");
     for node in ["web1", "web2"] {
-        let mut check = Command::new(env!("CARGO_BIN_EXE_vipd"));
+        let mut check = Command::new(program("vipd"));
         let output = check.arg("check").arg("--node").arg(node).arg(&file).output();
         let output = output.expect("vipd runs");
         let said = String::from_utf8_lossy(&output.stderr);

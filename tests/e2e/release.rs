@@ -10,7 +10,7 @@ use vipd::engine::{Farewell, HeldAddress, HeldRouter};
 use vipd::model::{Scope, VirtualAddress};
 
 use crate::forgery::Forgery;
-use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, program, within};
 
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct Answer {
 
 /// Runs `vipd release` on a host.
 pub(crate) fn release(host: &Host) -> Answer {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut command = Command::new(program("vipd"));
     command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
     let output = host.inside(|| command.output()).expect("vipd runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::lab::{Agent, Group, Lab};
+use crate::lab::{Agent, Group, Lab, program};
 
 /// Rule: a recorded run, replayed by a fresh engine, gives the same actions to the last one; an
 /// edited recording doesn't, and the difference is named.
@@ -23,7 +23,7 @@ pub(crate) fn of_a_real_run(lab: &Lab) {
     assert!(first.stop().success());
 
     let replay = |file| {
-        let output = Command::new(env!("CARGO_BIN_EXE_vipd")).arg("replay").arg(file).output();
+        let output = Command::new(program("vipd")).arg("replay").arg(file).output();
         let output = output.expect("vipd runs");
         let text =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

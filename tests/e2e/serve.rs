@@ -12,7 +12,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::lab::{Agent, Answer, BOUND, Group, Host, Lab, Web, connect, ends_within, within};
+use crate::lab::{
+    Agent, Answer, BOUND, Group, Host, Lab, Web, connect, ends_within, program, within,
+};
 
 /// Two agents of which the first is active, with a web side each.
 pub(crate) struct Pair {
@@ -198,7 +200,7 @@ pub(crate) fn slow_clients(lab: &Lab) {
 pub(crate) fn port_taken(lab: &Lab) {
     let pair = Pair::new(lab);
     let output = pair.group.nodes[0].inside(|| {
-        Command::new(env!("CARGO_BIN_EXE_vipctl"))
+        Command::new(program("vipctl"))
             .args(["serve", "--listen", "127.0.0.1:10112"])
             .output()
             .expect("vipctl runs")

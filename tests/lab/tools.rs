@@ -2,18 +2,18 @@
 
 use std::process::{Command, Output};
 
-use super::Host;
+use super::{Host, program};
 
 /// `vipd release`, as systemd runs it when the agent has died.
 pub(crate) fn release(host: &Host) -> Result<(), String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+    let mut command = Command::new(program("vipd"));
     command.arg("release").arg("--runtime-directory").arg(host.runtime_directory());
     done(host, "vipd release", &mut command)
 }
 
 /// `vipctl handover`: asks the agent of `host` to move an instance to whoever takes it.
 pub(crate) fn hand_over(host: &Host, instance: &str) -> Result<(), String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+    let mut command = Command::new(program("vipctl"));
     command.arg("handover").arg(instance);
     command.arg("--runtime-directory").arg(host.runtime_directory());
     done(host, "vipctl handover", &mut command)

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{BOUND, Host, Process, within};
+use super::{BOUND, Host, Process, program, within};
 
 /// The virtual address of most cases.
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
@@ -155,7 +155,7 @@ impl Agent {
     pub(crate) fn command(host: &Host, yaml: &str) -> Command {
         let file = host.directory().join(format!("{}.yaml", host.number()));
         fs::write(&file, yaml).expect("a configuration file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipd"));
+        let mut command = Command::new(program("vipd"));
         command.arg("run").arg("--config").arg(file);
         command.arg("--runtime-directory").arg(host.runtime_directory());
         command.arg("--state-directory").arg(host.state_directory());
@@ -164,7 +164,7 @@ impl Agent {
 
     /// Runs `vipctl` with these arguments (words separated by blanks) for the agent of a host.
     pub(crate) fn vipctl(host: &Host, arguments: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         command.args(arguments.split_whitespace());
         command.arg("--runtime-directory").arg(host.runtime_directory());
         command.output().expect("vipctl runs")

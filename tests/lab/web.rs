@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{BOUND, Host, Process, within};
+use super::{BOUND, Host, Process, program, within};
 
 /// Where it listens, on all addresses of the host.
 const PORT: u16 = 10112;
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 impl Web {
     /// Starts one for the agent of this host, which need not run, and waits until it listens.
     pub(crate) fn start(host: &Host) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vipctl"));
+        let mut command = Command::new(program("vipctl"));
         command.args(["serve", "--listen", &format!("0.0.0.0:{PORT}")]);
         command.arg("--runtime-directory").arg(host.runtime_directory());
         let process = host.start(&mut command, "serve");
