@@ -1,4 +1,5 @@
-//! What goes over an interface's wire: VRRP and ARP, seen before any firewall has its say.
+//! What goes over an interface's wire: VRRP, ARP and neighbour advertisements, seen before any firewall
+//! has its say.
 
 use std::io::{self, ErrorKind, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,7 +16,7 @@ use pnet_packet::ipv6::Ipv6Packet;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 use crate::model::{Family, Mac};
-use crate::vrrp::frame::arp_sender;
+use crate::vrrp::frame::claim;
 use crate::vrrp::packet::{Advertisement, Datagram, IP_PROTOCOL, decode, multicast_group};
 
 /// The longest frame that is read whole, in bytes: an advertisement of 255 IPv6 addresses takes two
@@ -30,15 +31,19 @@ const STEP: Duration = Duration::from_millis(50);
 pub(super) enum Seen {
     /// A valid advertisement, of this station or another one.
     Advertisement(Heard),
-    /// An ARP packet: this station says that it has this address.
-    Arp(Mac, Ipv4Addr),
+    /// An ARP packet or a neighbour advertisement: this station says that it has this address.
+    Claim(Mac, IpAddr),
 }
 
 /// An advertisement and who sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Heard {
+    /// From which Ethernet address.
+    pub(super) mac: Mac,
     /// From which address.
     pub(super) source: IpAddr,
+    /// To which one.
+    pub(super) destination: IpAddr,
     /// What it says.
     pub(super) advertisement: Advertisement,
 }
@@ -46,16 +51,17 @@ pub(super) struct Heard {
 impl Seen {
     /// What a frame is; `None`: nothing of interest, or nothing valid.
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
-        if let Some((mac, address)) = arp_sender(frame) {
-            return Some(Self::Arp(mac, address));
+        if let Some((mac, address)) = claim(frame) {
+            return Some(Self::Claim(mac, address));
         }
         let ethernet = EthernetPacket::new(frame)?;
-        let (source, advertisement) = match ethernet.get_ethertype() {
+        let mac = Mac(ethernet.get_source().octets());
+        let (source, destination, advertisement) = match ethernet.get_ethertype() {
             EtherTypes::Ipv4 => {
                 let length = usize::from(Ipv4Packet::new(ethernet.payload())?.get_total_length());
                 // Behind it there is only what fills a short frame.
                 let datagram = Datagram::from_ipv4(ethernet.payload().get(..length)?).ok()?;
-                (datagram.source, decode(&datagram).ok()?.advertisement)
+                (datagram.source, datagram.destination, decode(&datagram).ok()?.advertisement)
             }
             EtherTypes::Ipv6 => {
                 let packet = Ipv6Packet::new(ethernet.payload())?;
@@ -66,11 +72,11 @@ impl Seen {
                     packet.get_hop_limit(),
                     packet.payload(),
                 );
-                (datagram.source, decode(&datagram).ok()?.advertisement)
+                (datagram.source, datagram.destination, decode(&datagram).ok()?.advertisement)
             }
             _ => return None,
         };
-        Some(Self::Advertisement(Heard { source, advertisement }))
+        Some(Self::Advertisement(Heard { mac, source, destination, advertisement }))
     }
 }
 
@@ -82,7 +88,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// Taps an interface. Only VRRP and ARP come through, without those of its VLANs.
+    /// Taps an interface. Only VRRP, ARP and neighbour advertisements come through, without those of its
+    /// VLANs.
     ///
     /// # Errors
     /// What the kernel says (`EPERM` without `CAP_NET_RAW`), or that it is no Ethernet interface.
@@ -228,15 +235,17 @@ pub(super) fn in_network(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     }
 }
 
-/// ARP, VRRP over IPv4 and VRRP over IPv6, without a VLAN's tag: the wire of an interface carries
-/// its VLANs' frames too, which belong to other interfaces (`bpf(4)`, Linux'
+/// ARP, VRRP over IPv4 and IPv6, and neighbour advertisements, without a VLAN's tag: the wire of an
+/// interface carries its VLANs' frames too, which belong to other interfaces (`bpf(4)`, Linux'
 /// `Documentation/networking/filter.rst` on the tag).
-fn filter() -> [SockFilter; 13] {
+fn filter() -> [SockFilter; 16] {
     const TAG_PRESENT: u32 = 0xffff_f000 + 48;
     const BYTE: u16 = 0x30;
     const HALF_WORD: u16 = 0x28;
     const IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
+    const ICMPV6: u32 = 58;
+    const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
     let vrrp = u32::from(IP_PROTOCOL);
     let load = |size, offset| SockFilter::new(size, 0, 0, offset);
     let skip = |value, equal, other| SockFilter::new(IF_EQUAL, equal, other, value);
@@ -246,13 +255,16 @@ fn filter() -> [SockFilter; 13] {
         skip(0, 1, 0),
         end(0),
         load(HALF_WORD, 12),
-        skip(0x0806, 6, 0),
+        skip(0x0806, 9, 0),
         skip(0x0800, 0, 2),
         load(BYTE, 23),
-        skip(vrrp, 3, 4),
-        skip(0x86dd, 0, 3),
+        skip(vrrp, 6, 7),
+        skip(0x86dd, 0, 6),
         load(BYTE, 20),
-        skip(vrrp, 0, 1),
+        skip(vrrp, 3, 0),
+        skip(ICMPV6, 0, 3),
+        load(BYTE, 54),
+        skip(NEIGHBOUR_ADVERTISEMENT, 0, 1),
         end(u32::MAX),
         end(0),
     ]
@@ -261,7 +273,7 @@ fn filter() -> [SockFilter; 13] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vrrp::frame::arp_probe;
+    use crate::vrrp::frame::{arp_probe, unsolicited_neighbour_advertisement};
 
     /// A frame that keepalived sent, with the padding that Ethernet gives a short one.
     fn advertisement() -> Vec<u8> {
@@ -273,15 +285,19 @@ mod tests {
         frame
     }
 
-    /// Rule: advertisements and ARP are told apart, and padding does not spoil an advertisement.
+    /// Rule: advertisements and claims of either family are told apart, and padding does not spoil an advertisement.
     #[test]
     fn frames_are_read() {
         let Some(Seen::Advertisement(heard)) = Seen::of(&advertisement()) else { panic!() };
         assert_eq!(heard.source, IpAddr::from([192, 0, 2, 11]));
+        assert_eq!(heard.destination, IpAddr::from([224, 0, 0, 18]));
         assert_eq!(heard.advertisement.virtual_router_id.get(), 51);
         let mac = Mac([2, 0, 0, 0, 0, 7]);
         let probe = arp_probe(mac, Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(Seen::of(&probe), Some(Seen::Arp(mac, Ipv4Addr::UNSPECIFIED)));
+        assert_eq!(Seen::of(&probe), Some(Seen::Claim(mac, Ipv4Addr::UNSPECIFIED.into())));
+        let address: Ipv6Addr = "2001:db8::100".parse().unwrap();
+        let announced = unsolicited_neighbour_advertisement(mac, address, false);
+        assert_eq!(Seen::of(&announced), Some(Seen::Claim(mac, address.into())));
     }
 
     /// Bug guarded: whatever comes from the wire is no reason to panic.

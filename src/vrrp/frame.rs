@@ -10,8 +10,8 @@ use pnet_packet::arp::{
 };
 use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 use pnet_packet::icmpv6::ndp::{
-    Icmpv6Codes, MutableNeighborAdvertPacket, NdpOption, NdpOptionTypes, NeighborAdvertFlags,
-    NeighborAdvertPacket,
+    Icmpv6Codes, MutableNeighborAdvertPacket, MutableNeighborSolicitPacket, NdpOption,
+    NdpOptionType, NdpOptionTypes, NeighborAdvertFlags, NeighborAdvertPacket,
 };
 use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, checksum};
 use pnet_packet::ip::IpNextHeaderProtocols;
@@ -22,8 +22,9 @@ use crate::model::Mac;
 /// The size of an ARP packet for IPv4 on Ethernet (RFC 826).
 const ARP_SIZE: usize = 28;
 
-/// The size of a neighbour advertisement with its one option (RFC 4861 sections 4.4 and 4.6.1).
-const NEIGHBOUR_ADVERTISEMENT_SIZE: u16 = 32;
+/// The size of a neighbour solicitation or advertisement with its one option (RFC 4861 sections 4.3, 4.4
+/// and 4.6.1).
+const NEIGHBOUR_SIZE: u16 = 32;
 
 /// What an Ethernet frame has at least before its check sequence (IEEE 802.3 clause 3.2.8).
 const SHORTEST_FRAME: usize = 60;
@@ -137,36 +138,67 @@ fn target_link_layer_address(mut options: &[u8]) -> Option<Mac> {
 /// `router` is the Router flag: a receiver takes a cleared one as a sign that this node routes no
 /// more, and drops it from its default routers (RFC 4861 section 7.2.5).
 pub fn unsolicited_neighbour_advertisement(mac: Mac, address: Ipv6Addr, router: bool) -> Vec<u8> {
-    let mut bytes =
-        [0; MutableIpv6Packet::minimum_packet_size() + NEIGHBOUR_ADVERTISEMENT_SIZE as usize];
+    let message = neighbour_advertisement(mac, address, router);
+    neighbour_discovery(mac, address, (ALL_NODES_MAC, ALL_NODES), message)
+}
+
+/// A neighbour solicitation: to whoever may have `target`, "what is your Ethernet address?" (RFC 4861
+/// section 7.2.2). The answer comes to `source`.
+///
+/// `source` must be an address of `mac`, and not unspecified: what comes from there is a sign to a
+/// station that is just taking the address that it must not (RFC 4862 section 5.4.3).
+pub fn neighbour_solicitation(mac: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    // The solicited-node group (RFC 4291 section 2.7.1) and its Ethernet address.
+    let [.., a, b, c] = target.octets();
+    let group =
+        Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | u16::from(a), u16::from_be_bytes([b, c]));
+    let mut bytes = [0; NEIGHBOUR_SIZE as usize];
+    let mut solicitation = sized(MutableNeighborSolicitPacket::new(&mut bytes));
+    solicitation.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
+    solicitation.set_icmpv6_code(Icmpv6Codes::NoCode);
+    solicitation.set_target_addr(target);
+    solicitation.set_options(&[link_layer_address(NdpOptionTypes::SourceLLAddr, mac)]);
+    let sum = checksum(&sized(Icmpv6Packet::new(&bytes)), &source, &group);
+    sized(MutableNeighborSolicitPacket::new(&mut bytes)).set_checksum(sum);
+    neighbour_discovery(mac, source, (Mac([0x33, 0x33, 0xff, a, b, c]), group), bytes)
+}
+
+fn link_layer_address(option_type: NdpOptionType, mac: Mac) -> NdpOption {
+    NdpOption { option_type, length: 1, data: mac.0.to_vec() }
+}
+
+/// A message of neighbour discovery in its frame.
+fn neighbour_discovery(
+    mac: Mac,
+    source: Ipv6Addr,
+    destination: (Mac, Ipv6Addr),
+    message: [u8; NEIGHBOUR_SIZE as usize],
+) -> Vec<u8> {
+    let mut bytes = [0; MutableIpv6Packet::minimum_packet_size() + NEIGHBOUR_SIZE as usize];
     let mut ip = sized(MutableIpv6Packet::new(&mut bytes));
     ip.set_version(6);
-    ip.set_payload_length(NEIGHBOUR_ADVERTISEMENT_SIZE);
+    ip.set_payload_length(NEIGHBOUR_SIZE);
     ip.set_next_header(IpNextHeaderProtocols::Icmpv6);
     ip.set_hop_limit(255);
-    ip.set_source(address);
-    ip.set_destination(ALL_NODES);
-    ip.set_payload(&neighbour_advertisement(mac, address, router));
-    ethernet(ALL_NODES_MAC, mac, EtherTypes::Ipv6, &bytes)
+    ip.set_source(source);
+    ip.set_destination(destination.1);
+    ip.set_payload(&message);
+    ethernet(destination.0, mac, EtherTypes::Ipv6, &bytes)
 }
 
 fn neighbour_advertisement(
     mac: Mac,
     address: Ipv6Addr,
     router: bool,
-) -> [u8; NEIGHBOUR_ADVERTISEMENT_SIZE as usize] {
+) -> [u8; NEIGHBOUR_SIZE as usize] {
     let router_flag = if router { NeighborAdvertFlags::Router } else { 0 };
-    let mut bytes = [0; NEIGHBOUR_ADVERTISEMENT_SIZE as usize];
+    let mut bytes = [0; NEIGHBOUR_SIZE as usize];
     let mut advertisement = sized(MutableNeighborAdvertPacket::new(&mut bytes));
     advertisement.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
     advertisement.set_icmpv6_code(Icmpv6Codes::NoCode);
     advertisement.set_flags(NeighborAdvertFlags::Override | router_flag);
     advertisement.set_target_addr(address);
-    advertisement.set_options(&[NdpOption {
-        option_type: NdpOptionTypes::TargetLLAddr,
-        length: 1,
-        data: mac.0.to_vec(),
-    }]);
+    advertisement.set_options(&[link_layer_address(NdpOptionTypes::TargetLLAddr, mac)]);
     let sum = checksum(&sized(Icmpv6Packet::new(&bytes)), &address, &ALL_NODES);
     sized(MutableNeighborAdvertPacket::new(&mut bytes)).set_checksum(sum);
     bytes
@@ -226,6 +258,25 @@ mod tests {
         let v4 = Ipv4Addr::new(10, 0, 0, 100);
         assert_eq!(claim(&gratuitous_arp(MAC, v4, ArpForm::Reply)), Some((MAC, v4.into())));
         assert_eq!(claim(&[]), None);
+    }
+
+    /// Rule: a solicitation goes to the group of its target (RFC 4291 section 2.7.1), from an address
+    /// that the answer can come to, and says where that is.
+    #[test]
+    fn a_solicitation_goes_to_the_group_of_its_target() {
+        let source: Ipv6Addr = "fe80::11".parse().unwrap();
+        let target: Ipv6Addr = "2001:db8:77::1:100".parse().unwrap();
+        let frame = neighbour_solicitation(MAC, source, target);
+        assert_eq!(frame[..6], [0x33, 0x33, 0xff, 1, 1, 0]);
+        let ip = Ipv6Packet::new(&frame[14..]).unwrap();
+        let group: Ipv6Addr = "ff02::1:ff01:100".parse().unwrap();
+        assert_eq!((ip.get_source(), ip.get_destination()), (source, group));
+        let message = Icmpv6Packet::new(ip.payload()).unwrap();
+        assert_eq!(message.get_checksum(), checksum(&message, &source, &group));
+        assert_eq!(frame[54..56], [135, 0]);
+        assert_eq!(frame[62..78], target.octets());
+        assert_eq!(frame[78..], [1, 1, 2, 0, 0, 0, 0, 9]);
+        assert_eq!(claim(&frame), None, "who asks claims nothing");
     }
 
     /// Rule: the option counts, not the frame's source, which may be another one; where there is no

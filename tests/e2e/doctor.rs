@@ -16,15 +16,15 @@ use crate::forgery::Forgery;
 use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VIP6, program, within};
 
 /// What doctor said.
-struct Diagnosis {
+pub(crate) struct Diagnosis {
     code: Option<i32>,
-    report: Value,
+    pub(crate) report: Value,
 }
 
 impl Diagnosis {
     /// Runs it on a host, with these arguments (words separated by blanks).
     #[track_caller]
-    fn of(host: &Host, arguments: &str) -> Self {
+    pub(crate) fn of(host: &Host, arguments: &str) -> Self {
         let mut command = Command::new(program("vipctl"));
         command.args(["doctor", "--json"]).args(arguments.split_whitespace());
         Self::told(host, &mut command)
@@ -39,7 +39,7 @@ impl Diagnosis {
         Self { code: output.status.code(), report }
     }
 
-    fn findings(&self) -> impl Iterator<Item = &Value> {
+    pub(crate) fn findings(&self) -> impl Iterator<Item = &Value> {
         self.report["findings"].as_array().expect("findings").iter()
     }
 
@@ -53,7 +53,7 @@ impl Diagnosis {
 
     /// The one finding of this kind, whose text, evidence and advice contain all of this.
     #[track_caller]
-    fn has(&self, kind: &str, expected: &[&str]) -> &Value {
+    pub(crate) fn has(&self, kind: &str, expected: &[&str]) -> &Value {
         let found = self.findings().find(|one| one["kind"] == kind);
         let found = found.unwrap_or_else(|| panic!("no {kind} in {:#}", self.report));
         let text = found.to_string();
@@ -64,13 +64,13 @@ impl Diagnosis {
     }
 
     #[track_caller]
-    fn is_healthy(&self) {
+    pub(crate) fn is_healthy(&self) {
         assert!(self.troubles().is_empty(), "{:#}", self.report);
     }
 }
 
 /// The text as people see it, in the test's output.
-fn show(lab: &Lab, host: &Host) {
+pub(crate) fn show(lab: &Lab, host: &Host) {
     let mut command = Command::new(program("vipctl"));
     command.arg("doctor").arg("--runtime-directory").arg(host.runtime_directory());
     let output = host.inside(|| command.output()).expect("vipctl runs");

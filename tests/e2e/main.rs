@@ -20,6 +20,7 @@ mod conflict;
 mod demo;
 mod devices;
 mod doctor;
+mod doctor_paths;
 mod election;
 mod failure;
 mod first;
@@ -172,6 +173,18 @@ const CASES: &[lab::Case] = &lab::cases![
     doctor::unanswered,
     doctor::clock,
     doctor::without_ipv6,
+    doctor_paths::healthy,
+    doctor_paths::virtual_mac,
+    doctor_paths::ipv6_dropped,
+    doctor_paths::ipv6_output_dropped,
+    doctor_paths::second_path_dropped,
+    doctor_paths::second_path_broken,
+    doctor_paths::group_not_joined,
+    doctor_paths::another_multicast_group,
+    doctor_paths::third_machine_ipv6,
+    doctor_paths::unanswered_ipv6,
+    doctor_paths::unicast_peer_dropped,
+    doctor_paths::unicast_ipv6_dropped,
     first::unattended,
     first::asked,
     first::refused,

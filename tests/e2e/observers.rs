@@ -31,10 +31,18 @@ pub(crate) fn browser(lab: &Lab) {
     browser.shows(STATE, "active");
     browser.shows("document.body.classList.contains('lost')", "false");
     browser.shows("document.querySelector('.held').textContent", "10.77.0.100/24");
+    let routing = "[...document.querySelectorAll('.routing li')].map(\
+        (one) => one.className + ' ' + one.textContent).join()";
+    browser.shows(
+        routing,
+        "held route 10.9.0.0/16 via 10.77.0.1 dev eth0,\
+         held rule from 10.77.0.100/32 lookup 100 priority 1000",
+    );
     browser.picture(&picture("desktop-dark"));
 
     break_at(&pair.group.nodes[0]);
     browser.shows(STATE, "fault");
+    browser.shows("document.querySelectorAll('.routing li:not(.held)').length", "2");
     pair.group.taken_over_by(&pair.group.nodes[1]);
     let rows = "[...document.querySelectorAll('[data-instance=web] tbody tr')].map(\
         (row) => row.cells[0].firstChild.textContent + ' ' + row.cells[1].textContent).join()";

@@ -26,7 +26,8 @@ pub(crate) struct Pair {
 impl Pair {
     pub(crate) fn new(lab: &Lab) -> Self {
         let group = Group::new(lab, &[11, 12]);
-        let config = group.config().set("preempt", "never");
+        let config =
+            group.config().set("preempt", "never").set("routes", ROUTES).set("rules", RULES);
         let config = config.check("app", script(&group.nodes[0]));
         let first = Agent::start(&group.nodes[0], &config);
         group.taken_over_by(&group.nodes[0]);
@@ -46,6 +47,10 @@ impl Pair {
         value.map(|value| value.parse().expect("a number"))
     }
 }
+
+/// What moves along with the address.
+const ROUTES: &str = "[{ to: 10.9.0.0/16, via: 10.77.0.1 }]";
+const RULES: &str = "[{ priority: 1000, from: 10.77.0.100, table: 100 }]";
 
 /// Longer than the time between two looks.
 const QUIET: Duration = Duration::from_millis(1500);

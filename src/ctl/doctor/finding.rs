@@ -63,6 +63,10 @@ kinds! {
     Firewall, "firewall";
     /// Another node's advertisements do not get here.
     NotArriving, "multicast-not-arriving";
+    /// This machine has not joined the multicast group.
+    GroupNotJoined, "group-not-joined";
+    /// One of several paths cannot be used.
+    PathBroken, "path-broken";
     /// Another node holds the addresses, too.
     TwoActive, "two-active";
     /// A listed node does not answer.

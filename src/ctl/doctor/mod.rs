@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! status socket, configuration, wire, firewall, /proc, /sys, /etc, /run     gathered here
-//!      -> daemon, checks, peers, arrival, holders, firewall, sysctl, virtual_mac, service,
-//!         manager, clock
+//!      -> of the machine: daemon, checks, manager, clock
+//!         of an instance: holders, service
+//!         of each path of it (interface and address family): peers, arrival, paths, firewall,
+//!         multicast, sysctl, virtual_mac
 //!         (each: what was gathered -> findings)
 //!      -> finding::Report -> text or JSON
 //! ```
@@ -15,32 +17,39 @@ mod daemon;
 mod finding;
 mod firewall;
 mod holders;
+mod link;
 mod look;
 mod manager;
+mod member;
 mod multicast;
+mod paths;
 mod peers;
+mod questions;
 mod segment;
 mod service;
 mod sysctl;
 mod system;
+mod traffic;
 mod virtual_mac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::exit::{self, Exit};
-use super::{Told, snapshot, wire};
+use super::wire::{self, OwnAddress};
+use super::{Told, snapshot};
 use crate::api::{RUNTIME_DIRECTORY, STATUS_SOCKET, Snapshot};
-use crate::engine::status::InstanceStatus;
-use crate::model::Config;
+use crate::model::InterfaceName;
 use crate::time::Span;
-use finding::{Finding, LeftOut, Report};
+use finding::{Finding, Kind, LeftOut, Report};
 use look::Look;
+use member::Member;
+use questions::{moving, unasked, wanted};
 use sysctl::Settings;
 use system::System;
 use virtual_mac::Below;
@@ -117,12 +126,15 @@ fn look(
     let (of_file, config) = daemon::configuration(&before, left_out);
     findings.extend(of_file);
     let span = options.listen.map_or_else(|| span(&before), Duration::from_secs);
+    let questions = wanted(&before, config.as_ref(), &of_its_own(&before, usable_addresses()));
     let mut wires = BTreeMap::new();
-    for (interface, seen) in segment::observe(&wanted(&before, config.as_ref()), span) {
+    for (interface, seen) in segment::observe(&questions, span) {
         match seen {
             Ok(seen) => drop(wires.insert(interface, seen)),
             Err(error) => {
-                let what = format!("the wire of {interface} (advertisements, ARP probes)");
+                let what = format!(
+                    "the wire of {interface} (advertisements, ARP probes, neighbour solicitations)"
+                );
                 let why = match error.kind() {
                     ErrorKind::PermissionDenied => "needs CAP_NET_RAW: run it with sudo".to_owned(),
                     _ => error.to_string(),
@@ -131,9 +143,25 @@ fn look(
             }
         }
     }
+    left_out.extend(unasked(&before, &questions));
     let now = snapshot(options)?;
-    let own = wire::own_addresses().unwrap_or_default();
-    Ok(Look { before, now, config, own, wires })
+    let addresses = usable_addresses();
+    let own = of_its_own(&now, addresses.clone());
+    let links = link::links();
+    Ok(Look { before, now, config, addresses, own, links, questions, wires })
+}
+
+/// This machine's addresses, without those that the kernel does not use (yet).
+fn usable_addresses() -> Vec<OwnAddress> {
+    let unusable = link::unusable();
+    let all = wire::own_addresses().unwrap_or_default().into_iter();
+    all.filter(|own| !unusable.contains(&(own.interface.clone(), own.address))).collect()
+}
+
+/// The addresses that do not move.
+fn of_its_own(snapshot: &Snapshot, addresses: Vec<OwnAddress>) -> Vec<OwnAddress> {
+    let virtual_ones: BTreeSet<IpAddr> = moving(snapshot).collect();
+    addresses.into_iter().filter(|own| !virtual_ones.contains(&own.address)).collect()
 }
 
 /// How the daemon is now.
@@ -148,24 +176,6 @@ fn span(snapshot: &Snapshot) -> Duration {
     Duration::from_nanos(longest).mul_f64(2.5).clamp(SHORTEST, LONGEST)
 }
 
-/// The interfaces to listen to, and the addresses to ask for there: virtual ones and nodes' own.
-fn wanted(snapshot: &Snapshot, config: Option<&Config>) -> BTreeMap<String, BTreeSet<Ipv4Addr>> {
-    let v4 = |address: IpAddr| match address {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(_) => None,
-    };
-    let nodes: Vec<IpAddr> =
-        config.iter().flat_map(|config| &config.nodes).map(|node| node.address).collect();
-    let mut wanted: BTreeMap<String, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    for instance in &snapshot.status.instances {
-        let asked = wanted.entry(instance.interface.to_string()).or_default();
-        let virtual_ones = instance.moving_addresses().map(|address| address.address);
-        let active = instance.active.iter().map(|active| active.address);
-        asked.extend(virtual_ones.chain(active).chain(nodes.clone()).filter_map(v4));
-    }
-    wanted
-}
-
 fn of_instances(
     look: &Look,
     rules: &firewall::Rules,
@@ -173,40 +183,56 @@ fn of_instances(
     findings: &mut Vec<Finding>,
     left_out: &mut Vec<LeftOut>,
 ) {
-    let instances = || look.now.status.instances.iter();
-    let addresses: Vec<IpAddr> = instances()
-        .flat_map(InstanceStatus::moving_addresses)
-        .map(|address| address.address)
-        .collect();
-    if addresses.iter().any(IpAddr::is_ipv6) {
-        let why = "only IPv4 addresses are asked for on the wire (ARP)".to_owned();
-        left_out.push(LeftOut { what: "who has the IPv6 addresses".to_owned(), why });
-    }
+    let addresses: Vec<IpAddr> = moving(&look.now).collect();
     let bound = service::bound(system, &addresses);
     let defaults = sysctl::default_routes();
-    let interfaces = virtual_mac::interfaces();
     for member in look.members() {
-        let interface = member.interface();
-        let settings = Settings::of(interface);
-        let switch = multicast::Switch::of(system, interface);
-        findings.extend(peers::judge(&member));
-        let arrival = arrival::judge(&member, rules, &switch);
-        // What is proven by traffic need not be told again as a rule that would do it.
-        if !arrival.iter().any(|found| found.kind == finding::Kind::Firewall) {
-            findings.extend(firewall::judge(rules, &member));
+        findings.extend(of_path(&member, rules, system, &defaults, left_out));
+        if member.is_on_first_interface() {
+            findings.extend(service::nonlocal(&member, &bound));
         }
-        findings.extend(arrival);
-        findings.extend(holders::judge(&member));
-        findings.extend(sysctl::judge(&member, settings, &defaults));
-        findings.extend(sysctl::secondaries(&member, settings, left_out));
-        findings.extend(virtual_mac::judge(&member, &interfaces, Below::of(interface)));
-        findings.extend(service::judge(&member, &bound));
+        if member.is_leading() {
+            findings.extend(holders::judge(&member, left_out));
+            findings.extend(service::nobody(&member));
+        }
     }
 }
 
+/// What there is to say about an instance on one of its paths.
+fn of_path(
+    member: &Member<'_>,
+    rules: &firewall::Rules,
+    system: &System,
+    defaults: &[String],
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<Finding> {
+    let interface = member.interface();
+    let settings = Settings::of(interface);
+    let switch = multicast::Switch::of(system, interface);
+    let mut findings = peers::judge(member);
+    let arrival = arrival::judge(member, rules, &switch, left_out);
+    // What is proven by traffic need not be told again as a rule that would do it.
+    if !arrival.iter().any(|found| found.kind == Kind::Firewall) {
+        findings.extend(firewall::judge(rules, member));
+    }
+    findings.extend(arrival);
+    findings.extend(paths::judge(member, &switch));
+    findings.extend(multicast::judge(member, &switch, left_out));
+    findings.extend(holders::silent_nodes(member));
+    findings.extend(sysctl::judge(member, settings, defaults));
+    findings.extend(sysctl::secondaries(member, settings, left_out));
+    findings.extend(virtual_mac::judge(member, &member.look.links, Below::of(interface)));
+    findings
+}
+
+/// The programs that manage the interfaces with addresses.
 fn of_interfaces(look: &Look, system: &System, findings: &mut Vec<Finding>) {
-    let interfaces: BTreeSet<&str> =
-        look.now.status.instances.iter().map(|one| one.interface.as_str()).collect();
+    let mut interfaces = BTreeSet::new();
+    for instance in &look.now.status.instances {
+        interfaces.insert(instance.interface.as_str());
+        let others = instance.moving_addresses().filter_map(|address| address.dev.as_ref());
+        interfaces.extend(others.map(InterfaceName::as_str));
+    }
     for interface in interfaces {
         if let Ok(index) = nix::net::if_::if_nametoindex(interface) {
             findings.extend(manager::judge(system, interface, index));

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::finding::{Finding, Kind, LeftOut, Severity};
+use super::member::Member;
 use super::system::System;
 
 /// What is known of an interface's way to the segment.
@@ -10,8 +12,10 @@ use super::system::System;
 pub(super) struct Switch {
     /// The interface.
     interface: String,
-    /// The groups that this machine has joined there.
-    groups: Vec<IpAddr>,
+    /// The groups that this machine has joined there; `None`: they cannot be read.
+    groups: Option<Vec<IpAddr>>,
+    /// The same of IPv6.
+    groups6: Option<Vec<IpAddr>>,
     /// The bridge of this machine that it is or is a port of.
     bridge: Option<Bridge>,
 }
@@ -29,22 +33,40 @@ struct Bridge {
 impl Switch {
     /// Looks.
     pub(super) fn of(system: &System, interface: &str) -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let mut groups = igmp(&read("/proc/net/igmp"), interface);
-        groups.extend(igmp6(&read("/proc/net/igmp6"), interface));
-        Self { interface: interface.to_owned(), groups, bridge: bridge(system, interface) }
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        Self {
+            interface: interface.to_owned(),
+            groups: read("/proc/net/igmp").map(|text| igmp(&text, interface)),
+            groups6: read("/proc/net/igmp6").map(|text| igmp6(&text, interface)),
+            bridge: bridge(system, interface),
+        }
+    }
+
+    /// Whether this machine has certainly not joined it there.
+    pub(super) fn lacks(&self, group: IpAddr) -> bool {
+        self.has_joined(group) == Some(false)
+    }
+
+    /// Whether this machine has joined it there; `None`: that cannot be read.
+    fn has_joined(&self, group: IpAddr) -> Option<bool> {
+        let groups = if group.is_ipv4() { &self.groups } else { &self.groups6 };
+        groups.as_ref().map(|groups| groups.contains(&group))
     }
 
     /// What of it may explain that packets for `group` do not arrive.
     pub(super) fn evidence(&self, group: IpAddr) -> Vec<String> {
-        let Self { interface, groups, bridge } = self;
-        let joined = if groups.contains(&group) { "has joined" } else { "has NOT joined" };
-        let mut lines =
-            vec![format!("this machine {joined} {group} on {interface} (/proc/net/igmp)")];
+        let Self { interface, bridge, .. } = self;
+        let mut lines = Vec::new();
+        if let Some(joined) = self.has_joined(group) {
+            let joined = if joined { "has joined" } else { "has NOT joined" };
+            let file = file(group);
+            lines.push(format!("this machine {joined} {group} on {interface} ({file})"));
+        }
         if let Some(Bridge { name, snooping, querier, without_flood }) = bridge {
             let on = |on: &bool| if *on { "on" } else { "off" };
             lines.push(format!(
-                "bridge {name}: IGMP snooping {}, querier {}",
+                "bridge {name}: {} snooping {}, querier {}",
+                protocol(group),
                 on(snooping),
                 on(querier)
             ));
@@ -57,7 +79,7 @@ impl Switch {
     }
 
     /// What to do about it.
-    pub(super) fn mend(&self) -> Vec<String> {
+    pub(super) fn mend(&self, group: IpAddr) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(Bridge { name, snooping, querier, without_flood }) = &self.bridge {
             if *snooping && !querier {
@@ -70,13 +92,53 @@ impl Switch {
                 lines.push(format!("bridge link set dev {port} mcast_flood on"));
             }
         }
-        lines.push(
-            "on the switch: an IGMP querier in this VLAN, or IGMP snooping off in it (snooping \
-             without a querier forgets who has joined after some minutes)"
-                .to_owned(),
-        );
+        let protocol = protocol(group);
+        lines.push(format!(
+            "on the switch: an {protocol} querier in this VLAN, or {protocol} snooping off in it \
+             (snooping without a querier forgets who has joined after some minutes)"
+        ));
         lines
     }
+}
+
+/// By which switches learn who has joined a group.
+const fn protocol(group: IpAddr) -> &'static str {
+    if group.is_ipv4() { "IGMP" } else { "MLD" }
+}
+
+/// Where the kernel lists what has been joined.
+const fn file(group: IpAddr) -> &'static str {
+    if group.is_ipv4() { "/proc/net/igmp" } else { "/proc/net/igmp6" }
+}
+
+/// A group that the daemon listens to and this machine has not joined.
+pub(super) fn judge(
+    member: &Member<'_>,
+    switch: &Switch,
+    left_out: &mut Vec<LeftOut>,
+) -> Option<Finding> {
+    let group = member.group().filter(|_| member.takes_part() && member.link().is_some())?;
+    let interface = member.interface();
+    match switch.has_joined(group) {
+        Some(true) => return None,
+        Some(false) => {}
+        None => {
+            let what = format!("whether this machine has joined {group} on {interface}");
+            left_out.push(LeftOut { what, why: format!("{} cannot be read", file(group)) });
+            return None;
+        }
+    }
+    let severity = if member.has_one_path() { Severity::Problem } else { Severity::Warning };
+    let what = format!(
+        "{}: this machine has not joined {group} on {interface}, so it does not get what is sent there",
+        member.title()
+    );
+    Some(
+        Finding::new(severity, Kind::GroupNotJoined, what)
+            .because(format!("{group} is not listed for {interface} in {}", file(group)))
+            .mend("journalctl -u vipd: it says what it could not open there")
+            .mend("systemctl restart vipd on this node, which joins it again"),
+    )
 }
 
 /// The IPv4 groups of an interface in `/proc/net/igmp`: an interface's line, then a line for each
@@ -162,11 +224,16 @@ mod tests {
             without_flood: vec!["eth0".to_owned()],
         };
         let interface = "br0".to_owned();
-        let switch = Switch { interface, groups: Vec::new(), bridge: Some(bridge) };
+        let none = Some(Vec::new());
+        let switch =
+            Switch { interface, groups: none.clone(), groups6: none, bridge: Some(bridge) };
         let said = switch.evidence([224, 0, 0, 18].into()).join("\n");
         assert!(said.contains("has NOT joined 224.0.0.18 on br0"), "{said}");
         assert!(said.contains("bridge br0: IGMP snooping on, querier off"), "{said}");
-        let mend = switch.mend();
+        let six = switch.evidence("ff02::12".parse().unwrap()).join("\n");
+        assert!(six.contains("ff02::12 on br0 (/proc/net/igmp6)"), "{six}");
+        assert!(six.contains("bridge br0: MLD snooping on, querier off"), "{six}");
+        let mend = switch.mend([224, 0, 0, 18].into());
         assert_eq!(mend[0], "ip link set dev br0 type bridge mcast_querier 1");
         assert_eq!(mend[2], "bridge link set dev eth0 mcast_flood on");
     }

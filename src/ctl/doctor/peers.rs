@@ -4,21 +4,20 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::finding::{Finding, Kind, Severity};
-use super::look::Member;
+use super::member::Member;
 use crate::engine::{Advertised, Discard, PeerStatus};
-use crate::model::{Interval, Vrid};
+use crate::model::{Family, Interval, Node, Vrid, is_link_local};
 
 /// Samples and other groups' favourites: nobody is told to take one of these.
 const CROWDED: [u8; 2] = [1, 51];
 
-/// What the daemon says about the routers that it hears.
+/// What the daemon says about the routers that it hears on a path.
 pub(super) fn judge(member: &Member<'_>) -> Vec<Finding> {
     member.peers().flat_map(|peer| about(member, peer)).collect()
 }
 
 fn about(member: &Member<'_>, peer: &PeerStatus) -> Vec<Finding> {
-    let has_nodes = member.look.now.status.node.is_some();
-    if has_nodes && peer.peer.name.is_none() {
+    if peer.peer.name.is_none() && is_comparable(member, peer.peer.address) {
         return vec![stranger(member, peer)];
     }
     let mut findings = Vec::new();
@@ -28,6 +27,14 @@ fn about(member: &Member<'_>, peer: &PeerStatus) -> Vec<Finding> {
         findings.extend(other_interval(member, peer, advertised));
     }
     findings
+}
+
+/// Whether a node would be known by such an address. Over IPv6 routers advertise from link-local
+/// addresses, which say nothing unless the nodes are listed with theirs.
+fn is_comparable(member: &Member<'_>, source: IpAddr) -> bool {
+    let kind = |address| (Family::of(address), is_link_local(address));
+    let mut listed = member.look.now.status.nodes.iter().flat_map(Node::addresses);
+    listed.any(|own| kind(own) == kind(source))
 }
 
 /// `node2 (10.0.0.12)`
@@ -40,11 +47,12 @@ fn list(addresses: impl IntoIterator<Item = IpAddr>) -> String {
 }
 
 fn ours(member: &Member<'_>) -> BTreeSet<IpAddr> {
-    member.instance.addresses.iter().map(|address| address.address).collect()
+    let all = member.instance.addresses.iter().map(|address| address.address);
+    all.filter(|address| Family::of(*address) == member.family).collect()
 }
 
 fn finding(severity: Severity, kind: Kind, member: &Member<'_>, what: &str) -> Finding {
-    Finding::new(severity, kind, format!("{}: {what}", member.name()))
+    Finding::new(severity, kind, format!("{}: {what}", member.title()))
 }
 
 /// A router that is none of the nodes: another group, or a node that the list does not have.

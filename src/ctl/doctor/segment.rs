@@ -1,16 +1,17 @@
-//! Listening to the wires, and asking who has the addresses (RFC 5227).
+//! Listening to the wires, and asking there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::questions::Questions;
 use crate::ctl::wire::{Heard, Seen, Wire};
 use crate::model::Mac;
-use crate::vrrp::frame::arp_probe;
 
-/// How often an address is asked for: broadcasts get lost (RFC 5227 section 1.1, `PROBE_NUM`).
+/// How often an address is asked for: broadcasts get lost (RFC 5227 section 1.1, `PROBE_NUM`; RFC 4861
+/// section 10, `MAX_MULTICAST_SOLICIT`).
 const PROBES: u32 = 3;
 
 /// The pause between two probes.
@@ -26,12 +27,12 @@ pub(super) struct Observation {
     /// All advertisements, our own included, in their order.
     pub(super) heard: Vec<Heard>,
     /// Who says to have the addresses that were asked for, this machine left out.
-    pub(super) answers: BTreeMap<Ipv4Addr, BTreeSet<Mac>>,
+    pub(super) answers: BTreeMap<IpAddr, BTreeSet<Mac>>,
 }
 
 /// Listens to all of these interfaces at once, and asks there for these addresses.
 pub(super) fn observe(
-    wanted: &BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    wanted: &BTreeMap<String, Questions>,
     span: Duration,
 ) -> BTreeMap<String, io::Result<Observation>> {
     thread::scope(|scope| {
@@ -47,21 +48,22 @@ pub(super) fn observe(
     })
 }
 
-fn one(name: &str, asked: &BTreeSet<Ipv4Addr>, span: Duration) -> io::Result<Observation> {
+fn one(name: &str, asked: &Questions, span: Duration) -> io::Result<Observation> {
     let wire = Wire::open(name)?;
     let mac = wire.mac();
     let mut seen = Observation { mac, span, heard: Vec::new(), answers: BTreeMap::new() };
     let start = Instant::now();
     let mut take = |what| match what {
         Seen::Advertisement(heard) => seen.heard.push(heard),
-        Seen::Arp(from, address) if from != mac && asked.contains(&address) => {
+        Seen::Claim(from, address) if from != mac && asked.addresses.contains(&address) => {
             seen.answers.entry(address).or_default().insert(from);
         }
-        Seen::Arp(..) => {}
+        Seen::Claim(..) => {}
     };
+    let frames = asked.frames(mac);
     for number in 1..=PROBES {
-        for address in asked {
-            wire.send(&arp_probe(mac, *address))?;
+        for frame in &frames {
+            wire.send(frame)?;
         }
         wire.listen(start + PAUSE * number, &mut take)?;
     }

@@ -6,8 +6,9 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::finding::{Finding, Kind, Severity};
-use super::look::Member;
+use super::member::Member;
 use super::system::{System, setting};
+use crate::model::Family;
 
 /// Where services that are put behind floating addresses have their configuration in Debian.
 const CONFIGURATIONS: [&str; 12] = [
@@ -45,16 +46,8 @@ const BINDS: [&str; 9] = [
 /// The words of one that may be bound to what is not there.
 const FREELY: [&str; 4] = ["transparent", "freebind", "ip-freebind", "freebind=true"];
 
-/// What of it concerns this instance.
-pub(super) fn judge(member: &Member<'_>, bound: &[Bound]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    findings.extend(nobody(member));
-    findings.extend(nonlocal(member, bound));
-    findings
-}
-
 /// On the active node: is anybody there?
-fn nobody(member: &Member<'_>) -> Option<Finding> {
+pub(super) fn nobody(member: &Member<'_>) -> Option<Finding> {
     let first = member.instance.held.first().filter(|_| member.is_active())?;
     let listening = listening();
     let all: BTreeSet<IpAddr> = member.instance.held.iter().map(|held| held.address).collect();
@@ -133,13 +126,14 @@ fn binds(line: &str, addresses: &[IpAddr]) -> bool {
     has(&BINDS) && !has(&FREELY) && addresses.iter().any(names)
 }
 
-fn nonlocal(member: &Member<'_>, bound: &[Bound]) -> Option<Finding> {
-    let (key, path) = if member.family() == crate::model::Family::V4 {
+/// What is bound to an address of this family that another node may have.
+pub(super) fn nonlocal(member: &Member<'_>, bound: &[Bound]) -> Option<Finding> {
+    let (key, path) = if member.family == Family::V4 {
         ("net.ipv4.ip_nonlocal_bind", "net/ipv4/ip_nonlocal_bind")
     } else {
         ("net.ipv6.ip_nonlocal_bind", "net/ipv6/ip_nonlocal_bind")
     };
-    let own: Vec<IpAddr> = member.instance.moving_addresses().map(|one| one.address).collect();
+    let own: Vec<IpAddr> = member.moving_addresses().map(|one| one.address).collect();
     let own: Vec<&Bound> = bound.iter().filter(|bound| binds(&bound.line, &own)).collect();
     if own.is_empty() || setting(path) != Some(0) {
         return None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::finding::{Finding, Kind, LeftOut, Severity};
-use super::look::Member;
+use super::member::Member;
 use super::system::{Ran, System, setting};
 use crate::ctl::wire::in_network;
 use crate::model::{Family, Scope, VirtualAddress};
@@ -56,12 +56,12 @@ fn routes(text: &str) -> Vec<String> {
     text.lines().skip(1).filter_map(route).collect()
 }
 
-/// What of it hurts this instance.
+/// What of it hurts this instance on this path. Clients come to the interface that has the addresses.
 pub(super) fn judge(member: &Member<'_>, settings: Settings, defaults: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if member.family() == Family::V6 {
-        findings.extend(ipv6(member.name(), member.interface(), settings));
-    } else {
+    if member.family == Family::V6 {
+        findings.extend(ipv6(&member.title(), member.interface(), settings));
+    } else if member.is_on_first_interface() {
         findings.extend(reverse_path(member, settings, defaults));
         findings.extend(arp_ignored(member, settings));
         findings.extend(arp_filtered(member, settings));
@@ -95,7 +95,7 @@ fn reverse_path(member: &Member<'_>, settings: Settings, defaults: &[String]) ->
     let what = format!(
         "{}: clients from other networks are dropped on {interface}, because the answers to them \
          would leave by {elsewhere}",
-        member.name()
+        member.title()
     );
     Some(
         Finding::new(Severity::Warning, Kind::ReversePath, what)
@@ -124,7 +124,7 @@ fn arp_ignored(member: &Member<'_>, settings: Settings) -> Vec<Finding> {
         let why = why(address)?;
         let what = format!(
             "{}: nobody gets an ARP answer for {} on {interface}",
-            member.name(),
+            member.title(),
             address.address
         );
         Some(
@@ -136,14 +136,14 @@ fn arp_ignored(member: &Member<'_>, settings: Settings) -> Vec<Finding> {
                 ),
         )
     };
-    member.instance.moving_addresses().filter_map(finding).collect()
+    member.moving_addresses().filter_map(finding).collect()
 }
 
 /// With `arp_filter`, the interface answers that the route back leaves by.
 fn arp_filtered(member: &Member<'_>, settings: Settings) -> Option<Finding> {
     let interface = member.interface();
-    let first = member.instance.addresses.first()?;
-    let other = member.look.own.iter().find(|own| {
+    let first = member.moving_addresses().next()?;
+    let other = member.look.addresses.iter().find(|own| {
         own.interface != interface
             && own.prefix < 32
             && in_network(first.address, own.address, own.prefix)
@@ -151,7 +151,7 @@ fn arp_filtered(member: &Member<'_>, settings: Settings) -> Option<Finding> {
     let other = other.filter(|_| settings.arp_filter != 0)?;
     let what = format!(
         "{}: ARP for {} may be answered on {} instead of {interface}, or not at all",
-        member.name(),
+        member.title(),
         first.address,
         other.interface
     );
@@ -174,7 +174,8 @@ pub(super) fn secondaries(
     if settings.promote_secondaries != 0
         || member.instance.held.is_empty()
         || !member.instance.devices.is_empty()
-        || member.family() == Family::V6
+        || member.family == Family::V6
+        || !member.is_on_first_interface()
     {
         return None;
     }
@@ -205,7 +206,7 @@ pub(super) fn secondaries(
     let what = format!(
         "{}: when {virtual_one} leaves {interface}, the kernel takes this node's own \
          {address}/{prefix} off with it",
-        member.name()
+        member.title()
     );
     Some(
         Finding::new(Severity::Problem, Kind::OwnAddressSecondary, what)

@@ -3,19 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
-
 use super::finding::{Finding, Kind, Severity};
-use super::look::Member;
+use super::link::Link;
+use super::member::Member;
 use super::system::setting;
+use crate::engine::status::DeviceStatus;
 use crate::model::Family;
-
-/// The interfaces of this machine, and whether they are up.
-pub(super) fn interfaces() -> BTreeMap<String, bool> {
-    let all = getifaddrs().into_iter().flatten();
-    all.map(|one| (one.interface_name, one.flags.contains(InterfaceFlags::IFF_UP))).collect()
-}
 
 /// The settings of the interface below, as they work together with those for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,25 +28,28 @@ impl Below {
     }
 }
 
-/// What is wrong with the devices of this instance.
+/// What is wrong with the device of this instance on this path.
 pub(super) fn judge(
     member: &Member<'_>,
-    interfaces: &BTreeMap<String, bool>,
+    links: &BTreeMap<String, Link>,
     below: Below,
 ) -> Vec<Finding> {
     let instance = member.instance;
+    let mac = instance.virtual_router_id.virtual_mac(member.family);
+    let is_here =
+        |device: &&DeviceStatus| device.interface == *member.interface && device.mac == mac;
     let mut findings = Vec::new();
-    for device in &instance.devices {
+    for device in instance.devices.iter().filter(is_here) {
         let name = device.name.as_str();
-        let state = match interfaces.get(name) {
+        let state = match links.get(name) {
             None => "is not there",
-            Some(false) => "is down",
-            Some(true) => continue,
+            Some(link) if !link.up => "is down",
+            Some(_) => continue,
         };
         if member.is_active() {
             let what = format!(
-                "{}: this node is active, and {name}, which has the virtual MAC address {}, {state}",
-                instance.name, device.mac
+                "{}: this node is active, and {name}, which has the virtual MAC address {mac}, {state}",
+                member.title()
             );
             findings.push(
                 Finding::new(Severity::Problem, Kind::VirtualMac, what)
@@ -63,7 +59,8 @@ pub(super) fn judge(
             );
         }
     }
-    let has_devices = !instance.devices.is_empty() && member.family() == Family::V4;
+    let has_devices = instance.devices.iter().any(|device| is_here(&device));
+    let has_devices = has_devices && member.family == Family::V4;
     for (key, value, least, why) in [
         ("arp_ignore", below.arp_ignore, 1, "answers for the addresses on its device"),
         ("arp_announce", below.arp_announce, 2, "asks for other stations with these addresses"),
@@ -73,7 +70,7 @@ pub(super) fn judge(
             let what = format!(
                 "{}: {interface} {why}, so clients learn its own MAC address for them instead of the \
                  virtual one",
-                instance.name
+                member.title()
             );
             findings.push(
                 Finding::new(Severity::Problem, Kind::VirtualMac, what)

@@ -77,7 +77,7 @@ pub(super) fn choose(used: &BTreeSet<Vrid>, chance: u32) -> Option<Vrid> {
 
 /// A line for each virtual router that was heard.
 pub(super) fn described(heard: &[Heard]) -> BTreeSet<String> {
-    let line = |Heard { source, advertisement: said }: &Heard| {
+    let line = |Heard { source, advertisement: said, .. }: &Heard| {
         let addresses: Vec<String> = said.addresses.iter().map(ToString::to_string).collect();
         format!(
             "VRID {:3}  {source}, VRRPv{}, priority {}, every {}: {}",

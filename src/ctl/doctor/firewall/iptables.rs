@@ -3,12 +3,14 @@
 use std::net::IpAddr;
 
 use super::ruleset::{Base, Deed, Holds, Packet, Rule, Ruleset};
-use crate::ctl::wire::in_network;
+use crate::ctl::doctor::member::whole;
+use crate::model::Network;
 
 /// Reads all rules, as they are for this packet. `program` is the one to change them with.
 pub(super) fn read(text: &str, packet: &Packet, program: &str) -> Ruleset {
     let mut ruleset = Ruleset::default();
-    let uses_ufw = text.contains("ufw-before-input");
+    let uses_ufw =
+        ["ufw-before-input", "ufw6-before-input"].iter().any(|chain| text.contains(chain));
     let mut table = "";
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('*') {
@@ -42,6 +44,14 @@ fn passes(packet: &Packet, chain: &str) -> bool {
 
 fn mend(packet: &Packet, program: &str, table: &str, chain: &str, uses_ufw: bool) -> Vec<String> {
     let (interface, group) = (packet.interface(), packet.destination);
+    if uses_ufw && group.is_ipv6() {
+        // Its command line knows VRRP over IPv4 alone.
+        let direction = if packet.input.is_some() { "input" } else { "output" };
+        return vec![format!(
+            "write '-A ufw6-before-{direction} -p vrrp -d {group} -j ACCEPT' before COMMIT into \
+             /etc/ufw/before6.rules, then: ufw reload"
+        )];
+    }
     if uses_ufw {
         let network = packet.network.as_deref().unwrap_or("any");
         let direction = if packet.input.is_some() { "" } else { "out " };
@@ -127,7 +137,7 @@ fn condition(option: &str, value: &str, packet: &Packet) -> Holds {
         "-p" => Holds::of(matches!(value, "vrrp" | "112" | "all" | "0")),
         "-i" => interface(packet.input.as_deref()),
         "-o" => interface(packet.output.as_deref()),
-        "-d" => is_in(packet.destination, value),
+        "-d" => is_in(whole(packet.destination), value),
         "-s" => packet.source.map_or(Holds::Perhaps, |source| is_in(source, value)),
         // Nobody answers an advertisement, so its connection is new for ever.
         "--ctstate" | "--state" => Holds::of(value.split(',').any(|state| state == "NEW")),
@@ -135,19 +145,20 @@ fn condition(option: &str, value: &str, packet: &Packet) -> Holds {
             let multicast = packet.destination.is_multicast();
             Holds::of(value == if multicast { "multicast" } else { "unicast" })
         }
-        "--dst-type" => Holds::of(value.split(',').any(|kind| kind == "MULTICAST")),
+        "--dst-type" => {
+            Holds::of(value.split(',').any(|kind| kind.eq_ignore_ascii_case(packet.kind())))
+        }
         "--comment" => Holds::Yes,
         _ => Holds::Perhaps,
     }
 }
 
-fn is_in(address: IpAddr, network: &str) -> Holds {
+fn is_in(address: Network, network: &str) -> Holds {
     let (network, prefix) = network.split_once('/').unwrap_or((network, ""));
     let Ok(network) = network.parse::<IpAddr>() else { return Holds::Perhaps };
-    let whole = if network.is_ipv4() { 32 } else { 128 };
     match (prefix, prefix.parse()) {
-        ("", _) => Holds::of(in_network(address, network, whole)),
-        (_, Ok(prefix)) => Holds::of(in_network(address, network, prefix)),
+        ("", _) => Holds::is_in(address, network, whole(network).prefix),
+        (_, Ok(prefix)) => Holds::is_in(address, network, prefix),
         _ => Holds::Perhaps,
     }
 }
@@ -190,7 +201,7 @@ COMMIT
         Packet {
             input: Some(interface.to_owned()),
             output: None,
-            source: Some([10, 0, 0, 12].into()),
+            source: Some(whole([10, 0, 0, 12].into())),
             destination: [224, 0, 0, 18].into(),
             network: Some("10.0.0.0/24".to_owned()),
         }
@@ -223,11 +234,21 @@ COMMIT
         assert_eq!(dropped(&text, "eth1").len(), 1);
     }
 
-    /// Rule: who uses ufw is told ufw's command, with the segment's network.
+    /// Rule: who uses ufw is told ufw's command, with the segment's network, and over IPv6 the
+    /// line to write.
     #[test]
     fn ufw() {
         let text = "*filter\n:INPUT DROP [0:0]\n:ufw-before-input - [0:0]\nCOMMIT\n";
         let dropped = read(text, &packet("eth0"), "iptables").dropped();
         assert_eq!(dropped[0].mend, ["ufw allow proto vrrp from 10.0.0.0/24 to 224.0.0.18"]);
+        let six = Packet {
+            source: Some(Network { address: "fe80::".parse().unwrap(), prefix: 64 }),
+            destination: "ff02::12".parse().unwrap(),
+            ..packet("eth0")
+        };
+        let text = text.replace("ufw-", "ufw6-");
+        let dropped = read(&text, &six, "ip6tables").dropped();
+        let rule = "-A ufw6-before-input -p vrrp -d ff02::12 -j ACCEPT";
+        assert!(dropped[0].mend[0].contains(rule), "{:?}", dropped[0].mend);
     }
 }

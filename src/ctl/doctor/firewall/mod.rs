@@ -6,10 +6,11 @@ mod ruleset;
 
 use std::fs;
 
-use ruleset::{Dropped, Packet};
+pub(super) use ruleset::Dropped;
+use ruleset::Packet;
 
 use super::finding::{Finding, Kind, LeftOut, Severity};
-use super::look::Member;
+use super::member::{Member, whole};
 use super::system::{Ran, System};
 
 /// The rules of this machine, as its programs write them.
@@ -63,24 +64,35 @@ pub(super) fn gather(left_out: &mut Vec<LeftOut>) -> Rules {
     rules
 }
 
-/// What the rules would do with the advertisements of an instance.
-pub(super) fn judge(rules: &Rules, member: &Member<'_>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    // What is known to get through needs no rules read.
-    if !member.hears_somebody() {
-        let all = suspects(rules, member, true);
-        findings.extend(finding(member, "from the other nodes", &all));
-    }
-    if !member.is_seen_sending() {
-        let all = suspects(rules, member, false);
-        findings.extend(finding(member, "to the other nodes", &all));
-    }
-    findings
+/// Into this machine, or out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// From the other nodes.
+    In,
+    /// To them.
+    Out,
 }
 
-/// The rules that drop the instance's packets, those that come in or those that go out.
-pub(super) fn suspects(rules: &Rules, member: &Member<'_>, into: bool) -> Vec<Dropped> {
-    let packets = if into { incoming(member) } else { vec![outgoing(member)] };
+/// What the rules would do with the advertisements of an instance on one path.
+pub(super) fn judge(rules: &Rules, member: &Member<'_>) -> Vec<Finding> {
+    let directions = [Direction::In, Direction::Out].into_iter();
+    directions.filter_map(|direction| finding(rules, member, direction)).collect()
+}
+
+/// Whether it is proven that advertisements get through, so that no rules need be read.
+fn is_proven(member: &Member<'_>, direction: Direction) -> bool {
+    match direction {
+        Direction::In => member.hears_somebody(),
+        Direction::Out => member.is_seen_sending(),
+    }
+}
+
+/// The rules that drop the instance's packets.
+pub(super) fn suspects(rules: &Rules, member: &Member<'_>, direction: Direction) -> Vec<Dropped> {
+    let packets = match direction {
+        Direction::In => incoming(member),
+        Direction::Out => outgoing(member),
+    };
     let mut all: Vec<Dropped> = packets.iter().flat_map(|packet| dropped(rules, packet)).collect();
     all.dedup();
     all
@@ -94,21 +106,22 @@ fn incoming(member: &Member<'_>) -> Vec<Packet> {
         destination: member.hears_at(),
         network: member.network(),
     };
-    let others = member.other_nodes();
-    match others.len() {
+    let sources = member.sources();
+    match sources.len() {
         0 => vec![packet(None)],
-        _ => others.iter().map(|node| packet(Some(node.address))).collect(),
+        _ => sources.into_iter().map(|source| packet(Some(source))).collect(),
     }
 }
 
-fn outgoing(member: &Member<'_>) -> Packet {
-    Packet {
+fn outgoing(member: &Member<'_>) -> Vec<Packet> {
+    let packet = |destination| Packet {
         input: None,
-        output: Some(member.interface().to_owned()),
-        source: member.own_address(),
-        destination: member.sends_to(),
+        output: Some(member.leaves_by().to_owned()),
+        source: member.own_address().map(whole),
+        destination,
         network: member.network(),
-    }
+    };
+    member.destinations().into_iter().map(packet).collect()
 }
 
 fn dropped(rules: &Rules, packet: &Packet) -> Vec<Dropped> {
@@ -123,20 +136,34 @@ fn dropped(rules: &Rules, packet: &Packet) -> Vec<Dropped> {
     all
 }
 
-fn finding(member: &Member<'_>, direction: &str, all: &[Dropped]) -> Option<Finding> {
-    if all.is_empty() {
+fn finding(rules: &Rules, member: &Member<'_>, direction: Direction) -> Option<Finding> {
+    let all = suspects(rules, member, direction);
+    if is_proven(member, direction) || all.is_empty() {
         return None;
     }
+    let passes = |other: Member<'_>| {
+        is_proven(&other, direction) || suspects(rules, &other, direction).is_empty()
+    };
     let certain = all.iter().any(|one| one.unless.is_empty());
-    let (severity, may) =
-        if certain { (Severity::Problem, "drops") } else { (Severity::Warning, "may drop") };
+    let may = if certain { "drops" } else { "may drop" };
+    let is_cut_off = certain && !member.others().any(passes);
+    let severity = if is_cut_off { Severity::Problem } else { Severity::Warning };
+    let nodes = match direction {
+        Direction::In => "from the other nodes",
+        Direction::Out => "to the other nodes",
+    };
+    let destinations = match direction {
+        Direction::In => vec![member.hears_at()],
+        Direction::Out => member.destinations(),
+    };
+    let destinations: Vec<String> = destinations.iter().map(ToString::to_string).collect();
     let what = format!(
-        "{}: a firewall of this machine {may} VRRP (IP protocol 112, to {}) {direction} on {}",
-        member.name(),
-        member.sends_to(),
+        "{}: a firewall of this machine {may} VRRP (IP protocol 112, to {}) {nodes} on {}",
+        member.title(),
+        destinations.join(", "),
         member.interface(),
     );
-    Some(with(Finding::new(severity, Kind::Firewall, what), all))
+    Some(with(Finding::new(severity, Kind::Firewall, what), &all))
 }
 
 /// Names the rules and what to do about them.

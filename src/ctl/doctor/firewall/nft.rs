@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::ruleset::{Base, Deed, Holds, Packet, Rule, Ruleset};
-use crate::ctl::wire::in_network;
+use crate::ctl::doctor::member::whole;
+use crate::model::Network;
 
 /// Which of nftables' own families see a packet.
 fn sees(family: &str, packet: &Packet) -> bool {
@@ -125,7 +126,8 @@ enum Has<'a> {
     Word(&'a [&'a str]),
     /// An interface.
     Interface(&'a str),
-    Address(IpAddr),
+    /// An address of this network.
+    Address(Network),
     /// It has no such thing, so no comparison holds.
     Nothing,
     /// Not known here.
@@ -230,7 +232,7 @@ impl Judge<'_> {
                 ("ip", _) if !v4 => Has::Nothing,
                 ("ip6", _) if v4 => Has::Nothing,
                 ("ip", "protocol") | ("ip6", "nexthdr") => Has::Word(&["vrrp", "112"]),
-                ("ip" | "ip6", "daddr") => Has::Address(packet.destination),
+                ("ip" | "ip6", "daddr") => Has::Address(whole(packet.destination)),
                 ("ip" | "ip6", "saddr") => packet.source.map_or(Has::Unknown, Has::Address),
                 ("ip", "ttl") | ("ip6", "hoplimit") => Has::Word(&["255"]),
                 ("ip" | "ip6" | "ether" | "vlan" | "th" | "", _) => Has::Unknown,
@@ -245,7 +247,11 @@ impl Judge<'_> {
                 if text_of(fib, "result") == "type"
                     && fib["flags"] == serde_json::json!(["daddr"]) =>
             {
-                Has::Word(if multicast { &["multicast"] } else { &["local"] })
+                Has::Word(match packet.kind() {
+                    "multicast" => &["multicast"],
+                    "local" => &["local"],
+                    _ => &["unicast"],
+                })
             }
             _ => Has::Unknown,
         }
@@ -313,24 +319,27 @@ impl<'a> Has<'a> {
     }
 }
 
-fn is_address(address: IpAddr, right: &Value) -> Holds {
+fn is_address(address: Network, right: &Value) -> Holds {
     let parse = |value: &Value| value.as_str()?.parse::<IpAddr>().ok();
     if let Some(prefix) = right.get("prefix") {
         let network = prefix.get("addr").and_then(parse);
         let length =
             prefix.get("len").and_then(Value::as_u64).and_then(|len| u8::try_from(len).ok());
         return match (network, length) {
-            (Some(network), Some(length)) => Holds::of(in_network(address, network, length)),
+            (Some(network), Some(length)) => Holds::is_in(address, network, length),
             _ => Holds::Perhaps,
         };
     }
     if let Some(range) = right.get("range") {
-        return match (range.get(0).and_then(parse), range.get(1).and_then(parse)) {
-            (Some(first), Some(last)) => Holds::of((first..=last).contains(&address)),
+        let ends = (range.get(0).and_then(parse), range.get(1).and_then(parse));
+        let (Some(first), Some(last)) = ends else { return Holds::Perhaps };
+        let is_whole = address == whole(address.address);
+        return match (first..=last).contains(&address.address) {
+            inside if is_whole => Holds::of(inside),
             _ => Holds::Perhaps,
         };
     }
-    parse(right).map_or(Holds::Perhaps, |one| Holds::of(one == address))
+    parse(right).map_or(Holds::Perhaps, |one| Holds::is_in(address, one, whole(one).prefix))
 }
 
 fn is_word(words: &[&str], right: &Value) -> Holds {
@@ -358,7 +367,7 @@ mod tests {
         Packet {
             input: Some(interface.to_owned()),
             output: None,
-            source: Some(ip(source)),
+            source: Some(whole(ip(source))),
             destination: ip(destination),
             network: None,
         }

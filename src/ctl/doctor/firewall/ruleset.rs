@@ -1,6 +1,10 @@
 //! What a firewall does with a packet, whichever language its rules are written in.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::ctl::wire::in_network;
+use crate::model::Network;
 
 /// How deep chains may lead into each other: rules of a kernel never loop.
 const DEEPEST: usize = 64;
@@ -12,10 +16,10 @@ pub(super) struct Packet {
     pub(super) input: Option<String>,
     /// Where it goes out; `None`: it comes in.
     pub(super) output: Option<String>,
-    /// From whom; `None`: not known.
-    pub(super) source: Option<std::net::IpAddr>,
-    /// Its group.
-    pub(super) destination: std::net::IpAddr,
+    /// From an address in this network; `None`: not known.
+    pub(super) source: Option<Network>,
+    /// Its group, or the peer that it is for.
+    pub(super) destination: IpAddr,
     /// The network that the routers are in, for rules to write.
     pub(super) network: Option<String>,
 }
@@ -27,6 +31,15 @@ impl Packet {
             &["ingress", "prerouting", "input"]
         } else {
             &["output", "postrouting"]
+        }
+    }
+
+    /// Which kind of address the kernel takes its destination for.
+    pub(super) fn kind(&self) -> &'static str {
+        match (self.destination.is_multicast(), &self.input) {
+            (true, _) => "multicast",
+            (false, Some(_)) => "local",
+            (false, None) => "unicast",
         }
     }
 
@@ -48,6 +61,15 @@ pub(super) enum Holds {
 impl Holds {
     pub(super) fn of(holds: bool) -> Self {
         if holds { Self::Yes } else { Self::No }
+    }
+
+    /// Whether an address, of which `known` is known, is in the network of `address` and `prefix`.
+    pub(super) fn is_in(known: Network, address: IpAddr, prefix: u8) -> Self {
+        match in_network(known.address, address, prefix.min(known.prefix)) {
+            false => Self::No,
+            true if prefix <= known.prefix => Self::Yes,
+            true => Self::Perhaps,
+        }
     }
 
     pub(super) fn and(self, other: Self) -> Self {
@@ -256,6 +278,19 @@ mod tests {
         );
         let perhaps = vec![rule(Holds::Perhaps, Deed::Drop, "perhaps not")];
         assert_eq!(ruleset(true, &[("input", perhaps)]).dropped(), []);
+    }
+
+    /// Rule: of an address of which the network alone is known, a rule about a larger network decides, and
+    /// one about a part of it may or may not apply.
+    #[test]
+    fn an_address_in_a_network() {
+        let known = Network { address: "fe80::".parse().unwrap(), prefix: 64 };
+        let is_in = |text: &str, prefix| Holds::is_in(known, text.parse().unwrap(), prefix);
+        assert_eq!(is_in("fe80::", 10), Holds::Yes);
+        assert_eq!(is_in("::", 0), Holds::Yes);
+        assert_eq!(is_in("fe80::12", 128), Holds::Perhaps);
+        assert_eq!(is_in("2001:db8::", 32), Holds::No);
+        assert_eq!(is_in("10.0.0.0", 8), Holds::No);
     }
 
     /// Bug guarded: chains that lead into each other end.
