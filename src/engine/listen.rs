@@ -19,6 +19,21 @@ struct Wanted {
     index: u32,
     virtual_router_ids: Vec<Vrid>,
     groups: Vec<IpAddr>,
+    /// For IPv6: whether the interface has a usable address.
+    has_address: bool,
+}
+
+impl Wanted {
+    /// Whether a socket that was opened for this does for `other`. An interface on which IPv6 is turned
+    /// off, or whose MTU falls below 1,280 bytes, has left its groups for good without a word to whoever
+    /// joined them (`addrconf_ifdown` and `ipv6_mc_destroy_dev` in Linux' `net/ipv6`); its addresses
+    /// have gone with that. So with the first one that comes the groups are joined again.
+    fn does_for(&self, other: &Self) -> bool {
+        let address_came = other.has_address && !self.has_address;
+        (self.index, &self.virtual_router_ids, &self.groups)
+            == (other.index, &other.virtual_router_ids, &other.groups)
+            && !address_came
+    }
 }
 
 /// The sockets that are asked for.
@@ -41,12 +56,12 @@ impl Listening {
         let mut wanted: BTreeMap<Key, Wanted> = BTreeMap::new();
         let paths = instances.flat_map(|one| one.paths().map(move |path| (one, path)));
         for (instance, Path { interface, family }) in paths {
-            let Some(Link { index, .. }) = links.get(&interface) else { continue };
-            let (index, virtual_router_ids, groups) = (*index, Vec::new(), Vec::new());
-            let wanted = wanted.entry((interface, family)).or_insert(Wanted {
-                index,
-                virtual_router_ids,
-                groups,
+            let Some(link) = links.get(&interface) else { continue };
+            let wanted = wanted.entry((interface, family)).or_insert_with(|| Wanted {
+                index: link.index,
+                virtual_router_ids: Vec::new(),
+                groups: Vec::new(),
+                has_address: has_address(link, family),
             });
             wanted.virtual_router_ids.push(instance.virtual_router_id);
             let group = instance.transport.group(family);
@@ -57,9 +72,10 @@ impl Listening {
             out.push(Action::StopListening { interface, family });
         }
         for (key, socket) in &wanted {
-            if self.open.get(key) != Some(socket) && !self.retry.contains_key(key) {
+            let is_open = self.open.get(key).is_some_and(|open| open.does_for(socket));
+            if !is_open && !self.retry.contains_key(key) {
                 let (interface, family) = key.clone();
-                let Wanted { index, virtual_router_ids, groups } = socket.clone();
+                let Wanted { index, virtual_router_ids, groups, .. } = socket.clone();
                 out.push(Action::Listen { interface, index, family, virtual_router_ids, groups });
             }
         }
@@ -78,4 +94,8 @@ impl Listening {
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
         self.retry.values().min().map(|at| (*at, "socket"))
     }
+}
+
+fn has_address(link: &Link, family: Family) -> bool {
+    family == Family::V6 && link.addresses.iter().any(|there| there.address.is_ipv6())
 }

@@ -26,7 +26,7 @@ pub(crate) fn another_station(lab: &Lab) {
         let frames = group.tap.frames();
         let claimed = frames.iter().position(|frame| frame.at >= start && claims(frame, 0x99));
         claimed.is_some_and(|place| {
-            frames[place..].iter().any(|frame| frame.bytes[6] != 2 && is_gratuitous(frame))
+            frames[place..].iter().any(|frame| !claims(frame, 0x99) && is_gratuitous(frame))
         })
     });
     let says = "another station, 02:00:00:00:00:99, says that it has 10.77.0.100";

@@ -211,12 +211,14 @@ pub(crate) fn second_path_broken(lab: &Lab) {
     group.held_only_by(one);
 }
 
-/// Rule: a group that the kernel has left behind the daemon's back is found.
+/// Rule: a group that the kernel has left behind the daemon's back is found; it is joined again when
+/// there is an address to advertise from again.
 pub(crate) fn group_not_joined(lab: &Lab) {
     let group = Group::dual(lab, &[11, 12]);
     let (_heartbeat, _agents) = two_paths(lab, &group, dual(&group));
     let two = &group.nodes[1];
     // Below 1,280 bytes there is no IPv6 on an interface, and its memberships are gone for good.
+    two.run("ip link set eth1 addrgenmode none");
     two.run("ip link set eth1 mtu 1000");
     two.run("ip link set eth1 mtu 1500");
     show(lab, two);
@@ -228,6 +230,11 @@ pub(crate) fn group_not_joined(lab: &Lab) {
     diagnosis.has("group-not-joined", &expected);
     has_no(&diagnosis, "firewall", "");
     has_no(&diagnosis, "group-not-joined", "IPv4");
+    two.run("ip address add fe80::99/64 dev eth1 nodad");
+    within(BOUND, "it has joined again", || {
+        let diagnosis = Diagnosis::of(two, "");
+        diagnosis.findings().all(|one| one["kind"] != "group-not-joined")
+    });
 }
 
 /// Rule: another multicast group than the standard one is looked at as that is.

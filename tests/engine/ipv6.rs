@@ -312,3 +312,20 @@ fn a_handover_by_name_needs_the_link_local_address() {
     let done = said(PEER);
     assert!(done.starts_with("db2 (fe80::11) has the addresses now"), "{done}");
 }
+
+/// Bug guarded: an interface whose MTU fell below 1,280 bytes for a moment, or on which IPv6 was turned
+/// off and on, had left ff02::12 for good, and the node heard nobody there any more.
+#[test]
+fn the_group_is_joined_again_when_ipv6_comes_back() {
+    let mut node = node_of(instance(100));
+    let listens = |actions: &[Action]| {
+        let is_it = |one: &&Action| matches!(one, Action::Listen { family: Family::V6, .. });
+        actions.iter().filter(is_it).count()
+    };
+    let gone = tell_link(&mut node, link(&[]));
+    assert_eq!(listens(&gone), 0, "{gone:?}");
+    let back = tell_link(&mut node, link(&[OWN]));
+    assert_eq!(listens(&back), 1, "{back:?}");
+    let one_more = tell_link(&mut node, link(&[OWN, "2001:db8::10"]));
+    assert_eq!(listens(&one_more), 0, "{one_more:?}");
+}
