@@ -218,9 +218,11 @@ pub(crate) fn group_not_joined(lab: &Lab) {
     let (_heartbeat, _agents) = two_paths(lab, &group, dual(&group));
     let two = &group.nodes[1];
     // Below 1,280 bytes there is no IPv6 on an interface, and its memberships are gone for good.
-    two.run("ip link set eth1 addrgenmode none");
     two.run("ip link set eth1 mtu 1000");
     two.run("ip link set eth1 mtu 1500");
+    // The link-local address that it makes for itself would be usable in a second.
+    two.run("ip link set eth1 addrgenmode none");
+    two.run("ip -6 address flush dev eth1");
     show(lab, two);
     let expected = [
         "web on eth1 (IPv6): this machine has not joined ff02::12 on eth1",

@@ -3,12 +3,13 @@
 
 use std::iter;
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::clock_getcpuclockid;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 use vipd::api::Snapshot;
 
 use crate::authentication::with_keys;
@@ -83,7 +84,7 @@ impl<'a> Scene<'a> {
         for (outcome, role) in outcomes.iter().zip(["active", "backup"]) {
             self.lab.note(format!("{role}: {outcome}"));
         }
-        assert!(sent > 10_000, "that was no flood: {sent} frames in {took:?}");
+        assert!(sent > 30_000, "that was no flood: {sent} frames in {took:?}");
         assert!(held, "the active node lost the address");
         assert_eq!(self.client.turns(start), [11], "who served the client");
         assert!(gap < self.interval * 3, "no advertisement for {gap:?}");
@@ -118,6 +119,7 @@ fn flood(
     let raw = Raw::open(host);
     let always = thread::scope(|scope| {
         scope.spawn(|| {
+            goes_before_the_agents();
             let start = Instant::now();
             let mut number = 0;
             while !over.load(Ordering::Relaxed) {
@@ -142,6 +144,13 @@ fn flood(
         always
     });
     (sent.into_inner(), always)
+}
+
+/// An attacker has a processor of his own: here his thread shares two with the agents, which are
+/// scheduled in real time and would keep it from sending. Where nobody may have it so, the flood is smaller.
+fn goes_before_the_agents() {
+    let thread = gettid().to_string();
+    let _ = Command::new("chrt").args(["--rr", "--pid", "50", &thread]).status();
 }
 
 /// What is known of an agent at one time.

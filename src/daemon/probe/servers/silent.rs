@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -29,11 +30,8 @@ async fn waited_for(probe: &Probe) -> String {
 
 /// What each kind waits for at this server.
 async fn all_wait_for(server: SocketAddr, password: &Path) -> Vec<String> {
-    let mut texts = Vec::new();
-    for probe in probes(server, password) {
-        texts.push(waited_for(&probe).await);
-    }
-    texts
+    let probes = probes(server, password);
+    join_all(probes.iter().map(waited_for)).await
 }
 
 /// Rule: a server that takes connections and then says nothing is told from one that takes none, and
