@@ -234,7 +234,14 @@ pub(crate) fn at_rest(lab: &Lab) {
     fs::write(&file, text).expect("a configuration");
     let mut command = Command::new("keepalived");
     command
-        .args(["--dont-fork", "--log-console", "--log-detail", "--vrrp", "--use-file"])
+        .args([
+            "--dont-fork",
+            "--log-console",
+            "--no-syslog",
+            "--log-detail",
+            "--vrrp",
+            "--use-file",
+        ])
         .arg(&file);
     command.arg("--pid").arg(two.directory().join("many.pid"));
     command.arg("--vrrp_pid").arg(two.directory().join("many.vrrp.pid"));

@@ -133,7 +133,7 @@ impl Keepalived {
         let file = |ending| host.directory().join(format!("{}-keepalived.{ending}", host.number()));
         fs::write(file("conf"), config.text(host)).expect("a configuration");
         let mut command = Command::new("keepalived");
-        command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
+        command.args(["--dont-fork", "--log-console", "--no-syslog", "--log-detail", "--vrrp"]);
         command.arg("--use-file").arg(file("conf"));
         command.arg("--pid").arg(file("pid"));
         command.arg("--vrrp_pid").arg(file("vrrp.pid"));
