@@ -132,7 +132,7 @@ fn trouble(node: &mut Scripted) {
     node.link(Some(Link { index: 7, ..link() }));
     node.pass(6_000);
     node.millis += 10_000;
-    node.tell(Input::AddressGone { interface: eth0(), address: VIRTUAL });
+    node.tell(node::gone(VIRTUAL));
     node.hear(from_peer(50));
     node.pass(5_000);
     node.tell(Input::Resumed { length: Span::from_secs(3_600) });

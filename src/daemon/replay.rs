@@ -61,7 +61,9 @@ fn input(input: &Input) -> String {
             format!("{interface} (index {}) is {state}", link.index)
         }
         Input::Received { interface, .. } => format!("a packet on {interface}"),
-        Input::AddressGone { interface, address } => format!("{address} is gone from {interface}"),
+        Input::AddressGone { interface, address, .. } => {
+            format!("{address} is gone from {interface}")
+        }
         Input::RoutingRestored { routing } => format!("{routing} had gone"),
         Input::Claim { interface, .. } => format!("a claim of an address on {interface}"),
         Input::Standby { instance, force, .. } => {

@@ -56,6 +56,9 @@ pub enum Input {
         interface: InterfaceName,
         /// The address.
         address: IpAddr,
+        /// How it went.
+        #[serde(default, skip_serializing_if = "Loss::is_removal")]
+        loss: Loss,
     },
     /// A route or rule that [`Action::AddRouting`] asked for again had gone, and is back.
     RoutingRestored {
@@ -183,6 +186,26 @@ pub struct Link {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+/// How an address went from an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// Somebody removed it.
+    #[default]
+    Removed,
+    /// Its lease ran out: no renewal reached the kernel in time.
+    Expired,
+    /// The kernel took it off an interface that was down.
+    Down,
+}
+
+impl Loss {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    const fn is_removal(&self) -> bool {
+        matches!(self, Self::Removed)
+    }
 }
 
 /// An IPv6 address on an interface that nothing can be sent from.

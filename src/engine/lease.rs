@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::event::{Action, HeldAddress, SystemError};
+use super::event::{Action, HeldAddress, Loss, SystemError};
 use super::retry::{InstallFailure, Installation, Removals};
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
@@ -37,8 +37,8 @@ struct Held {
     interface: InterfaceName,
     address: VirtualAddress,
     installation: Installation,
-    /// Whether it is put on again because it was gone, not because it could not be put on.
-    gone: bool,
+    /// How it went where it is put on again for that, and not because it could not be put on.
+    loss: Option<Loss>,
     /// When another program's removal was last made good.
     put_back: Option<Mono>,
 }
@@ -62,7 +62,7 @@ impl Holding {
                 interface: interface.clone(),
                 address: address.clone(),
                 installation: Installation::default(),
-                gone: false,
+                loss: None,
                 put_back: None,
             });
             out.push(self.terms.add(now, interface, address));
@@ -139,7 +139,7 @@ impl Holding {
         &mut self,
         now: Mono,
         interface: &InterfaceName,
-        address: IpAddr,
+        (address, loss): (IpAddr, Loss),
         out: &mut Vec<Action>,
     ) -> Option<VirtualAddress> {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
@@ -147,7 +147,7 @@ impl Holding {
         match held.put_back {
             Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
                 held.installation.at = Some(last + PUT_BACK_DISTANCE);
-                held.gone = true;
+                held.loss = Some(loss);
                 None
             }
             _ => {
@@ -161,11 +161,16 @@ impl Holding {
 
     /// An address is gone that may not be ours any more: it is put back by [`Holding::fire`] if
     /// it is.
-    pub(super) fn gone_late(&mut self, now: Mono, interface: &InterfaceName, address: IpAddr) {
+    pub(super) fn gone_late(
+        &mut self,
+        now: Mono,
+        interface: &InterfaceName,
+        (address, loss): (IpAddr, Loss),
+    ) {
         let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
         if let Some(held) = self.held.iter_mut().find(is_it) {
             held.installation.at = Some(now);
-            held.gone = true;
+            held.loss = Some(loss);
         }
     }
 
@@ -202,9 +207,13 @@ impl Holding {
         installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
 
-    /// Does what is due; returns the addresses that were put on again, and of each whether it had
-    /// been there and was gone.
-    pub(super) fn fire(&mut self, now: Mono, out: &mut Vec<Action>) -> Vec<(VirtualAddress, bool)> {
+    /// Does what is due; returns the addresses that were put on again, and how each had gone if it had
+    /// been there.
+    pub(super) fn fire(
+        &mut self,
+        now: Mono,
+        out: &mut Vec<Action>,
+    ) -> Vec<(VirtualAddress, Option<Loss>)> {
         out.extend(self.unremoved.due(now).map(|u| remove(&u.interface, &u.address)));
         let mut back = Vec::new();
         for held in &mut self.held {
@@ -213,7 +222,7 @@ impl Holding {
             }
             held.put_back = Some(now);
             out.push(self.terms.add(now, &held.interface, &held.address));
-            back.push((held.address.clone(), std::mem::take(&mut held.gone)));
+            back.push((held.address.clone(), held.loss.take()));
         }
         if self.renew_at.is_some_and(|at| at <= now) {
             self.renew(now, out);

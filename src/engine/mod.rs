@@ -33,8 +33,8 @@ use std::net::IpAddr;
 
 pub use event::{
     Action, Answer, Farewell, GroupEvent, GroupMember, HeldAddress, HeldRouter, HookCall,
-    HookEvent, HookName, HookOwner, HookTarget, Input, InstanceEvent, Link, LinkAddress, Packet,
-    ProbeResult, SystemError, UnusableAddress,
+    HookEvent, HookName, HookOwner, HookTarget, Input, InstanceEvent, Link, LinkAddress, Loss,
+    Packet, ProbeResult, SystemError, UnusableAddress,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use peers::{Advertised, PeerStatus};
@@ -133,9 +133,9 @@ impl Engine {
             Input::Received { interface, arrived, packet, proof } => {
                 self.received(now, &interface, arrived, (&packet, proof), &mut out);
             }
-            Input::AddressGone { interface, address } => {
+            Input::AddressGone { interface, address, loss } => {
                 self.each(now, &mut out, |instance, context, out| {
-                    instance.address_gone(context, &interface, address, out);
+                    instance.address_gone(context, &interface, (address, loss), out);
                 });
             }
             Input::RoutingRestored { routing } => {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
+use super::event::Loss;
 use super::handover::HandoverAnswer;
 use super::hook::call::HookName;
 use super::words::SystemError;
@@ -297,7 +298,7 @@ pub enum What {
     /// The daemon's own loop was late; the active-down timer was restarted.
     Distrusted(Span),
     /// An address of ours had been taken off and was put back.
-    PutBack(VirtualAddress, InterfaceName),
+    PutBack(VirtualAddress, InterfaceName, Loss),
     /// An address could not be put on its interface; it is tried again.
     InstallFailed(VirtualAddress, InterfaceName, SystemError),
     /// An address could not be taken off its interface; it is tried again.
@@ -429,6 +430,24 @@ impl Event {
     }
 }
 
+/// That an address is there again, and how it had gone.
+fn put_back(
+    f: &mut fmt::Formatter<'_>,
+    address: &VirtualAddress,
+    interface: &InterfaceName,
+    loss: Loss,
+) -> fmt::Result {
+    match loss {
+        Loss::Removed => write!(f, "another program took {address} off {interface}: put back"),
+        Loss::Expired => write!(
+            f,
+            "the lease of {address} on {interface} ran out before the kernel had its renewal: put back \
+             (an overloaded machine, or the kernel busy with other network settings?)"
+        ),
+        Loss::Down => write!(f, "{address} went from {interface} while that was down: put back"),
+    }
+}
+
 /// What happened, without what it is about.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -443,9 +462,7 @@ impl fmt::Display for Event {
                 "this daemon was held up for {late} and may have missed advertisements: listening \
                  again before taking over (is the machine overloaded, or was it suspended?)"
             ),
-            What::PutBack(address, interface) => {
-                write!(f, "another program took {address} off {interface}: put back")
-            }
+            What::PutBack(address, interface, loss) => put_back(f, address, interface, *loss),
             What::InstallFailed(address, interface, error) => {
                 write!(f, "cannot put {address} on {interface}: {}; trying again", error.text)
             }

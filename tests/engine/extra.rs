@@ -101,7 +101,7 @@ fn extra_addresses_are_not_advertised() {
     assert_eq!(only(&actions, "watch").len(), 1);
     // Two ARP frames for each IPv4 address, one neighbour advertisement.
     assert_eq!(only(&actions, "announce").len(), 5);
-    let gone = Input::AddressGone { interface: eth0(), address: third };
+    let gone = crate::node::gone(third);
     assert_eq!(added(&node.tell(gone)), [third]);
     let actions = node.hear(from_peer(200));
     assert_eq!(only(&actions, "remove").len(), 3);
@@ -173,7 +173,7 @@ fn what_has_gone_is_put_back() {
 fn routes_are_looked_after_when_an_address_was_gone() {
     let mut node = Node::new(routing());
     node.next();
-    node.tell(Input::AddressGone { interface: eth0(), address: VIRTUAL });
+    node.tell(crate::node::gone(VIRTUAL));
     let now = node.millis;
     let looks = routing_of(&until(&mut node, now));
     assert_eq!(looks.iter().map(|(how, _)| *how).collect::<Vec<_>>(), ["again", "again"]);

@@ -153,7 +153,7 @@ fn place_of(actions: &[Action], what: &str) -> Option<usize> {
 /// that came meanwhile were heard.
 #[test]
 fn a_frozen_node_does_not_resurrect_its_address() {
-    let gone = Input::AddressGone { interface: eth0(), address: VIRTUAL };
+    let gone = crate::node::gone(VIRTUAL);
     let mut node = leased(3);
     node.millis += 10_000;
     assert_eq!(node.tell(gone.clone()), []);

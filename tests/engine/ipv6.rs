@@ -314,7 +314,7 @@ fn a_handover_by_name_needs_the_link_local_address() {
 }
 
 /// Bug guarded: an interface whose MTU fell below 1,280 bytes for a moment, or on which IPv6 was turned
-/// off and on, had left ff02::12 for good, and the node heard nobody there any more.
+/// off and on, had left `ff02::12` for good, and the node heard nobody there any more.
 #[test]
 fn the_group_is_joined_again_when_ipv6_comes_back() {
     let mut node = node_of(instance(100));

@@ -35,7 +35,7 @@ use node::{
     packet, told,
 };
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Input, Link, LinkAddress};
+use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Loss};
 use vipd::model::{Config, InstanceConfig, Interval, Version, Vrid};
 use vipd::time::Span;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm, Discard};
@@ -180,7 +180,7 @@ fn another_v2_interval_is_refused_and_named() {
 #[test]
 fn a_deleted_address_is_put_back() {
     let mut node = Node::active(100);
-    let gone = Input::AddressGone { interface: eth0(), address: VIRTUAL };
+    let gone = node::gone(VIRTUAL);
     let actions = node.tell(gone.clone());
     assert_eq!(kinds(&actions), ["add", "announce", "announce", "report"]);
     node.millis += 1;
@@ -190,13 +190,37 @@ fn a_deleted_address_is_put_back() {
     assert_eq!(node.status().instances[0].counters.put_back, 2);
 }
 
+/// Rule: the log does not accuse another program where the lease ran out, or the interface was down.
+#[test]
+fn how_an_address_went_is_told() {
+    let reasons = [
+        (Loss::Removed, "another program took 10.0.0.100/24 off eth0: put back"),
+        (
+            Loss::Expired,
+            "the lease of 10.0.0.100/24 on eth0 ran out before the kernel had its renewal",
+        ),
+        (Loss::Down, "10.0.0.100/24 went from eth0 while that was down: put back"),
+    ];
+    for (loss, text) in reasons {
+        let mut node = Node::active(100);
+        let gone = Input::AddressGone { interface: eth0(), address: VIRTUAL, loss };
+        let actions = node.tell(gone.clone());
+        assert!(told(&actions).starts_with(text), "{}", told(&actions));
+        // The next one is put back a moment later, and tells the same.
+        node.millis += 1;
+        assert_eq!(node.tell(gone), []);
+        let actions = node.next();
+        assert!(told(&actions).starts_with(text), "{}", told(&actions));
+    }
+}
+
 /// Rule: an address that is not ours to hold is nobody's business.
 #[test]
 fn a_foreign_address_may_go() {
     let mut node = Node::new(instance(100));
-    assert_eq!(node.tell(Input::AddressGone { interface: eth0(), address: VIRTUAL }), []);
+    assert_eq!(node.tell(node::gone(VIRTUAL)), []);
     let other = IpAddr::from([10, 0, 0, 77]);
-    assert_eq!(node.tell(Input::AddressGone { interface: eth0(), address: other }), []);
+    assert_eq!(node.tell(node::gone(other)), []);
 }
 
 /// Never a gap: a node that cannot install the address leaves it to another one, and says why.

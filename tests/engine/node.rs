@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Packet, Status, SystemError};
+use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Loss, Packet, Status, SystemError};
 use vipd::model::{
     ChecksumStyle, Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
     Preempt, Priority, Scope, Transport, Version, VirtualAddress, Vrid,
@@ -19,6 +19,11 @@ pub(crate) const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 
 pub(crate) fn eth0() -> InterfaceName {
     InterfaceName::try_from("eth0").unwrap()
+}
+
+/// Another program has taken this address off.
+pub(crate) fn gone(address: IpAddr) -> Input {
+    Input::AddressGone { interface: eth0(), address, loss: Loss::Removed }
 }
 
 pub(crate) fn virtual_address() -> VirtualAddress {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, Farewell, HeldRouter, Input, Packet, SystemError};
+use vipd::engine::{Action, Engine, Farewell, HeldRouter, Input, Loss, Packet, SystemError};
 use vipd::keyring::{KeyRing, restamp};
 use vipd::model::AntiReplay;
 use vipd::time::{Mono, Now, Span, Wall};
@@ -432,7 +432,7 @@ impl World {
             // The time asleep is added to the lease, at the worst all of it.
             return self.schedule(until + GRANULARITY, Happening::Expire { node, lease });
         }
-        self.take_away(node, address);
+        self.take_away(node, address, Loss::Expired);
     }
 
     fn pause(&mut self, node: usize, length: Span) {
@@ -481,13 +481,13 @@ impl World {
     fn delete(&mut self, node: usize) {
         let held: Vec<IpAddr> = self.nodes[node].held.keys().copied().collect();
         if let Some(address) = self.rng.choice(held) {
-            self.take_away(node, address);
+            self.take_away(node, address, Loss::Removed);
         }
     }
 
-    fn take_away(&mut self, node: usize, address: IpAddr) {
+    fn take_away(&mut self, node: usize, address: IpAddr, loss: Loss) {
         self.nodes[node].held.remove(&address);
-        self.input(node, Input::AddressGone { interface: interface(), address });
+        self.input(node, Input::AddressGone { interface: interface(), address, loss });
     }
 
     fn addresses(&self) -> Vec<IpAddr> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, HeldRouter, HookOwner, Input, Link, Status, SystemError};
+use vipd::engine::{Action, Engine, HeldRouter, HookOwner, Input, Link, Loss, Status, SystemError};
 use vipd::keyring::KeyRing;
 use vipd::model::{Config, Family, InterfaceName, TrackName, Vrid};
 use vipd::time::{Mono, Now, Span, Wall};
@@ -249,7 +249,8 @@ impl World {
     /// Another program takes an address off; or the kernel does.
     pub(crate) fn take_off(&mut self, interface: &InterfaceName, address: IpAddr) {
         self.present.remove(&(interface.clone(), address));
-        let _ = self.tell(Input::AddressGone { interface: interface.clone(), address });
+        let (interface, loss) = (interface.clone(), Loss::Removed);
+        let _ = self.tell(Input::AddressGone { interface, address, loss });
     }
 
     /// One of the addresses that are there.

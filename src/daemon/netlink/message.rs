@@ -38,7 +38,7 @@ pub(super) fn change(message: RouteNetlinkMessage) -> Option<Change> {
         }
         RouteNetlinkMessage::DelAddress(message) => {
             let address = kernel_address(&message)?;
-            Some(Change::AddressGone(message.header.index, address.key))
+            Some(Change::AddressGone(message.header.index, address.key, has_expired(&message)))
         }
         _ => None,
     }
@@ -114,6 +114,15 @@ fn kernel_address(message: &AddressMessage) -> Option<KernelAddress> {
         usable: !flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
         duplicate: flags.contains(AddressFlags::Dadfailed),
     })
+}
+
+/// Whether the lifetime of an address that is gone was over: the kernel tells what was left of it
+/// (`IFA_CACHEINFO`; `inet_fill_ifaddr` in `net/ipv4/devinet.c`, `inet6_fill_ifaddr` in
+/// `net/ipv6/addrconf.c`).
+fn has_expired(message: &AddressMessage) -> bool {
+    message.attributes.iter().any(
+        |attribute| matches!(attribute, AddressAttribute::CacheInfo(left) if left.ifa_valid == 0),
+    )
 }
 
 /// Asks for all interfaces, and for all addresses.

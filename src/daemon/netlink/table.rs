@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::interface::{AddressKey, Interface, KernelAddress, LinkState, Made};
-use crate::engine::{Input, Link};
+use crate::engine::{Input, Link, Loss};
 use crate::model::{InterfaceName, Mac};
 
 /// What a message of the kernel says.
@@ -15,8 +15,8 @@ pub(super) enum Change {
     LinkGone(u32),
     /// The interface of this index has this address.
     Address(u32, KernelAddress),
-    /// The interface of this index does not have this address any more.
-    AddressGone(u32, AddressKey),
+    /// The interface of this index does not have this address any more; whether its lifetime was over.
+    AddressGone(u32, AddressKey, bool),
 }
 
 /// What the engine has been told of an interface.
@@ -30,7 +30,7 @@ struct Told {
     addresses: BTreeSet<AddressKey>,
     /// Gone since, but not told: the interface is down. Either it is about to vanish, which the
     /// kernel does address by address, or nothing can be put right before it is up again.
-    withheld: BTreeSet<AddressKey>,
+    withheld: BTreeMap<AddressKey, Loss>,
 }
 
 /// The kernel's state as far as its messages have been read, and how much of it the engine knows.
@@ -40,6 +40,8 @@ pub(super) struct Table {
     watched: BTreeMap<InterfaceName, Told>,
     /// Addresses that we have asked the kernel to remove and that it has not told of yet.
     removing: BTreeSet<(u32, AddressKey)>,
+    /// Addresses whose lifetime was over when they went, of which there is no news yet.
+    expired: BTreeSet<(u32, AddressKey)>,
     /// Whether there may be news. The kernel tells of each renewal, which changes nothing.
     changed: bool,
 }
@@ -48,8 +50,8 @@ impl Table {
     /// An empty one; `watched` are the interfaces whose news are wanted.
     pub(super) fn new(watched: BTreeSet<InterfaceName>) -> Self {
         let watched = watched.into_iter().map(|name| (name, Told::default())).collect();
-        let (interfaces, removing) = (BTreeMap::new(), BTreeSet::new());
-        Self { interfaces, watched, removing, changed: true }
+        let (interfaces, removing, expired) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Self { interfaces, watched, removing, expired, changed: true }
     }
 
     /// The news of these interfaces are wanted too. Nothing is forgotten: an instance that is not
@@ -105,7 +107,10 @@ impl Table {
                     interface.put(address);
                 }
             }
-            Change::AddressGone(index, key) => {
+            Change::AddressGone(index, key, expired) => {
+                if expired {
+                    self.expired.insert((index, key));
+                }
                 if let Some(interface) = self.interfaces.get_mut(&index) {
                     interface.addresses.retain(|address| address.key != key);
                 }
@@ -186,9 +191,10 @@ impl Table {
         }
         let mut watched = std::mem::take(&mut self.watched);
         for (name, told) in &mut watched {
-            told.update(name, self.find(name), &mut news);
+            told.update(name, self.find(name), &self.expired, &mut news);
         }
         self.watched = watched;
+        self.expired.clear();
         news
     }
 }
@@ -202,14 +208,22 @@ impl Told {
         &mut self,
         name: &InterfaceName,
         current: Option<(u32, &Interface)>,
+        expired: &BTreeSet<(u32, AddressKey)>,
         news: &mut Vec<Input>,
     ) {
         let keys = |interface: &Interface| interface.addresses.iter().map(|a| a.key).collect();
         let addresses: BTreeSet<AddressKey> =
             current.map(|(_, interface)| keys(interface)).unwrap_or_default();
-        if current.is_some() && self.index() == current.map(|(index, _)| index) {
-            self.withheld.extend(self.addresses.difference(&addresses));
-            self.withheld.retain(|key| !addresses.contains(key));
+        let same = current.filter(|(index, _)| self.index() == Some(*index));
+        if let Some((index, interface)) = same {
+            let loss = |key: &AddressKey| match interface.up {
+                _ if expired.contains(&(index, *key)) => Loss::Expired,
+                true => Loss::Removed,
+                false => Loss::Down,
+            };
+            self.withheld
+                .extend(self.addresses.difference(&addresses).map(|key| (*key, loss(key))));
+            self.withheld.retain(|key, _| !addresses.contains(key));
         } else {
             // With an interface, its addresses go unmentioned.
             self.withheld.clear();
@@ -224,12 +238,11 @@ impl Told {
         }
         if current.is_some_and(|(_, interface)| interface.up) {
             let gone = std::mem::take(&mut self.withheld);
-            news.extend(
-                gone.into_iter().map(|key| Input::AddressGone {
-                    interface: name.clone(),
-                    address: key.address,
-                }),
-            );
+            news.extend(gone.into_iter().map(|(key, loss)| Input::AddressGone {
+                interface: name.clone(),
+                address: key.address,
+                loss,
+            }));
         }
     }
 }
@@ -288,7 +301,8 @@ mod tests {
                 let addresses = link.addresses.iter().map(|a| format!(" {}", a.address));
                 format!("{interface} {} {state}{}", link.index, addresses.collect::<String>())
             }
-            Input::AddressGone { address, .. } => format!("gone {address}"),
+            Input::AddressGone { address, loss: Loss::Removed, .. } => format!("gone {address}"),
+            Input::AddressGone { address, loss, .. } => format!("gone {address} {loss:?}"),
             other => panic!("{other:?}"),
         };
         news.iter().map(line).collect()
@@ -325,22 +339,34 @@ mod tests {
         assert_eq!(told(&mut table, replaced), ["eth0 missing", "eth0 9 up"]);
     }
 
+    /// Bug guarded: of an address whose lease had run out it was said that another program took it.
+    #[test]
+    fn a_lease_that_ran_out_is_told_from_a_removal() {
+        let mut table = ready();
+        let gone = |expired| Change::AddressGone(2, key("10.0.0.100/24"), expired);
+        let expected = ["eth0 2 up 10.0.0.11", "gone 10.0.0.100 Expired"];
+        assert_eq!(told(&mut table, [gone(true)]), expected);
+        let back = Change::Address(2, address("10.0.0.100/24", true));
+        let expected = ["eth0 2 up 10.0.0.11 10.0.0.100", "eth0 2 up 10.0.0.11", "gone 10.0.0.100"];
+        assert_eq!(told(&mut table, [back, gone(false)]), expected);
+    }
+
     /// Rule: an address that another program removes is news; one that we remove is not.
     #[test]
     fn only_foreign_removals_are_told() {
         let mut table = ready();
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
 
         let mut table = ready();
         table.expect_removal(2, key("10.0.0.100/24"));
-        let own = Change::AddressGone(2, key("10.0.0.100/24"));
+        let own = Change::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [own]), ["eth0 2 up 10.0.0.11"]);
         // Put back and then removed by another program.
         let again = Change::Address(2, address("10.0.0.100/24", true));
         table.apply(again);
         table.news();
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
     }
 
@@ -350,7 +376,7 @@ mod tests {
         let mut table = ready();
         table.expect_removal(2, key("10.0.0.100/24"));
         table.unexpect_removal(2, key("10.0.0.100/24"));
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"));
+        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
     }
 
@@ -361,8 +387,8 @@ mod tests {
         let mut table = ready();
         let end = [
             link(2, "eth0", false),
-            Change::AddressGone(2, key("10.0.0.11/24")),
-            Change::AddressGone(2, key("10.0.0.100/24")),
+            Change::AddressGone(2, key("10.0.0.11/24"), false),
+            Change::AddressGone(2, key("10.0.0.100/24"), false),
             Change::LinkGone(2),
         ];
         let news = told(&mut table, end);
@@ -383,16 +409,16 @@ mod tests {
         table.news();
         let down = [
             link(2, "eth0", false),
-            Change::AddressGone(2, key("2001:db8::1/64")),
-            Change::AddressGone(2, key("2001:db8::2/64")),
-            Change::AddressGone(2, key("2001:db8::3/64")),
+            Change::AddressGone(2, key("2001:db8::1/64"), false),
+            Change::AddressGone(2, key("2001:db8::2/64"), false),
+            Change::AddressGone(2, key("2001:db8::3/64"), false),
             Change::Address(2, address("2001:db8::2/64", false)),
         ];
         let news = told(&mut table, down);
         assert!(!news.iter().any(|line| line.starts_with("gone")), "{news:?}");
         table.expect_removal(2, key("2001:db8::3/64"));
         let news = told(&mut table, [link(2, "eth0", true)]);
-        assert_eq!(news, ["eth0 2 up 10.0.0.11 10.0.0.100 2001:db8::2", "gone 2001:db8::1"]);
+        assert_eq!(news, ["eth0 2 up 10.0.0.11 10.0.0.100 2001:db8::2", "gone 2001:db8::1 Down"]);
     }
 
     /// Rule: after an overrun the difference to what was known is told like the events that were
@@ -408,7 +434,7 @@ mod tests {
         // The lost event does not make a later removal look like ours.
         table.apply(Change::Address(2, address("10.0.0.101/24", true)));
         table.news();
-        let foreign = Change::AddressGone(2, key("10.0.0.101/24"));
+        let foreign = Change::AddressGone(2, key("10.0.0.101/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.101"]);
     }
 
@@ -431,7 +457,7 @@ mod tests {
         assert_eq!(news.last(), Some(&format!("eth0 2 up {order}")));
         // The primary address goes and the kernel promotes the secondary one.
         let promoted = [
-            Change::AddressGone(2, key("10.0.0.11/24")),
+            Change::AddressGone(2, key("10.0.0.11/24"), false),
             Change::Address(2, address("10.0.0.100/24", false)),
         ];
         let order = "192.0.2.1 10.0.0.100 2001:db8::2 2001:db8::1 fe80::1";

@@ -168,7 +168,7 @@ fn an_address_ends_with_its_lease() {
             assert!(start.elapsed() < BOUND, "only {gone:?} are gone");
             for input in news(&mut netlink).await {
                 match input {
-                    Input::AddressGone { interface, address } => {
+                    Input::AddressGone { interface, address, .. } => {
                         assert_eq!(interface, eth0());
                         gone.push(address);
                     }

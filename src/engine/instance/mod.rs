@@ -26,7 +26,7 @@ use super::Context;
 use super::announce::{self, Announcer};
 use super::authentication::Authenticator;
 use super::conflict::{Conflict, Conflicts};
-use super::event::{Action, HeldRouter, HookOwner};
+use super::event::{Action, HeldRouter, HookOwner, Loss};
 use super::hook::Hooks;
 use super::lease::{Holding, Terms};
 use super::peers::Peers;
@@ -322,16 +322,16 @@ impl Instance {
         &mut self,
         context: &Context<'_>,
         interface: &InterfaceName,
-        address: IpAddr,
+        (address, loss): (IpAddr, Loss),
         out: &mut Vec<Action>,
     ) {
         let now = context.now.mono;
         if self.router.is_held_up() {
-            // Nobody took it: its lease ran out. Whether it is still ours the next packets tell.
-            return self.holding.gone_late(now, interface, address);
+            // Whether it is still ours the next packets tell.
+            return self.holding.gone_late(now, interface, (address, loss));
         }
-        if let Some(address) = self.holding.gone(now, interface, address, out) {
-            self.tell_put_back(context, address, out);
+        if let Some(address) = self.holding.gone(now, interface, (address, loss), out) {
+            self.tell_put_back(context, (address, loss), out);
             // Routes from that address have gone with it.
             self.routings.look(now);
         }
@@ -353,13 +353,13 @@ impl Instance {
     fn tell_put_back(
         &mut self,
         context: &Context<'_>,
-        address: VirtualAddress,
+        (address, loss): (VirtualAddress, Loss),
         out: &mut Vec<Action>,
     ) {
         let interface = self.devices.place(&self.config, &address).clone();
         self.announce_one(context, &address, out);
         self.counters.put_back += 1;
-        self.report(What::PutBack(address, interface), out);
+        self.report(What::PutBack(address, interface, loss), out);
     }
 
     /// When [`Instance::fire`] is due, and what for.
@@ -401,11 +401,10 @@ impl Instance {
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
-        for (address, had_gone) in self.holding.fire(now, out) {
-            if had_gone {
-                self.tell_put_back(context, address, out);
-            } else {
-                self.announce_one(context, &address, out);
+        for (address, loss) in self.holding.fire(now, out) {
+            match loss {
+                Some(loss) => self.tell_put_back(context, (address, loss), out),
+                None => self.announce_one(context, &address, out),
             }
         }
         self.routings.fire(now, terms(&self.config), out);
