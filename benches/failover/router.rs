@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{
-    Addresses, Agent, Config, Host, Keepalived, KeepalivedConfig, hand_over, release,
-};
+use crate::lab::{Addresses, Agent, Config, Host, Keepalived, RouterSettings, hand_over, release};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +110,9 @@ fn of_vipd(settings: Settings) -> Config {
         .set("preempt", if preempt { "always" } else { "never" })
 }
 
-fn of_keepalived(settings: Settings) -> KeepalivedConfig {
+fn of_keepalived(settings: Settings) -> RouterSettings {
     let Settings { interval, priority, preempt } = settings;
-    KeepalivedConfig {
+    RouterSettings {
         version: 3,
         priority,
         interval,

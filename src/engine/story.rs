@@ -507,7 +507,7 @@ impl fmt::Display for Event {
                 f,
                 "leaving, {why}: this node keeps answering until another one has taken over"
             ),
-            What::Reconfigured(keys) => write!(f, "another {} from now on", keys.join(", ")),
+            What::Reconfigured(keys) => write!(f, "reconfigured: {}", keys.join(", ")),
             What::HandoverFailed(answer) => write!(f, "not handed over: {answer}"),
             What::Standby(true) => {
                 f.write_str("on standby from now on, also after a restart, until `vipctl online`")

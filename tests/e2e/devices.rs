@@ -1,12 +1,7 @@
 //! Interfaces that are made of others: bonds and VLANs. Not every kernel has them: the cases run in
 //! User Mode Linux ([`kernel`]).
 
-use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
-
-use crate::lab::{
-    Agent, BOUND, Case, Group, Host, Lab, VIP, VRID, cases, kernel, steadily, within,
-};
+use crate::lab::{Case, Lab, cases, kernel};
 
 /// What [`bonds`], [`bond_addresses`] and [`vlans`] run in the other kernel.
 pub(crate) const CASES: &[Case] = &cases![inside::bonds, inside::bond_addresses, inside::vlans];
@@ -31,7 +26,10 @@ pub(crate) fn vlans(lab: &Lab) {
 
 /// The cases as they run in the other kernel.
 mod inside {
-    use super::*;
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant};
+
+    use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, steadily, within};
 
     /// The virtual address in the second VLAN, and the numbers of both.
     const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 100);
@@ -105,7 +103,9 @@ mod inside {
                 });
             lab.note(format!("announced {took:?} after a member had failed"));
             group.stays_with(node, Duration::from_millis(500));
-            ports.iter().for_each(|port| group.segment.run(&format!("ip link set {port} up")));
+            for port in ports {
+                group.segment.run(&format!("ip link set {port} up"));
+            }
         }
     }
 

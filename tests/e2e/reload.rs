@@ -183,7 +183,7 @@ pub(crate) fn moved_address(lab: &Lab) {
     group.taken_over_by(node);
     let start = Instant::now();
     agent.reload(node, &both(format!("[{second}/24]"), format!("[10.77.0.102/24, {VIP}/24]")));
-    within(BOUND, "it has moved", || agent.log().contains("more: another addresses from now on"));
+    within(BOUND, "it has moved", || agent.log().contains("more: reconfigured: addresses"));
     sleep(Duration::from_secs(1));
     let gap = group.client.longest_gap(start);
     lab.note(format!("longest gap of the client: {gap:?}"));

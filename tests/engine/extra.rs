@@ -219,7 +219,7 @@ fn a_reload_changes_one_route() {
     let (old, new) = (Routing::Route(route()), Routing::Route(other));
     assert_eq!(routing_of(&actions), [("remove", old), ("add", new)]);
     assert!(added(&actions).is_empty());
-    assert!(told(&actions).contains("another routes from now on"), "{}", told(&actions));
+    assert!(told(&actions).contains("reconfigured: routes"), "{}", told(&actions));
 }
 
 /// Rule: a route's interface is one that the instance needs: without it, it is in fault by its name.

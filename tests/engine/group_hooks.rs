@@ -257,7 +257,7 @@ fn a_reload_disturbs_nothing() {
     let mut node = active(&[Phase::Script]);
     let actions = reload(&mut node, with(notify(&[Phase::Script, Phase::OnFault])));
     assert_eq!(kinds(&actions), ["report"]);
-    assert_eq!(told(&actions), "another notify from now on");
+    assert_eq!(told(&actions), "reconfigured: notify");
     assert_eq!(kinds(&reload(&mut node, config())), ["report"]);
     assert_eq!(kinds(&reload(&mut node, config())), [""; 0]);
     assert_eq!(kinds(&reload(&mut node, with(notify(&[Phase::Script])))), ["report"]);

@@ -60,7 +60,7 @@ fn addresses_change_in_place() {
         ["write down", "add", "announce", "announce", "announce", "announce", "report", "watch"];
     assert_eq!(kinds(&actions), expected);
     assert_eq!(changes(&actions), [("add", other_address().address)]);
-    assert_eq!(told(&actions), "another addresses from now on");
+    assert_eq!(told(&actions), "reconfigured: addresses");
     let one = InstanceConfig { addresses: vec![other_address()], ..instance(100) };
     let actions = node.tell(reload(vec![one]));
     assert_eq!(changes(&actions), [("remove", virtual_address().address)]);
@@ -104,7 +104,7 @@ fn another_priority_is_advertised() {
     let mut node = Node::active(100);
     let actions = node.tell(reload(vec![instance(50)]));
     assert_eq!(kinds(&actions), ["advertise", "report"]);
-    assert_eq!(told(&actions), "another priority from now on");
+    assert_eq!(told(&actions), "reconfigured: priority");
     node.hear(from_peer(80));
     assert_eq!(node.state(), StateName::Backup);
     let actions = node.tell(reload(vec![instance(150)]));

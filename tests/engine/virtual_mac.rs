@@ -190,7 +190,7 @@ fn turned_on_and_off_while_active() {
     };
     // Nothing changes before the kernel says that there is a device.
     let actions = node.tell(reload(with_virtual_mac(100)));
-    assert!(told(&actions).contains("another virtual_mac from now on"), "{}", told(&actions));
+    assert!(told(&actions).contains("reconfigured: virtual_mac"), "{}", told(&actions));
     tell_device(&mut node, None);
     let actions = tell_device(&mut node, Some(device_link(false)));
     let expected =

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
-use crate::lab::{Addresses, Host, LINK_LOCAL_VIP, Lab, Process, VIP, VIP6, VRID, within};
-use crate::router::{Router, Settings};
+use crate::lab::{
+    Addresses, Host, LINK_LOCAL_VIP, Lab, Process, RouterSettings, VIP, VIP6, VRID, within,
+};
+use crate::router::Router;
 
 /// Where the packages of Debian and Ubuntu put the daemons.
 const DAEMONS: &str = "/usr/lib/frr";
@@ -27,7 +29,7 @@ pub(crate) struct Frr {
 }
 
 impl Router for Frr {
-    fn start(host: &Host, settings: Settings) -> Self {
+    fn start(host: &Host, settings: RouterSettings) -> Self {
         assert!(
             Lab::started_by_root(),
             "FRR's daemons set their groups, which the user namespace of an ordinary user \
@@ -113,8 +115,8 @@ fn add_macvlan(host: &Host, vip: IpAddr) {
     });
 }
 
-fn configuration(settings: Settings) -> String {
-    let Settings { version, priority, interval, preempt, addresses, .. } = settings;
+fn configuration(settings: RouterSettings) -> String {
+    let RouterSettings { version, priority, interval, preempt, addresses, .. } = settings;
     let list = match addresses {
         Addresses::Ipv4 => format!("vrrp {VRID} ip {VIP}"),
         Addresses::Ipv6 => {

@@ -1,36 +1,16 @@
 //! Debian's keepalived.
 
-use crate::lab::{Host, Keepalived, KeepalivedConfig};
-use crate::router::{Router, Settings};
+use crate::lab::{Host, Keepalived, RouterSettings};
+use crate::router::Router;
 
 impl Router for Keepalived {
-    fn start(host: &Host, settings: Settings) -> Self {
-        let Settings {
-            version,
-            priority,
-            interval,
-            preempt,
-            password,
-            addresses,
-            unicast_to,
-            virtual_mac,
-        } = settings;
-        if virtual_mac {
+    fn start(host: &Host, settings: RouterSettings) -> Self {
+        if settings.virtual_mac {
             // It sets arp_ignore by itself. Without this its questions for other stations tell them the
             // interface's own Ethernet address for the virtual one (keepalived 2.2.7).
             host.run("sysctl -qw net.ipv4.conf.eth0.arp_announce=2");
         }
-        let config = KeepalivedConfig {
-            version,
-            priority,
-            interval,
-            preempt,
-            password,
-            addresses,
-            unicast_to,
-            virtual_mac,
-        };
-        Self::start(host, config)
+        Self::start(host, settings)
     }
 
     fn kill(self, _host: &Host) {

@@ -3,8 +3,8 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Addresses, BOUND, Group, Lab, steadily, within};
-use crate::router::{Router, Settings};
+use crate::lab::{Addresses, BOUND, Group, Lab, RouterSettings, steadily, within};
+use crate::router::Router;
 
 /// The numbers of the two hosts: the preferred one has the higher address.
 pub(crate) const NODES: [u8; 2] = [12, 11];
@@ -12,17 +12,21 @@ pub(crate) const NODES: [u8; 2] = [12, 11];
 /// The preferred router crashes, comes back and stops; each time exactly one router is active
 /// afterwards, and the client is served by it.
 pub(crate) fn failover<A: Router, B: Router>(lab: &Lab, version: u8) {
-    failover_of::<A, B>(lab, [200, 100].map(|priority| Settings::new(version, priority)));
+    failover_of::<A, B>(lab, [200, 100].map(|priority| RouterSettings::new(version, priority)));
 }
 
 /// The same with these settings.
-pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
+pub(crate) fn failover_of<A: Router, B: Router>(lab: &Lab, settings: [RouterSettings; 2]) {
     let group = group_for(lab, settings[0]);
     failover_in::<A, B>(lab, &group, settings);
 }
 
 /// The same on these hosts.
-pub(crate) fn failover_in<A: Router, B: Router>(lab: &Lab, group: &Group, settings: [Settings; 2]) {
+pub(crate) fn failover_in<A: Router, B: Router>(
+    lab: &Lab,
+    group: &Group,
+    settings: [RouterSettings; 2],
+) {
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let interval = settings[0].interval;
     let vips = settings[0].addresses.all();
@@ -62,7 +66,7 @@ pub(crate) fn failover_in<A: Router, B: Router>(lab: &Lab, group: &Group, settin
 }
 
 /// Hosts with what the settings need.
-fn group_for(lab: &Lab, settings: Settings) -> Group {
+fn group_for(lab: &Lab, settings: RouterSettings) -> Group {
     let group = match settings.addresses {
         Addresses::Both => Group::dual(lab, &NODES),
         addresses => Group::with(lab, &NODES, addresses.vip()),
@@ -71,7 +75,7 @@ fn group_for(lab: &Lab, settings: Settings) -> Group {
 }
 
 /// By unicast, each to the other.
-pub(crate) fn to_each_other(settings: [Settings; 2]) -> [Settings; 2] {
+pub(crate) fn to_each_other(settings: [RouterSettings; 2]) -> [RouterSettings; 2] {
     let [preferred, other] = NODES;
     [settings[0].to(other), settings[1].to(preferred)]
 }
@@ -80,10 +84,10 @@ pub(crate) fn to_each_other(settings: [Settings; 2]) -> [Settings; 2] {
 pub(crate) fn no_preemption<A: Router, B: Router>(lab: &Lab) {
     let group = Group::new(lab, &NODES);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
-    let settings = Settings::new(3, 200).patient();
+    let settings = RouterSettings::new(3, 200).patient();
     let first = A::start(preferred, settings);
     group.taken_over_by(preferred);
-    let _second = B::start(other, Settings::new(3, 100));
+    let _second = B::start(other, RouterSettings::new(3, 100));
     group.stays_with(preferred, settings.interval * 5);
     first.stop();
     group.taken_over_by(other);
@@ -98,11 +102,11 @@ pub(crate) fn no_preemption<A: Router, B: Router>(lab: &Lab) {
 /// Cut off from each other, both become active; reunited, the better one alone stays so, and the
 /// client is served by it at once.
 pub(crate) fn reunion<A: Router, B: Router>(lab: &Lab, priorities: [u8; 2]) {
-    reunion_of::<A, B>(lab, priorities.map(|priority| Settings::new(3, priority)));
+    reunion_of::<A, B>(lab, priorities.map(|priority| RouterSettings::new(3, priority)));
 }
 
 /// The same with these settings.
-pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Settings; 2]) {
+pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [RouterSettings; 2]) {
     let group = group_for(lab, settings);
     reunion_in::<A, B>(lab, &group, [settings, lower]);
 }
@@ -111,7 +115,7 @@ pub(crate) fn reunion_of<A: Router, B: Router>(lab: &Lab, [settings, lower]: [Se
 pub(crate) fn reunion_in<A: Router, B: Router>(
     lab: &Lab,
     group: &Group,
-    [settings, lower]: [Settings; 2],
+    [settings, lower]: [RouterSettings; 2],
 ) {
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let _first = A::start(preferred, settings);
@@ -137,7 +141,7 @@ const MOMENTS: usize = 20;
 /// pauses it; the other one takes over when it crashes, and gives back when it returns.
 pub(crate) fn shortest_interval<A: Router, B: Router>(lab: &Lab) {
     let shortest = Duration::from_millis(10);
-    let settings = [200, 100].map(|priority| Settings::new(3, priority).every(shortest));
+    let settings = [200, 100].map(|priority| RouterSettings::new(3, priority).every(shortest));
     let group = Group::new(lab, &NODES);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
     let first = A::start(preferred, settings[0]);
@@ -170,10 +174,10 @@ pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
     let slow = Duration::from_millis(800);
     let group = Group::new(lab, &NODES);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
-    let first = A::start(preferred, Settings::new(3, 200).every(slow));
+    let first = A::start(preferred, RouterSettings::new(3, 200).every(slow));
     group.taken_over_by(preferred);
     let quick = Duration::from_millis(100);
-    let _second = B::start(other, Settings::new(3, 100).every(quick));
+    let _second = B::start(other, RouterSettings::new(3, 100).every(quick));
     // It starts with its own interval, and may be active until it hears the first advertisement.
     sleep(quick * 10);
     group.taken_over_by(preferred);
@@ -193,7 +197,7 @@ pub(crate) fn learnt_interval<A: Router, B: Router>(lab: &Lab) {
 pub(crate) fn replacement<A: Router, B: Router>(lab: &Lab, version: u8) {
     let group = Group::new(lab, &NODES);
     let (preferred, other) = (&group.nodes[0], &group.nodes[1]);
-    let settings = [200, 100].map(|priority| Settings::new(version, priority));
+    let settings = [200, 100].map(|priority| RouterSettings::new(version, priority));
     let start = Instant::now();
     let old_first = A::start(preferred, settings[0]);
     let old_second = A::start(other, settings[1]);

@@ -7,19 +7,19 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::frr::Frr;
-use crate::lab::{Addresses, Group, Keepalived, Lab, VRID};
-use crate::router::{Router, Settings, Vipd};
+use crate::lab::{Addresses, Group, Keepalived, Lab, RouterSettings, VRID};
+use crate::router::{Router, Vipd};
 use crate::scenario::{NODES, failover_in, reunion_in};
 
-fn settings(addresses: Addresses, version: u8) -> [Settings; 2] {
+fn settings(addresses: Addresses, version: u8) -> [RouterSettings; 2] {
     [200, 100].map(|priority| {
-        let settings = Settings { addresses, ..Settings::new(version, priority) };
+        let settings = RouterSettings { addresses, ..RouterSettings::new(version, priority) };
         settings.with_virtual_mac()
     })
 }
 
 /// The failover of every router, after which the client has only ever known the virtual MAC address.
-fn failover<A: Router, B: Router>(lab: &Lab, settings: [Settings; 2]) {
+fn failover<A: Router, B: Router>(lab: &Lab, settings: [RouterSettings; 2]) {
     let group = Group::with(lab, &NODES, settings[0].addresses.vip());
     let start = Instant::now();
     failover_in::<A, B>(lab, &group, settings);

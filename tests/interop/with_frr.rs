@@ -1,8 +1,8 @@
 //! vipd and FRR's vrrpd in one group.
 
 use crate::frr::Frr;
-use crate::lab::{Addresses, Keepalived, Lab};
-use crate::router::{Settings, Vipd};
+use crate::lab::{Addresses, Keepalived, Lab, RouterSettings};
+use crate::router::Vipd;
 use crate::scenario::{
     failover, failover_of, learnt_interval, no_preemption, reunion, shortest_interval,
 };
@@ -52,8 +52,8 @@ pub(crate) fn reunion_frr_preferred(lab: &Lab) {
     reunion::<Frr, Vipd>(lab, [200, 100]);
 }
 
-fn both(addresses: Addresses) -> [Settings; 2] {
-    [200, 100].map(|priority| Settings::moving(addresses, priority))
+fn both(addresses: Addresses) -> [RouterSettings; 2] {
+    [200, 100].map(|priority| RouterSettings::moving(addresses, priority))
 }
 
 /// Rule: vipd in front of FRR over IPv6.

@@ -1,7 +1,7 @@
 //! vipd and keepalived in one group.
 
-use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, VIP6, within};
-use crate::router::{Router, Settings, Vipd};
+use crate::lab::{Addresses, Agent, BOUND, Group, Keepalived, Lab, RouterSettings, VIP6, within};
+use crate::router::{Router, Vipd};
 use crate::scenario::{
     failover, failover_of, learnt_interval, no_preemption, replacement, reunion, reunion_of,
     shortest_interval, to_each_other,
@@ -33,8 +33,8 @@ pub(crate) fn v3_keepalived_preferred(lab: &Lab) {
 }
 
 /// What a group with a password has: `auth_type PASS` of keepalived.
-fn with_password() -> [Settings; 2] {
-    [200, 100].map(|priority| Settings::new(2, priority).with_password("s3cr3t"))
+fn with_password() -> [RouterSettings; 2] {
+    [200, 100].map(|priority| RouterSettings::new(2, priority).with_password("s3cr3t"))
 }
 
 /// Rule: vipd in front of keepalived, with a password.
@@ -85,8 +85,8 @@ pub(crate) fn replaced_one_by_one(lab: &Lab) {
     replacement::<Keepalived, Vipd>(lab, 2);
 }
 
-fn both(addresses: Addresses) -> [Settings; 2] {
-    [200, 100].map(|priority| Settings::moving(addresses, priority))
+fn both(addresses: Addresses) -> [RouterSettings; 2] {
+    [200, 100].map(|priority| RouterSettings::moving(addresses, priority))
 }
 
 /// Rule: vipd in front of keepalived over IPv6, whose list has the link-local address that vipd adds.
@@ -111,7 +111,7 @@ pub(crate) fn ipv6_lists_differ(lab: &Lab) {
     let (ours, theirs) = (&group.nodes[0], &group.nodes[1]);
     let agent = Agent::start(ours, &group.config());
     group.taken_over_by(ours);
-    let settings = Settings::moving(Addresses::Ipv6Alone, 100);
+    let settings = RouterSettings::moving(Addresses::Ipv6Alone, 100);
     let _keepalived = <Keepalived as Router>::start(theirs, settings);
     within(BOUND, "both are active", || ours.holds(VIP6) && theirs.holds(VIP6));
     agent.reports(&["fe80::11", "only here: fe80::200:5eff:fe00:233", "link_local: off"]);

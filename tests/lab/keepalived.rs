@@ -2,73 +2,14 @@
 //! itself is left at its default.
 
 use std::fs;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::{Host, LINK_LOCAL_VIP, Process, VIP, VIP6, VRID};
+use super::{Addresses, Host, LINK_LOCAL_VIP, Process, RouterSettings, VIP, VIP6, VRID};
 
-/// What differs from node to node and from case to case.
-#[derive(Clone, Copy)]
-pub(crate) struct KeepalivedConfig {
-    /// 2 or 3.
-    pub(crate) version: u8,
-    /// Higher is preferred.
-    pub(crate) priority: u8,
-    /// The advertisement interval.
-    pub(crate) interval: Duration,
-    /// Whether it takes over from a live active router of lower priority.
-    pub(crate) preempt: bool,
-    /// Version 2's password.
-    pub(crate) password: Option<&'static str>,
-    /// What it moves.
-    pub(crate) addresses: Addresses,
-    /// The number of the other host: advertisements go to that one alone.
-    pub(crate) unicast_to: Option<u8>,
-    /// Whether it uses the virtual MAC address.
-    pub(crate) virtual_mac: bool,
-}
-
-/// The addresses of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Addresses {
-    /// An IPv4 one.
-    Ipv4,
-    /// An IPv6 one and the link-local one that goes before it.
-    Ipv6,
-    /// An IPv6 one alone, as many keepalived groups have it.
-    Ipv6Alone,
-    /// Those of both families: two instances of keepalived, in a sync group.
-    Both,
-}
-
-impl Addresses {
-    /// The one that the client asks.
-    pub(crate) fn vip(self) -> IpAddr {
-        match self {
-            Self::Ipv4 | Self::Both => VIP.into(),
-            Self::Ipv6 | Self::Ipv6Alone => VIP6.into(),
-        }
-    }
-
-    /// Those that must be on one node.
-    pub(crate) fn all(self) -> Vec<IpAddr> {
-        match self {
-            Self::Ipv4 | Self::Ipv6 | Self::Ipv6Alone => vec![self.vip()],
-            Self::Both => vec![VIP.into(), VIP6.into()],
-        }
-    }
-
-    /// Whether there are some of IPv6.
-    pub(crate) fn has_ipv6(self) -> bool {
-        self != Self::Ipv4
-    }
-}
-
-impl KeepalivedConfig {
+impl RouterSettings {
     fn text(self, host: &Host) -> String {
         let one = |name: &str, addresses| self.instance(name, addresses, host);
         match self.addresses {
@@ -129,7 +70,7 @@ pub(crate) struct Keepalived {
 
 impl Keepalived {
     /// Starts one, for the first time or again.
-    pub(crate) fn start(host: &Host, config: KeepalivedConfig) -> Self {
+    pub(crate) fn start(host: &Host, config: RouterSettings) -> Self {
         let file = |ending| host.directory().join(format!("{}-keepalived.{ending}", host.number()));
         fs::write(file("conf"), config.text(host)).expect("a configuration");
         let mut command = Command::new("keepalived");
@@ -141,7 +82,7 @@ impl Keepalived {
     }
 
     /// Gives it another configuration while it runs.
-    pub(crate) fn reload(&self, host: &Host, config: KeepalivedConfig) {
+    pub(crate) fn reload(&self, host: &Host, config: RouterSettings) {
         fs::write(&self.file, config.text(host)).expect("a configuration");
         self.process.signal(Signal::SIGHUP);
     }

@@ -60,7 +60,9 @@ pub(crate) fn is_inside() -> bool {
 /// The `main` of the program in there: runs the case that [`boot`] asked for, and powers off.
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     mount_system();
-    WANTED.iter().for_each(|name| load(name));
+    for name in WANTED {
+        load(name);
+    }
     in_namespaces(|| {
         let name = env::args().nth(1).unwrap_or_default();
         let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
