@@ -285,7 +285,8 @@ mod tests {
         frame
     }
 
-    /// Rule: advertisements and claims of either family are told apart, and padding does not spoil an advertisement.
+    /// Rule: advertisements and claims of either family are told apart, and padding does not spoil an
+    /// advertisement.
     #[test]
     fn frames_are_read() {
         let Some(Seen::Advertisement(heard)) = Seen::of(&advertisement()) else { panic!() };

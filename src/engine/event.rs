@@ -8,18 +8,21 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::handover::HandoverAnswer;
+use super::held::HeldRouter;
+use super::hex;
 pub use super::hook::call::{
     GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner, HookTarget, InstanceEvent,
 };
+use super::link::{Link, Loss};
 use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
-    Config, Family, InstanceName, InterfaceName, Mac, NodeName, Routing, SecretSource, TrackName,
-    VirtualAddress, VirtualDevice, Vrid,
+    Config, Family, InstanceName, InterfaceName, NodeName, Routing, TrackName, VirtualAddress,
+    VirtualDevice, Vrid,
 };
 use crate::time::{Mono, Span};
 use crate::vrrp::auth::Proof;
@@ -156,78 +159,6 @@ pub enum Input {
     Deadline,
     /// Stop in an orderly way: the answer ends, at once or later, with [`Action::Exit`].
     Stop,
-}
-
-/// An interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// The kernel's number; a re-created interface has another one.
-    pub index: u32,
-    /// Its Ethernet address; `None` where it has none of six bytes.
-    pub mac: Option<Mac>,
-    /// Whether it is administratively up (`IFF_UP`).
-    pub up: bool,
-    /// Whether it has carrier and is operational (`IFF_LOWER_UP` and `IFF_RUNNING`).
-    pub carrier: bool,
-    /// The largest packet in bytes.
-    pub mtu: u32,
-    /// Every usable address on it in the kernel's order, ours included; tentative and
-    /// duplicate IPv6 ones excluded.
-    pub addresses: Vec<LinkAddress>,
-    /// The IPv6 addresses on it that are not usable (yet).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unusable: Vec<UnusableAddress>,
-    /// Whether the kernel forwards IPv6 packets that arrive there (`net.ipv6.conf.IF.forwarding`):
-    /// whether it is a router to its neighbours (RFC 4861 section 4.4).
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub forwards_ipv6: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
-/// How an address went from an interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Somebody removed it.
-    #[default]
-    Removed,
-    /// Its lease ran out: no renewal reached the kernel in time.
-    Expired,
-    /// The kernel took it off an interface that was down.
-    Down,
-}
-
-impl Loss {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-    const fn is_removal(&self) -> bool {
-        matches!(self, Self::Removed)
-    }
-}
-
-/// An IPv6 address on an interface that nothing can be sent from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnusableAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// Whether another station was found to have it; otherwise the kernel is still looking for one
-    /// (RFC 4862 section 5.4).
-    pub duplicate: bool,
-}
-
-/// An address on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LinkAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// Its prefix length.
-    pub prefix: u8,
-    /// Whether the kernel counts it as secondary (`IFA_F_SECONDARY`), that is, never chosen as
-    /// source by itself.
-    pub secondary: bool,
 }
 
 /// A packet as the socket gave it.
@@ -484,102 +415,4 @@ pub enum ProbeResult {
     /// It is not, or that could not be found out in time. The text says why, for people, on one
     /// line of at most 200 characters: `HTTP 503 from http://127.0.0.1/health`.
     Failed(String),
-}
-
-/// A virtual router that this node holds, as `vipd release` needs it: without the configuration,
-/// which may have changed, and without an engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldRouter {
-    /// The instance, for people.
-    pub instance: InstanceName,
-    /// What is on interfaces because of it.
-    pub addresses: Vec<HeldAddress>,
-    /// The routes and rules that are there because of it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routing: Vec<Routing>,
-    /// What says to the other routers that it stops, one for each of its ways to them; empty where it is
-    /// not active (any more).
-    #[serde(default, alias = "farewell", deserialize_with = "one_or_several")]
-    pub farewells: Vec<Farewell>,
-    /// The devices with its virtual MAC addresses: they are there while it is a backup, too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub devices: Vec<VirtualDevice>,
-}
-
-/// Earlier versions knew one way only, and wrote what went there, or null.
-fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Farewell>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        One(Box<Farewell>),
-        Several(Vec<Farewell>),
-    }
-    Ok(match Option::deserialize(from)? {
-        None => Vec::new(),
-        Some(Written::One(farewell)) => vec![*farewell],
-        Some(Written::Several(farewells)) => farewells,
-    })
-}
-
-/// A virtual address with its interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldAddress {
-    /// The interface.
-    pub interface: InterfaceName,
-    /// The address.
-    pub address: VirtualAddress,
-}
-
-/// An advertisement with priority 0, ready to be sent as [`Action::Send`] would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Farewell {
-    /// The interface of the virtual router.
-    pub interface: InterfaceName,
-    /// The device by which it leaves, as in [`Action::Send`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub through: Option<InterfaceName>,
-    /// The source address.
-    pub source: IpAddr,
-    /// The destination.
-    pub destination: IpAddr,
-    /// The VRRP message, with its checksum.
-    #[serde(with = "hex")]
-    pub message: Vec<u8>,
-    /// Where the secret is that the message lacks: it has a place for a password, or a trailer without
-    /// a time stamp and a code. `None`: it is complete.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretSource>,
-}
-
-/// Bytes as one hexadecimal string: a trace stays readable and greppable.
-mod hex {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{}", Digits(bytes)))
-    }
-
-    struct Digits<'a>(&'a [u8]);
-
-    impl std::fmt::Display for Digits<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
-        let digit = |c: u8| char::from(c).to_digit(16).ok_or_else(|| D::Error::custom("not hex"));
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(D::Error::custom("an odd number of hexadecimal digits"));
-        }
-        pairs
-            .iter()
-            .map(|&[high, low]| {
-                let byte = digit(high)? * 16 + digit(low)?;
-                u8::try_from(byte).map_err(D::Error::custom)
-            })
-            .collect()
-    }
 }

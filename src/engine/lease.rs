@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::event::{Action, HeldAddress, Loss, SystemError};
+use super::event::{Action, SystemError};
+use super::held::HeldAddress;
+use super::link::Loss;
 use super::retry::{InstallFailure, Installation, Removals};
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};

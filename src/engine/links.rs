@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::event::{Link, LinkAddress, UnusableAddress};
+use super::link::{Link, LinkAddress, UnusableAddress};
 use super::story::{Fault, LinkLocal};
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, is_link_local};
 use crate::time::{Mono, Now, Span};

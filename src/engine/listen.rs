@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::event::{Action, Link};
+use super::event::Action;
+use super::link::Link;
 use super::links::Links;
 use crate::model::{Family, InstanceConfig, InterfaceName, Path, Vrid};
 use crate::time::{Mono, Span};

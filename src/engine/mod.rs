@@ -11,9 +11,12 @@ pub mod conflict;
 pub mod event;
 mod group;
 mod handover;
+mod held;
+mod hex;
 mod hook;
 mod instance;
 mod lease;
+mod link;
 mod links;
 mod listen;
 mod peers;
@@ -32,11 +35,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 pub use event::{
-    Action, Answer, Farewell, GroupEvent, GroupMember, HeldAddress, HeldRouter, HookCall,
-    HookEvent, HookName, HookOwner, HookTarget, Input, InstanceEvent, Link, LinkAddress, Loss,
-    Packet, ProbeResult, SystemError, UnusableAddress,
+    Action, Answer, GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner, HookTarget,
+    Input, InstanceEvent, Packet, ProbeResult, SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
+pub use held::{Farewell, HeldAddress, HeldRouter};
+pub use link::{Link, LinkAddress, Loss, UnusableAddress};
 pub use peers::{Advertised, PeerStatus};
 pub use plan::Plan;
 pub use standby::{Standby, StandbyAnswer};

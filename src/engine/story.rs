@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
-use super::event::Loss;
 use super::handover::HandoverAnswer;
 use super::hook::call::HookName;
+use super::link::Loss;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
 use crate::model::{

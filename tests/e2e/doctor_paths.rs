@@ -51,6 +51,17 @@ fn second(node: &Host) -> Ipv4Addr {
     Ipv4Addr::new(10, 78, 0, node.number())
 }
 
+/// What doctor says as soon as it finds a firewall that drops something.
+#[track_caller]
+fn dropping(host: &Host) -> Diagnosis {
+    let mut diagnosis = Diagnosis::of(host, "");
+    within(BOUND, "doctor finds the firewall", || {
+        diagnosis = Diagnosis::of(host, "");
+        diagnosis.findings().any(|found| found["kind"] == "firewall")
+    });
+    diagnosis
+}
+
 /// No finding of this kind.
 #[track_caller]
 fn has_no(diagnosis: &Diagnosis, kind: &str, text: &str) {
@@ -106,12 +117,8 @@ pub(crate) fn ipv6_dropped(lab: &Lab) {
     let (group, _agents) = dual_pair(lab);
     let two = &group.nodes[1];
     two.run("ip6tables -A INPUT -i eth0 -d ff02::/16 -p vrrp -j DROP");
-    within(BOUND, "doctor says so", || {
-        let diagnosis = Diagnosis::of(two, "");
-        diagnosis.findings().any(|found| found["kind"] == "firewall")
-    });
+    let diagnosis = dropping(two);
     show(lab, two);
-    let diagnosis = Diagnosis::of(two, "");
     let expected = [
         "web on eth0 (IPv6): a firewall of this machine drops the advertisements of node11 (fe80::11) \
          on eth0",
@@ -165,11 +172,7 @@ pub(crate) fn second_path_dropped(lab: &Lab) {
     two.run("nft add table ip lan");
     two.run("nft add chain ip lan input { type filter hook input priority 0; }");
     two.run("nft add rule ip lan input iifname eth1 ip daddr 224.0.0.18 drop");
-    within(BOUND, "doctor says so", || {
-        let diagnosis = Diagnosis::of(two, "");
-        diagnosis.findings().any(|found| found["kind"] == "firewall")
-    });
-    let diagnosis = Diagnosis::of(two, "");
+    let diagnosis = dropping(two);
     let expected = [
         "web on eth1 (IPv4): a firewall of this machine drops the advertisements of node11 (10.78.0.11) \
          on eth1",
@@ -252,11 +255,7 @@ pub(crate) fn another_multicast_group(lab: &Lab) {
         Diagnosis::of(node, "").is_healthy();
     }
     two.run("ip6tables -A INPUT -d ff02::77 -j DROP");
-    within(BOUND, "doctor says so", || {
-        let diagnosis = Diagnosis::of(two, "");
-        diagnosis.findings().any(|found| found["kind"] == "firewall")
-    });
-    Diagnosis::of(two, "").has("firewall", &["web on eth0 (IPv6)", "-d ff02::77/128 -j DROP"]);
+    dropping(two).has("firewall", &["web on eth0 (IPv6)", "-d ff02::77/128 -j DROP"]);
 }
 
 /// Rule: another machine that has the IPv6 address is found by asking, with its Ethernet address, from the
@@ -343,11 +342,7 @@ pub(crate) fn unicast_ipv6_dropped(lab: &Lab) {
         Diagnosis::of(node, "").is_healthy();
     }
     two.run("ip6tables -A INPUT -s 2001:db8:77::11 -p vrrp -j DROP");
-    within(BOUND, "doctor says so", || {
-        let diagnosis = Diagnosis::of(two, "");
-        diagnosis.findings().any(|found| found["kind"] == "firewall")
-    });
-    let diagnosis = Diagnosis::of(two, "");
+    let diagnosis = dropping(two);
     let expected = [
         "web on eth0 (IPv6): a firewall of this machine drops the advertisements of node11 \
          (2001:db8:77::11) on eth0",

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::daemon::clock;
-use crate::engine::HeldAddress;
+use crate::engine::{HeldAddress, Loss};
 use crate::model::Scope;
 
 /// Far longer than anything that is waited for may take.
@@ -150,7 +150,7 @@ fn without_times(mut info: Value) -> Value {
 }
 
 /// Rule (invariant 3, no address without a lease): the kernel removes an address that is not
-/// renewed, and that is told like any removal that is not ours. One that is renewed stays.
+/// renewed, and that is told as the end of its lease. One that is renewed stays.
 #[test]
 fn an_address_ends_with_its_lease() {
     in_a_namespace("an_address_ends_with_its_lease", async || {
@@ -168,8 +168,8 @@ fn an_address_ends_with_its_lease() {
             assert!(start.elapsed() < BOUND, "only {gone:?} are gone");
             for input in news(&mut netlink).await {
                 match input {
-                    Input::AddressGone { interface, address, .. } => {
-                        assert_eq!(interface, eth0());
+                    Input::AddressGone { interface, address, loss } => {
+                        assert_eq!((interface, loss), (eth0(), Loss::Expired), "{address}");
                         gone.push(address);
                     }
                     other => assert!(matches!(other, Input::Link { .. }), "{other:?}"),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::authentication;
-use super::super::event::{Action, Farewell, SystemError};
+use super::super::event::{Action, SystemError};
+use super::super::held::Farewell;
 use super::super::links::{Links, is_near};
 use super::{Context, Instance};
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, Path, Transport};
