@@ -4,7 +4,7 @@
 //! format of Prometheus, for scrapers that do not ask for the new one. Names and units follow the
 //! conventions of Prometheus. The label for an instance is `vrrp_instance`, because `instance` is
 //! the scraper's own word for what it scrapes. No label holds text that another machine or a
-//! program has chosen, except for the addresses of a bounded number of [peers](peer).
+//! program has chosen, except for the addresses of a bounded number of peers (`peer.rs`).
 //!
 //! `docs/monitoring/README.md` explains each metric.
 
