@@ -88,7 +88,8 @@ impl Priority {
     pub const LOWEST: Self = Self(1);
 
     /// The highest priority of a last resort: a node whose checks fail and that holds the addresses
-    /// all the same has one from 1 to this. Where [`IfAllFail::Keep`](super::IfAllFail::Keep) holds, no healthy node has.
+    /// all the same has one from 1 to this. Where [`IfAllFail::Keep`](super::IfAllFail::Keep) holds, no
+    /// healthy node has.
     pub const LAST_RESORT: Self = Self(25);
 
     /// The lowest priority of a healthy node where [`IfAllFail::Keep`](super::IfAllFail::Keep) holds.
