@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use vipd::config::{Here, Problem, keys, kinds, load};
 use vipd::model::{Config, NodeName};
+use vipd::time::Span;
 
 /// The machine on which the files of `tests/config` are read.
 fn machine() -> Here {
@@ -134,6 +135,22 @@ fn good_files_mean_what_they_say() {
         })
         .collect();
     assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Bug guarded: at 600 ms the lease was shorter than a takeover, so that a node which stood still
+/// for a moment lost its address to nobody. The lease covers what others wait at the longest.
+#[test]
+fn the_lease_covers_a_takeover() {
+    let cases =
+        [(3, "10ms", 1), (3, "100ms", 1), (3, "250ms", 1), (3, "260ms", 2), (3, "600ms", 3)];
+    for (version, interval, lease) in cases.into_iter().chain([(3, "1s", 4), (2, "2s", 7)]) {
+        let text = format!(
+            "instances:\n  web: {{ interface: eth0, virtual_router_id: 51, priority: 100, \
+             addresses: [10.0.0.100], version: {version}, advertisement_interval: {interval} }}\n"
+        );
+        let config = config(&text, &machine());
+        assert_eq!(config.instances[0].lease, Some(Span::from_secs(lease)), "{text}");
+    }
 }
 
 /// Rule: a single mistake is a single problem. A misspelt key is not missing, too, nor does a

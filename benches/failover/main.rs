@@ -17,6 +17,7 @@
 )]
 
 mod figures;
+mod kernel;
 #[path = "../../tests/lab/mod.rs"]
 mod lab;
 mod page;
@@ -62,11 +63,12 @@ fn main() -> ExitCode {
         let rows = trials::run(&options.only, options.trials, options.at_once);
         let routers = [version_of_vipd(), keepalived];
         let text = page::render(&rows, &routers, options.trials);
-        println!("{text}");
+        let lifetimes = kernel::table();
+        println!("{text}\n{lifetimes}");
         if options.write
-            && let Err(why) = page::replace(&text)
+            && let Err(why) = page::replace(&text, &lifetimes)
         {
-            eprintln!("cannot write the table: {why}");
+            eprintln!("cannot write the tables: {why}");
             return ExitCode::FAILURE;
         }
         ExitCode::SUCCESS

@@ -11,8 +11,9 @@ use crate::trials::Row;
 /// Where the table lives.
 const PAGE: &str = "docs/failover.md";
 
-/// The lines around it there.
-const BEGIN: &str = "<!-- Written by: cargo bench --bench failover -- --write -->";
+/// The lines around what is written there.
+const FIGURES: &str = "Written by: cargo bench --bench failover -- --write";
+const LIFETIMES: &str = "Lifetimes, written by the same command";
 const END: &str = "<!-- The end of what is written by it. -->";
 
 /// The table as Markdown.
@@ -65,15 +66,22 @@ fn failures(kind: Kind, trials: &[Trial]) -> Vec<String> {
     reasons.into_iter().map(|why| format!("{}: {why}", kind.name())).collect()
 }
 
-/// Puts `text` in the place of the table in the page.
-pub(crate) fn replace(text: &str) -> io::Result<()> {
+/// Puts both tables into the page, in place of what they replace.
+pub(crate) fn replace(figures: &str, lifetimes: &str) -> io::Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
     let page = fs::read_to_string(&path)?;
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
+    let page = with(&page, FIGURES, figures)?;
+    fs::write(path, with(&page, LIFETIMES, lifetimes)?)
+}
+
+/// The page with `text` between the line `begin` and the next end.
+fn with(page: &str, begin: &str, text: &str) -> io::Result<String> {
+    let begin = format!("<!-- {begin} -->");
+    let parts = page.split_once(&begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
         Some((before, after))
     });
     let (before, after) =
-        parts.ok_or_else(|| io::Error::other(format!("{PAGE} has lost the lines around it")))?;
-    fs::write(path, format!("{before}{BEGIN}\n\n{text}\n{END}{after}"))
+        parts.ok_or_else(|| io::Error::other(format!("{PAGE} has lost the line '{begin}'")))?;
+    Ok(format!("{before}{begin}\n\n{text}\n{END}{after}"))
 }

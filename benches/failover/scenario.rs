@@ -19,6 +19,9 @@ const ARP_LIMIT: Duration = Duration::from_secs(62);
 /// The advertisement interval of most scenarios.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// A common interval where a second is too slow.
+const SHORT: Duration = Duration::from_millis(100);
+
 /// The shortest interval of VRRPv3.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -47,7 +50,21 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         leaves_out: Some((Kind::Keepalived, "it has no such command")),
         play: sigkill_and_release,
     },
-    Scenario { name: "SIGSTOP for 10 s, then SIGCONT", leaves_out: None, play: sigstop },
+    Scenario {
+        name: "SIGSTOP for 10 s, then SIGCONT",
+        leaves_out: None,
+        play: |lab, kind| sigstop(lab, kind, INTERVAL),
+    },
+    Scenario {
+        name: "SIGSTOP for 10 s, then SIGCONT, at an interval of 100 ms",
+        leaves_out: None,
+        play: |lab, kind| sigstop(lab, kind, SHORT),
+    },
+    Scenario {
+        name: "SIGSTOP for 10 s, then SIGCONT, at an interval of 10 ms",
+        leaves_out: None,
+        play: |lab, kind| sigstop(lab, kind, SHORTEST),
+    },
     Scenario { name: "SIGTERM", leaves_out: None, play: sigterm },
     Scenario { name: "planned handover", leaves_out: None, play: handover },
     Scenario { name: "link down", leaves_out: None, play: link_down },
@@ -75,8 +92,8 @@ fn sigkill_and_release(lab: &Lab, kind: Kind) -> Trial {
 }
 
 /// All processes of the active router stand still for a while. In the end it is active again.
-fn sigstop(lab: &Lab, kind: Kind) -> Trial {
-    let stage = Stage::new(lab, kind, INTERVAL, Layout::OneSwitch);
+fn sigstop(lab: &Lab, kind: Kind, interval: Duration) -> Trial {
+    let stage = Stage::new(lab, kind, interval, Layout::OneSwitch);
     let (active, _other) = stage.start_both(stage.settings());
     let start = Instant::now();
     active.signal_all(Signal::SIGSTOP);

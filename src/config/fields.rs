@@ -288,12 +288,18 @@ impl Field for Preempt {
 pub(super) struct Lease(pub(super) Option<Span>);
 
 impl Lease {
-    /// What follows from the interval: the other nodes take over when they have heard nothing for
-    /// more than three intervals. The kernel counts whole seconds.
-    pub(super) fn following(interval: Interval) -> Self {
-        const SECOND: u64 = 1_000_000_000;
-        let seconds = (interval.span().times(3).nanos() / SECOND).max(1);
-        Self(Some(Span::from_secs(seconds)))
+    /// The default: the longest time that another node can wait before it takes over, which is
+    /// three intervals and the skew time of the lowest priority (RFC 9568 section 6.1, RFC 3768
+    /// section 6.1). A node that stands still for less, and was not replaced, keeps its address.
+    /// The kernel counts whole seconds, so the sum is rounded up.
+    pub(super) fn following(interval: Interval, version: Version) -> Self {
+        let second = Span::from_secs(1);
+        let longest_skew = match version {
+            Version::V2 => second,
+            Version::V3 => interval.span(),
+        };
+        let takeover = interval.span().times(3) + longest_skew;
+        Self(Some(Span::from_secs(takeover.nanos().div_ceil(second.nanos()))))
     }
 }
 

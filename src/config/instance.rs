@@ -149,7 +149,7 @@ fn rest(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) -> Option
         hold_down: hold_down?,
         link_down_delay: link_down_delay?,
         link_up_delay: link_up_delay?,
-        lease: lease.or(Lease::following(intervals.advertisement))?.0,
+        lease: lease.or(Lease::following(intervals.advertisement, version?))?.0,
         announce_refresh: announce_refresh?,
         checksum: checksum?,
         tracks: match draft.tracks {

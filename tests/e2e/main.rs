@@ -79,6 +79,7 @@ const CASES: &[lab::Case] = &lab::cases![
     failure::crash_leftover,
     failure::orderly_stop,
     failure::frozen_active,
+    failure::frozen_and_not_replaced,
     failure::frozen_backup,
     instruments::gap,
     instruments::two_holders,

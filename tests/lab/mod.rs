@@ -37,7 +37,7 @@ pub(crate) use meter::Meter;
 pub(crate) use process::Process;
 pub(crate) use programs::program;
 pub(crate) use router::{Addresses, RouterSettings};
-pub(crate) use segment::{Host, Segment};
+pub(crate) use segment::{Host, Segment, is_at};
 pub(crate) use tap::{Frame, Tap};
 pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};

@@ -297,7 +297,7 @@ impl Host {
 }
 
 /// Whether this is an interface with this address.
-pub(super) fn is_at(interface: &InterfaceAddress, address: IpAddr) -> bool {
+pub(crate) fn is_at(interface: &InterfaceAddress, address: IpAddr) -> bool {
     let Some(held) = &interface.address else { return false };
     match address {
         IpAddr::V4(address) => held.as_sockaddr_in().is_some_and(|held| held.ip() == address),

@@ -96,7 +96,7 @@ struct Instance {
     /// How long the link must be up again before vipd acts on it. Default: 0s.
     link_up_delay: Option<Duration>,
     /// How long the kernel keeps an address that vipd does not renew: whole seconds, or off. Default:
-    /// three advertisement intervals, at least 1s.
+    /// the longest time that another node may wait before it takes over, rounded up.
     lease: Option<Lease>,
     /// How often the active node tells the segment again who has the addresses; 0s: never. Default:
     /// 60s.
