@@ -4,13 +4,20 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, within};
+use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, stalled, within};
 
-/// Far longer than anything that is waited for may take.
-pub(crate) const BOUND: Duration = Duration::from_secs(15);
+/// Far longer than anything that is waited for may take. A case that passes does not wait for it.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// How long things have to stay as they are.
+pub(crate) const SHORTLY: Duration = Duration::from_millis(750);
+pub(crate) const A_WHILE: Duration = Duration::from_millis(1500);
 
 /// The client is served if it was answered this recently.
 const RECENTLY: Duration = Duration::from_millis(200);
+
+/// How often the end of what is on its way is waited for on a machine that stands still now and then.
+const ATTEMPTS: usize = 20;
 
 /// Hosts for routers, in the order of preference, and one from where they are watched.
 pub(crate) struct Group {
@@ -107,8 +114,8 @@ impl Group {
     /// their way belong to the past.
     #[track_caller]
     pub(crate) fn stays_with(&self, active: &Host, span: Duration) {
-        let start = Instant::now() + RECENTLY;
-        sleep(RECENTLY + span);
+        let start = settled();
+        sleep(span);
         assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
         assert_eq!(self.advertisers(start), [self.source(active)], "who advertises");
     }
@@ -119,10 +126,43 @@ impl Group {
         all.filter(|source| source.is_ipv6() == self.vip.is_ipv6()).collect()
     }
 
+    /// The time on the wire from the farewell that `left` has sent since `start` (priority zero) to the
+    /// first advertisement of `next` after it. Waits for both.
+    #[track_caller]
+    pub(crate) fn succession(&self, left: &Host, next: &Host, start: Instant) -> Duration {
+        let mut took = None;
+        let what = format!("{} takes over after a farewell", next.address());
+        within(BOUND, &what, || {
+            let all = self.tap.advertisements();
+            let farewell = all.iter().find(|seen| {
+                seen.at >= start && seen.priority == 0 && seen.source == self.source(left)
+            });
+            took = farewell.and_then(|farewell| {
+                let of_next = |source| source == self.source(next);
+                let mut after = all.iter().filter(|seen| seen.at >= farewell.at);
+                after.find(|seen| of_next(seen.source)).map(|first| first.at - farewell.at)
+            });
+            took.is_some()
+        });
+        took.expect("the loop ended with it")
+    }
+
     /// Whether `node` has said since `start` that it stops being active (priority zero).
     pub(crate) fn said_goodbye(&self, node: &Host, start: Instant) -> bool {
         let advertisements = self.tap.advertisements().into_iter();
         let mut goodbyes = advertisements.filter(|seen| seen.priority == 0);
         goodbyes.any(|seen| seen.at >= start && seen.source == self.source(node))
     }
+}
+
+/// Waits until what is on its way has arrived: the moment from which on only what comes later counts.
+fn settled() -> Instant {
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        sleep(RECENTLY);
+        if stalled(start) < RECENTLY / 4 {
+            break;
+        }
+    }
+    Instant::now()
 }
