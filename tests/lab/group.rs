@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::stalls::running_time;
 use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, stalled, within};
 
-/// Far longer than anything that is waited for may take. A case that passes does not wait for it.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+/// Far longer than anything that is waited for may take, and shorter than what it must not take: a
+/// client's ARP entry lives for more than 20 s. The machine's own stalls are not counted ([`within`]).
+pub(crate) const BOUND: Duration = Duration::from_secs(15);
 
 /// How long things have to stay as they are.
 pub(crate) const SHORTLY: Duration = Duration::from_millis(750);
@@ -127,7 +129,7 @@ impl Group {
     }
 
     /// The time on the wire from the farewell that `left` has sent since `start` (priority zero) to the
-    /// first advertisement of `next` after it. Waits for both.
+    /// first advertisement of `next` after it, without the machine's stalls. Waits for both.
     #[track_caller]
     pub(crate) fn succession(&self, left: &Host, next: &Host, start: Instant) -> Duration {
         let mut took = None;
@@ -140,7 +142,8 @@ impl Group {
             took = farewell.and_then(|farewell| {
                 let of_next = |source| source == self.source(next);
                 let mut after = all.iter().filter(|seen| seen.at >= farewell.at);
-                after.find(|seen| of_next(seen.source)).map(|first| first.at - farewell.at)
+                let first = after.find(|seen| of_next(seen.source) && seen.priority > 0);
+                first.map(|first| running_time(farewell.at, first.at))
             });
             took.is_some()
         });
@@ -156,7 +159,7 @@ impl Group {
 }
 
 /// Waits until what is on its way has arrived: the moment from which on only what comes later counts.
-fn settled() -> Instant {
+pub(crate) fn settled() -> Instant {
     for _ in 0..ATTEMPTS {
         let start = Instant::now();
         sleep(RECENTLY);

@@ -29,7 +29,7 @@ const INSIDE: &str = "VIPD_KERNEL";
 const PASSED: &str = "the case has passed";
 
 /// Far longer than a case and the start of the kernel take.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Boots the kernel, runs the case of that name there, and fails where it does.
 pub(crate) fn boot(lab: &Lab, case: &str) {
@@ -92,7 +92,7 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
         ExitCode::SUCCESS
     });
     // What was written last is still on its way to the console.
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_secs(1));
     match reboot(RebootMode::RB_POWER_OFF) {
         Ok(never) => match never {},
         Err(_) => ExitCode::FAILURE,

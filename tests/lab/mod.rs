@@ -32,7 +32,7 @@ mod wait;
 mod web;
 
 pub(crate) use browser::Browser;
-pub(crate) use group::{A_WHILE, BOUND, Group, SHORTLY};
+pub(crate) use group::{A_WHILE, BOUND, Group, SHORTLY, settled};
 pub(crate) use harness::{Case, Lab, in_namespaces, run};
 pub(crate) use holders::Holders;
 pub(crate) use keepalived::Keepalived;
@@ -42,12 +42,12 @@ pub(crate) use process::Process;
 pub(crate) use programs::program;
 pub(crate) use router::{Addresses, RouterSettings};
 pub(crate) use segment::{Host, Segment};
-pub(crate) use stalls::{longest_pause, stalled};
+pub(crate) use stalls::{HELD_UP, longest_pause, longest_stall, running_time, stalled};
 pub(crate) use tap::{Frame, Tap};
 pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};
 pub(crate) use vipd::{Agent, Config, LINK_LOCAL_VIP, VIP, VIP6, VRID};
-pub(crate) use wait::{steadily, within};
+pub(crate) use wait::{is_over, steadily, within};
 pub(crate) use web::{Answer, Web, ask, connect, ends_within};
 
 /// The list of cases by name: `cases![module::function, ...]`.

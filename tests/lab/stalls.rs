@@ -21,6 +21,9 @@ const SHORT: Duration = Duration::from_millis(10);
 /// How many are kept. The cases ask of the last minute or two.
 const KEPT: usize = 100_000;
 
+/// After a stall of this length a loop may say that it was held up.
+pub(crate) const HELD_UP: Duration = Duration::from_millis(50);
+
 /// A time in which a processor did not run what was ready: when it was due, and when it ran.
 type Stall = (Instant, Instant);
 
@@ -79,6 +82,13 @@ pub(crate) fn stalled(from: Instant) -> Duration {
 /// The time between two moments in which the machine ran everybody.
 pub(crate) fn running_time(from: Instant, until: Instant) -> Duration {
     until.saturating_duration_since(from).saturating_sub(stalled_between(from, until))
+}
+
+/// The longest time from `from` until now for which the machine did not let somebody run.
+pub(crate) fn longest_stall(from: Instant) -> Duration {
+    let stalls = STALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let later = stalls.iter().filter(|(_, ran)| *ran > from);
+    later.map(|(due, ran)| *ran - *due).max().unwrap_or_default()
 }
 
 /// The longest time between two neighbours of these moments, without the machine's own stalls.
