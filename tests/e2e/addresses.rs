@@ -1,12 +1,11 @@
 //! Other programs' hands on our addresses.
 
 use std::fs;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, SHORTLY, VIP, within};
 
 /// Rule: an address that another program deletes is put back at once, and said aloud; nobody
 /// takes over.
@@ -17,10 +16,10 @@ pub(crate) fn deleted(lab: &Lab) {
     group.taken_over_by(node);
     for _ in 0..3 {
         node.run(&format!("ip address delete {VIP}/24 dev eth0"));
-        let took = within(Duration::from_secs(1), "it is put back", || node.holds(VIP));
+        let took = within(BOUND, "it is put back", || node.holds(VIP));
         lab.note(format!("put back after {took:?}"));
     }
-    group.stays_with(node, BOUND / 20);
+    group.stays_with(node, SHORTLY);
     within(BOUND, "the log names the address", || {
         first.log().contains(&format!("another program took {VIP}/24 off eth0"))
     });

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Config, Group, Lab, VIP, VRID, within};
+use crate::lab::{A_WHILE, Agent, BOUND, Config, Group, Lab, SHORTLY, VIP, VRID, within};
 
 /// Rule: nodes that start one shortly after the other elect the preferred one, and no other is
 /// ever active.
@@ -18,7 +18,7 @@ pub(crate) fn first_start(lab: &Lab) {
     let _second = Agent::start(&group.nodes[1], &config);
     let took = group.taken_over_by(&group.nodes[0]);
     lab.note(format!("elected after {took:?}"));
-    group.stays_with(&group.nodes[0], BOUND / 10);
+    group.stays_with(&group.nodes[0], A_WHILE);
     assert_eq!(group.tap.advertisers(VRID, start), [group.nodes[0].address()]);
     group.held_only_by(&group.nodes[0]);
 }
@@ -49,7 +49,7 @@ pub(crate) fn equal_priorities(lab: &Lab) {
     let took = group.held_only_by(higher);
     lab.note(format!("one active after {took:?}"));
     group.taken_over_by(higher);
-    group.stays_with(higher, BOUND / 10);
+    group.stays_with(higher, A_WHILE);
 }
 
 /// Rule: the addresses go down the list of nodes as one after the other dies, and back up.
@@ -62,15 +62,15 @@ pub(crate) fn three_nodes(lab: &Lab) {
     group.held_only_by(&group.nodes[0]);
     first.kill();
     group.taken_over_by(&group.nodes[1]);
-    group.stays_with(&group.nodes[1], BOUND / 20);
+    group.stays_with(&group.nodes[1], SHORTLY);
     second.kill();
     group.taken_over_by(&group.nodes[2]);
-    group.stays_with(&group.nodes[2], BOUND / 20);
+    group.stays_with(&group.nodes[2], SHORTLY);
     let _first = Agent::start(&group.nodes[0], &config);
     group.taken_over_by(&group.nodes[0]);
     let _second = Agent::start(&group.nodes[1], &config);
     group.held_only_by(&group.nodes[0]);
-    group.stays_with(&group.nodes[0], BOUND / 20);
+    group.stays_with(&group.nodes[0], SHORTLY);
 }
 
 /// Rule: two instances on one interface are two elections: each node is active for the address
@@ -89,7 +89,7 @@ pub(crate) fn load_sharing(lab: &Lab) {
         [one.holds(VIP), one.holds(other_vip)] == [true, false]
             && [two.holds(VIP), two.holds(other_vip)] == [false, true]
     });
-    group.stays_with(one, BOUND / 20);
+    group.stays_with(one, SHORTLY);
     second.stop();
     within(BOUND, "both addresses on one node", || one.holds(VIP) && one.holds(other_vip));
     assert!(!two.holds(other_vip), "a stopped node has no virtual address left");

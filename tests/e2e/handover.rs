@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, program, within};
+use crate::lab::{A_WHILE, Agent, BOUND, Config, Group, Host, Lab, program, within};
 
 /// What no client may notice of a planned move. It takes some milliseconds; the rest is for a busy
 /// machine.
@@ -68,10 +68,10 @@ pub(crate) fn there_and_back(lab: &Lab) {
     let (one, two) = (&group.nodes[0], &group.nodes[1]);
     let there = hand_over(&group, one, two, "web");
     group.held_only_by(two);
-    group.stays_with(two, BOUND / 10);
+    group.stays_with(two, A_WHILE);
     let back = hand_over(&group, two, one, "web node11");
     group.held_only_by(one);
-    group.stays_with(one, BOUND / 10);
+    group.stays_with(one, A_WHILE);
     lab.note(format!("longest gap of the client: {there:?} there, {back:?} back"));
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn many_times(lab: &Lab) {
         .collect();
     lab.note(format!("longest gaps of the client in 20 handovers: {gaps:?}"));
     group.held_only_by(&group.nodes[0]);
-    group.stays_with(&group.nodes[0], BOUND / 10);
+    group.stays_with(&group.nodes[0], A_WHILE);
 }
 
 /// Rule: where no other node takes the address, this one keeps it and says so, and the client

@@ -3,7 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Config, Holders, Lab, Meter, Responders, Segment, VIP, within};
+use crate::lab::{
+    Agent, BOUND, Config, Holders, Lab, Leases, Meter, Responders, Segment, VIP, within,
+};
 
 /// How often the partition heals, each time at another moment of the nodes' intervals.
 const ROUNDS: usize = 6;
@@ -31,6 +33,7 @@ pub(crate) fn of_a_partition(lab: &Lab) {
     let nodes = [&winner, &loser];
     let _responders = Responders::start(&nodes, VIP);
     let (meter, holders) = (Meter::start(&client, VIP), Holders::watch(&nodes, VIP));
+    let leases = Leases::watch(&client);
     let config = Config::new(&nodes);
     let _agents = nodes.map(|node| Agent::start(node, &config));
     let served_by = |host| meter.steadily_served_by(host, AT_REST);
@@ -48,6 +51,8 @@ pub(crate) fn of_a_partition(lab: &Lab) {
         let (gap, both) = (meter.longest_gap(start), holders.together(start));
         lab.note(format!("round {round}: longest gap {gap:?}, two holders for {both:?}"));
         assert!(gap < GAP, "the client had no answer for {gap:?}");
-        assert!(both < GAP * 2, "two nodes held the address for {both:?}");
+        // The kernel removes an address late, too, where it has much else to do.
+        let late = leases.longest(start).saturating_sub(Duration::from_secs(1));
+        assert!(both < GAP * 2 + late, "two nodes held the address for {both:?}");
     }
 }

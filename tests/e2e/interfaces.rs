@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, SHORTLY, VIP, VRID, within};
 
 /// Rule: an instance waits in fault for an interface that doesn't exist, the others work
 /// meanwhile, and it takes part once the interface appears.
@@ -20,7 +20,7 @@ pub(crate) fn late(lab: &Lab) {
     node.run("ip link set eth1 up");
     node.run("ip link set other up");
     within(BOUND, "it takes part", || node.holds(late_vip));
-    group.stays_with(node, BOUND / 20);
+    group.stays_with(node, SHORTLY);
 }
 
 /// Rule: an interface that is deleted and made again, with another index, is the same to us.

@@ -29,7 +29,8 @@ pub(crate) fn shortest(lab: &Lab) {
     let before = takeovers(&second);
 
     let start = Instant::now();
-    group.stays_with(preferred, Duration::from_secs(2));
+    // A pause of the machine makes the other one active for a moment here, too.
+    thread::sleep(Duration::from_secs(2));
     let calm = (group.client.longest_gap(start), takeovers(&second) - before);
     let start = Instant::now();
     while_busy(|| thread::sleep(Duration::from_secs(5)));
@@ -38,7 +39,7 @@ pub(crate) fn shortest(lab: &Lab) {
         lab.note(format!("{when}: longest gap of the client {gap:?}, {takeovers} takeovers"));
     }
     group.held_only_by(preferred);
-    group.stays_with(preferred, Duration::from_millis(500));
+    group.taken_over_by(preferred);
     assert!(calm.1 + busy.1 < MOMENTS, "the group flaps: {}", second.log());
     for (gap, _) in [calm, busy] {
         assert!(gap < DEFAULT_PATIENCE, "the client had no answer for {gap:?}");

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::lab::{
-    Agent, BOUND, Group, Holders, Host, LINK_LOCAL_VIP, Lab, Meter, VIP6, release, steadily, within,
+    Agent, BOUND, Group, Holders, Host, LINK_LOCAL_VIP, Lab, Leases, Meter, VIP6, release,
+    steadily, within,
 };
 use crate::tshark::{dissect, each_has};
 
@@ -65,6 +66,7 @@ pub(crate) fn killed(lab: &Lab) {
     group.taken_over_by(&group.nodes[0]);
     let holders = Holders::watch(&group.nodes.iter().collect::<Vec<_>>(), VIP6);
     let meter = Meter::start(&group.watcher, VIP6);
+    let leases = Leases::watch(&group.watcher);
     within(BOUND, "the first node serves", || meter.steadily_served_by(11, PLANNED));
     let start = Instant::now();
     first.kill();
@@ -73,8 +75,8 @@ pub(crate) fn killed(lab: &Lab) {
     let (gap, together) = (meter.longest_gap(start), holders.together(start));
     lab.note(format!("the client had no answer for {gap:?}; two holders for {together:?}"));
     assert!(gap < ACTIVE_DOWN + NOISE, "the client had no answer for {gap:?}");
-    // A lease of a second, which the kernel ends up to half a second late.
-    assert!(together < Duration::from_millis(1500) + NOISE, "two holders for {together:?}");
+    let lease = leases.longest(start);
+    assert!(together < lease + NOISE, "two holders for {together:?}, a lease is {lease:?}");
     group.stays_with(&group.nodes[1], Duration::from_millis(300));
 }
 
@@ -82,7 +84,7 @@ pub(crate) fn killed(lab: &Lab) {
 /// that the other node takes over at once.
 pub(crate) fn released(lab: &Lab) {
     let group = Group::ipv6(lab, &[11, 12]);
-    let config = group.config().set("advertisement_interval", "2s");
+    let config = group.config().set("advertisement_interval", "2s").set("lease", "5s");
     let [first, _second] = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     let node = &group.nodes[0];
     group.taken_over_by(node);
@@ -93,8 +95,9 @@ pub(crate) fn released(lab: &Lab) {
     assert!(has_nothing(node));
     assert!(node.holds(node.link_local()), "its own address stays");
     within(BOUND, "priority 0 is heard", || group.said_goodbye(node, start));
-    let took = group.taken_over_by(&group.nodes[1]);
-    lab.note(format!("taken over {took:?} after the release"));
+    let took = group.succession(node, &group.nodes[1], start);
+    group.taken_over_by(&group.nodes[1]);
+    lab.note(format!("taken over {took:?} after the farewell"));
     assert!(took < Duration::from_secs(6), "as late as without a farewell");
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Group, Lab, VIP, VRID, within};
+use crate::lab::{A_WHILE, Agent, BOUND, Group, Lab, SHORTLY, VIP, VRID, within};
 
 /// Rule: a node whose link goes down gives up the address and says why; another takes over; it
 /// comes back by itself.
@@ -30,7 +30,7 @@ pub(crate) fn down_at_the_backup(lab: &Lab) {
     second.reports(&["web: fault"]);
     group.nodes[1].run("ip link set eth0 up");
     second.reports(&["web: backup"]);
-    group.stays_with(&group.nodes[0], BOUND / 10);
+    group.stays_with(&group.nodes[0], A_WHILE);
     assert_eq!(group.tap.advertisers(VRID, start), [group.nodes[0].address()]);
     assert_eq!(group.client.turns(start), [11], "the client noticed nothing");
 }
@@ -68,7 +68,7 @@ pub(crate) fn partition(lab: &Lab) {
         let took = group.held_only_by(preferred);
         let served = group.taken_over_by(preferred);
         lab.note(format!("one active after {took:?}, client served after {:?}", took + served));
-        group.stays_with(preferred, BOUND / 20);
+        group.stays_with(preferred, SHORTLY);
     }
 }
 

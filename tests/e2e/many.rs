@@ -7,7 +7,10 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, Segment, VIP, VRID, release, within};
+use crate::lab::{
+    Agent, BOUND, Config, Group, Host, Lab, SHORTLY, Segment, VIP, VRID, longest_pause, release,
+    stalled, within,
+};
 
 /// How many there are, the advertised one included.
 const COUNT: u32 = 1000;
@@ -15,6 +18,9 @@ const COUNT: u32 = 1000;
 /// How long two advertisements may be apart where they come every 200 ms: with three intervals and the
 /// skew time another node would take over.
 const LATEST: Duration = Duration::from_millis(600);
+
+/// How long all of them may take to be on another node.
+const MOVED: Duration = Duration::from_secs(5);
 
 /// The addresses beside [`VIP`].
 fn extra(count: u32) -> Vec<Ipv4Addr> {
@@ -40,7 +46,8 @@ fn waits_for_all(host: &Host, what: &str) -> Duration {
     within(BOUND, what, || held(host) == COUNT as usize)
 }
 
-/// The longest time between two advertisements of the active router since `from`.
+/// The longest time between two advertisements of the active router since `from`, without the
+/// machine's own stalls.
 fn longest_silence(group: &Group, from: Instant) -> Duration {
     let all = group.tap.advertisements();
     let times: Vec<Instant> = all
@@ -48,7 +55,7 @@ fn longest_silence(group: &Group, from: Instant) -> Duration {
         .filter(|seen| seen.at >= from && seen.virtual_router_id == VRID && seen.priority > 0)
         .map(|seen| seen.at)
         .collect();
-    times.windows(2).map(|two| two[1] - two[0]).max().unwrap_or_default()
+    longest_pause(&times)
 }
 
 /// How long after `from` nearly all of the extra addresses had been announced. Not all: a burst of
@@ -134,7 +141,7 @@ pub(crate) fn thousand(lab: &Lab) {
          {announced:?}; longest silence {:?}",
         longest_silence(&group, start)
     ));
-    assert!(there < BOUND / 3, "{there:?}");
+    assert!(there < MOVED + stalled(start), "{there:?}");
 
     let start = Instant::now();
     second.kill();
@@ -147,7 +154,7 @@ pub(crate) fn thousand(lab: &Lab) {
     lab.note(format!(
         "killed and released: all on the other node after {took:?}, announced after {announced:?}"
     ));
-    assert!(took < BOUND / 3, "{took:?}");
+    assert!(took < MOVED + stalled(start), "{took:?}");
     group.held_only_by(one);
 }
 
@@ -173,18 +180,24 @@ fn memory(lab: &Lab, process: u32) -> String {
 pub(crate) fn flushed(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let one = &group.nodes[0];
-    let config = config(&group, &extra(COUNT - 1));
+    let all = extra(COUNT - 1);
+    let config = config(&group, &all);
     let _agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     waits_for_all(one, "the first node has all");
     group.taken_over_by(one);
     let start = Instant::now();
-    one.run("ip -4 address flush dev eth0 scope global to 10.78.0.0/16");
+    // Each is removed once, and all of them were there. `ip address flush` would look again and again
+    // until it finds none, while the agent puts them back: one of the two fails.
+    let file = one.directory().join("flush.batch");
+    let remove = |address: &Ipv4Addr| format!("address delete {address}/32 dev eth0\n");
+    fs::write(&file, all.iter().map(remove).collect::<String>()).expect("a file of commands");
+    one.run(&format!("ip -batch {}", file.display()));
     let took = waits_for_all(one, "all are back");
     sleep(Duration::from_secs(1));
     let silence = longest_silence(&group, start);
     lab.note(format!("all back {took:?} after they were gone, longest silence {silence:?}"));
     assert!(silence < LATEST, "{silence:?}");
-    group.stays_with(one, BOUND / 20);
+    group.stays_with(one, SHORTLY);
 }
 
 /// What the renewals of a thousand leases cost iproute2, which asks the kernel for one after the other.

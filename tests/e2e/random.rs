@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, Group, Holders, Host, Lab, Process, VIP, release, within};
+use crate::lab::{Agent, BOUND, Group, Holders, Host, Lab, Leases, Process, VIP, release, within};
 
 /// How many sequences are played: their seeds are 0 and up.
 const SEQUENCES: u64 = 200;
@@ -27,20 +27,12 @@ const FAULTS: std::ops::RangeInclusive<usize> = 2..=5;
 /// The longest time between two of them.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// The shortest lease, in milliseconds.
-const LEASE: u64 = 1000;
+/// What a busy machine may add to the longest time that two nodes may hold the address on a whole
+/// segment: the length of the shortest lease, however late the kernel ends one now.
+const NOISE: Duration = Duration::from_secs(3);
 
-/// How much later the kernel may end it.
-const GRANULARITY: u64 = 500;
-
-/// What a busy machine may add.
-const NOISE: u64 = 3000;
-
-/// The longest time that two nodes may hold the address on a whole segment.
-const TWO_HOLDERS: Duration = Duration::from_millis(LEASE + GRANULARITY + NOISE);
-
-/// How long the group may take to be well when everything is mended.
-const MENDED: Duration = Duration::from_secs(10);
+/// Longer than a dead node's lease, so that an address that is held too long is seen.
+const LEFT_ALONE: Duration = Duration::from_millis(4900);
 
 /// How long it has to be well then.
 const WELL: Duration = Duration::from_millis(300);
@@ -127,6 +119,7 @@ impl Node {
 struct Play {
     group: Group,
     holders: Holders,
+    leases: Leases,
     nodes: Vec<Node>,
     /// Since when no node is cut off from the others; `None` while one is.
     whole_since: Option<Instant>,
@@ -138,7 +131,8 @@ impl Play {
         let group = Group::new(lab, &NODES);
         let holders = Holders::watch(&group.nodes.iter().collect::<Vec<_>>(), VIP);
         let nodes = NODES.map(|_| Node::default()).into();
-        let mut play = Self { group, holders, nodes, whole_since: Some(Instant::now()) };
+        let leases = Leases::watch(&group.watcher);
+        let mut play = Self { group, holders, leases, nodes, whole_since: Some(Instant::now()) };
         play.mend();
         play.is_well("at the start");
         play
@@ -162,7 +156,7 @@ impl Play {
         }
         if random.bool() {
             // Long enough for a dead node's address to be held too long.
-            sleep(TWO_HOLDERS + PAUSE);
+            sleep(LEFT_ALONE);
             self.never_two(&told);
         }
         self.mend();
@@ -256,7 +250,7 @@ impl Play {
         let preferred = NODES[0];
         let served_by = || self.group.client.answered_by(WELL / 3);
         let mut since: Option<Instant> = None;
-        within(MENDED, &format!("node {preferred} serves alone after {told}"), || {
+        within(BOUND, &format!("node {preferred} serves alone after {told}"), || {
             if self.holders.now() == [preferred] && served_by() == Some(preferred) {
                 since.get_or_insert_with(Instant::now).elapsed() >= WELL
             } else {
@@ -271,7 +265,11 @@ impl Play {
     fn never_two(&self, told: &str) {
         let Some(from) = self.whole_since else { return };
         let longest = self.holders.longest_together(from);
-        assert!(longest <= TWO_HOLDERS, "two nodes held the address for {longest:?} after {told}");
+        let lease = self.leases.longest(from);
+        assert!(
+            longest <= lease + NOISE,
+            "two nodes held the address for {longest:?}, and a lease lasts {lease:?}, after {told}"
+        );
     }
 }
 

@@ -10,7 +10,7 @@ use vipd::engine::{Farewell, HeldAddress, HeldRouter};
 use vipd::model::{Scope, VirtualAddress};
 
 use crate::forgery::Forgery;
-use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, program, within};
+use crate::lab::{Agent, BOUND, Group, Host, Lab, SHORTLY, VIP, VRID, program, within};
 
 /// What a program wrote, and how it ended.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ pub(crate) fn refused_while_an_agent_runs(lab: &Lab) {
     let (status, _, log) = second.exit();
     assert_eq!(status.code(), Some(75), "{status}: {log}");
     assert!(log.contains("--runtime-directory DIR"), "{log}");
-    group.stays_with(node, BOUND / 20);
+    group.stays_with(node, SHORTLY);
     assert!(node.holds(VIP));
     agent.kill();
     assert_eq!(release(node).code, Some(0));
@@ -211,8 +211,9 @@ pub(crate) fn swept_at_the_start(lab: &Lab) {
 /// the active-down interval, and leaves nothing behind.
 pub(crate) fn killed(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
-    // The active-down interval is more than 6 s, the skew time half a second.
-    let config = group.config().set("advertisement_interval", "2s");
+    // The active-down interval is more than 6 s, the skew time half a second. The lease leaves a busy
+    // machine the time for the release.
+    let config = group.config().set("advertisement_interval", "2s").set("lease", "5s");
     let [first, second] = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     group.taken_over_by(&group.nodes[0]);
     second.reports(&["web: backup"]);
@@ -222,12 +223,12 @@ pub(crate) fn killed(lab: &Lab) {
     assert_eq!(answer.code, Some(0), "{answer:?}");
     assert!(answer.out.contains(&format!("{VIP}/24 taken off eth0")), "{answer:?}");
     assert!(!group.nodes[0].holds(VIP), "released");
+    let took = group.succession(&group.nodes[0], &group.nodes[1], start);
     group.taken_over_by(&group.nodes[1]);
-    let took = start.elapsed();
     lab.note(format!(
-        "death to takeover: {took:?}, longest gap of the client: {:?}",
+        "farewell to takeover: {took:?}, longest gap of the client: {:?}",
         group.client.longest_gap(start)
     ));
-    assert!(took < Duration::from_secs(4), "taken over only after {took:?}");
+    assert!(took < Duration::from_secs(6), "taken over only after {took:?}");
     second.reports(&["web: active", "node11 (10.77.0.11) stops"]);
 }

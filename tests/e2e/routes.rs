@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, release, within};
+use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, SHORTLY, VIP, release, within};
 
 /// What moves along in most cases: a route of each kind, and a rule of each family.
 const ROUTES: &str = "[{ to: 10.9.0.0/16, via: 10.77.0.1, source: 10.77.0.100 }, \
@@ -115,7 +115,7 @@ pub(crate) fn put_back(lab: &Lab) {
         let took = within(LOOKED_AFTER, &format!("'{removal}' is undone"), || has_all(one));
         lab.note(format!("'{removal}' was undone after {took:?}"));
     }
-    group.stays_with(one, BOUND / 20);
+    group.stays_with(one, SHORTLY);
     let log = agents[0].log();
     for expected in ["route 10.9.0.0/16 via 10.77.0.1 dev eth0", "rule from 10.77.0.100/32 lookup"]
     {
@@ -184,7 +184,7 @@ pub(crate) fn reloaded(lab: &Lab) {
     });
     agent.reload(one, &group.config());
     within(BOUND, "nothing is there", || has_none(one));
-    group.stays_with(one, BOUND / 20);
+    group.stays_with(one, SHORTLY);
 }
 
 /// Rule: another program's route with the same destination and metric is not replaced: the node says

@@ -4,15 +4,21 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::process::Command;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Group, Host, Lab, within};
+use crate::lab::{Agent, BOUND, Group, HELD_UP, Host, Lab, longest_stall, within};
 use crate::tracks::{executable, running};
 
 /// The most memory that the daemon may take, in kB, whatever its checks print.
 const MODEST: u64 = 64 << 10;
+
+/// The keys of a check whose script a busy machine may start late.
+const UNHURRIED: &str = "interval: 5s, timeout: 5s";
+
+/// The timeout of a script that hangs, far longer than anything else takes.
+const HANGS: Duration = Duration::from_secs(300);
 
 /// Whether scripts can run here as they do in earnest; if not, that is noted.
 fn scripts_run(lab: &Lab) -> bool {
@@ -32,8 +38,12 @@ pub(crate) fn misbehaving(lab: &Lab) {
     let node = &group.nodes[0];
     let marked = format!("7200{}", lab.number());
     let cases = [
-        ("hangs", format!("trap '' TERM; echo waiting; sleep {marked}; exit 0"), "timeout: 100ms"),
-        ("dies", "kill -SEGV $$".to_owned(), "timeout: 200ms"),
+        (
+            "hangs",
+            format!("trap '' TERM; echo waiting; sleep {marked}; exit 0"),
+            "interval: 1s, timeout: 1s",
+        ),
+        ("dies", "kill -SEGV $$".to_owned(), UNHURRIED),
         (
             "prints",
             "head -c 1000000000 /dev/zero; echo; echo end; exit 4".to_owned(),
@@ -44,9 +54,9 @@ pub(crate) fn misbehaving(lab: &Lab) {
             format!(
                 "for n in 1 2 3; do sh -c \"trap '' TERM HUP; exec sleep {marked}\" & done; exit 5"
             ),
-            "timeout: 200ms",
+            UNHURRIED,
         ),
-        ("vanishes", "rm -f \"$0\"; exit 6".to_owned(), "timeout: 200ms"),
+        ("vanishes", "rm -f \"$0\"; exit 6".to_owned(), UNHURRIED),
     ];
     let config = cases.iter().fold(group.config(), |config, (name, commands, keys)| {
         let path = executable(lab, name, commands);
@@ -54,10 +64,11 @@ pub(crate) fn misbehaving(lab: &Lab) {
         config.check(*name, format!("{command}, {keys}, cost: 20"))
     });
     // The costs would move it, were there another node.
+    let start = Instant::now();
     let agent = Agent::start(node, &config);
     group.taken_over_by(node);
     let expected = [
-        "check hangs fails: no answer within 100 ms (it still runs, its last line was: waiting)",
+        "check hangs fails: no answer within 1 s (it still runs, its last line was: waiting)",
         "check dies fails: killed by SIGSEGV",
         "check prints fails: exit code 4: end",
         "check forks fails: exit code 5",
@@ -77,7 +88,9 @@ pub(crate) fn misbehaving(lab: &Lab) {
     let (memory, threads) = (field("VmHWM:"), field("Threads:"));
     lab.note(format!("at most {memory} kB of memory, {threads} threads now"));
     assert!(memory < MODEST, "{memory} kB");
-    assert!(!agent.status().contains("held up"), "{}", agent.status());
+    // The machine itself may have held it up.
+    let excused = longest_stall(start) > HELD_UP;
+    assert!(excused || !agent.status().contains("held up"), "{}", agent.status());
     // One look at most is under way of each.
     assert!(running(lab, &marked) <= 5, "{} left", running(lab, &marked));
     assert_eq!(zombies(lab, agent.id()), 0, "zombies");
@@ -121,14 +134,16 @@ pub(crate) fn stopped_meanwhile(lab: &Lab) {
     let commands = format!("trap '' TERM; sleep {marked} & sleep {marked}; wait");
     let path = executable(lab, "hangs", &commands);
     let check = format!("script: {{ command: [{}], user: nobody }}", path.display());
-    let config = group.config().check("it", format!("{check}, interval: 60s, timeout: 60s"));
+    let config = group
+        .config()
+        .check("it", format!("{check}, interval: {0}s, timeout: {0}s", HANGS.as_secs()));
     let agent = Agent::start(&group.nodes[0], &config);
     within(BOUND, "it hangs", || running(lab, &marked) == 2);
     agent.signal(Signal::SIGTERM);
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     let (status, _, log) = agent.exit();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(start.elapsed() < Duration::from_secs(10), "it waited for the script");
+    assert!(start.elapsed() < HANGS / 2, "it waited for the script");
     assert_eq!(running(lab, &marked), 0, "left behind");
 }
 

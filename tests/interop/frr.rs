@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use nix::unistd::User;
 
 use crate::lab::{
-    Addresses, Host, LINK_LOCAL_VIP, Lab, Process, RouterSettings, VIP, VIP6, VRID, within,
+    Addresses, BOUND, Host, LINK_LOCAL_VIP, Lab, Process, RouterSettings, VIP, VIP6, VRID, within,
 };
 use crate::router::Router;
 
@@ -48,7 +47,7 @@ impl Router for Frr {
         let socket = directory.join("zebra.socket");
         let _ = fs::remove_file(&socket);
         let zebra = daemon(host, "zebra", "log stdout debugging\n");
-        within(Duration::from_secs(10), "zebra listens", || socket.exists());
+        within(BOUND, "zebra listens", || socket.exists());
         let vrrpd = daemon(host, "vrrpd", &configuration(settings));
         Self { vrrpd, zebra }
     }
@@ -109,7 +108,7 @@ fn add_macvlan(host: &Host, vip: IpAddr) {
     }
     host.run(&format!("ip link set {macvlan} up"));
     // vrrpd takes the macvlan's carrier away at once. Without it the kernel would not finish.
-    within(Duration::from_secs(10), "the macvlan's addresses can be used", || {
+    within(BOUND, "the macvlan's addresses can be used", || {
         host.run(&format!("ip -6 address show dev {macvlan} tentative")).is_empty()
             && host.is_running(macvlan)
     });

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{BOUND, Host, Process, within};
 
 /// How long the browser may take for one thing. It is far slower than what is tested.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One page in a browser.
 pub(crate) struct Browser {

@@ -4,13 +4,22 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, within};
+use super::stalls::running_time;
+use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, stalled, within};
 
-/// Far longer than anything that is waited for may take.
+/// Far longer than anything that is waited for may take, and shorter than what it must not take: a
+/// client's ARP entry lives for more than 20 s. The machine's own stalls are not counted ([`within`]).
 pub(crate) const BOUND: Duration = Duration::from_secs(15);
+
+/// How long things have to stay as they are.
+pub(crate) const SHORTLY: Duration = Duration::from_millis(750);
+pub(crate) const A_WHILE: Duration = Duration::from_millis(1500);
 
 /// The client is served if it was answered this recently.
 const RECENTLY: Duration = Duration::from_millis(200);
+
+/// How often the end of what is on its way is waited for on a machine that stands still now and then.
+const ATTEMPTS: usize = 20;
 
 /// Hosts for routers, in the order of preference, and one from where they are watched.
 pub(crate) struct Group {
@@ -107,8 +116,8 @@ impl Group {
     /// their way belong to the past.
     #[track_caller]
     pub(crate) fn stays_with(&self, active: &Host, span: Duration) {
-        let start = Instant::now() + RECENTLY;
-        sleep(RECENTLY + span);
+        let start = settled();
+        sleep(span);
         assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
         assert_eq!(self.advertisers(start), [self.source(active)], "who advertises");
     }
@@ -119,10 +128,44 @@ impl Group {
         all.filter(|source| source.is_ipv6() == self.vip.is_ipv6()).collect()
     }
 
+    /// The time on the wire from the farewell that `left` has sent since `start` (priority zero) to the
+    /// first advertisement of `next` after it, without the machine's stalls. Waits for both.
+    #[track_caller]
+    pub(crate) fn succession(&self, left: &Host, next: &Host, start: Instant) -> Duration {
+        let mut took = None;
+        let what = format!("{} takes over after a farewell", next.address());
+        within(BOUND, &what, || {
+            let all = self.tap.advertisements();
+            let farewell = all.iter().find(|seen| {
+                seen.at >= start && seen.priority == 0 && seen.source == self.source(left)
+            });
+            took = farewell.and_then(|farewell| {
+                let of_next = |source| source == self.source(next);
+                let mut after = all.iter().filter(|seen| seen.at >= farewell.at);
+                let first = after.find(|seen| of_next(seen.source) && seen.priority > 0);
+                first.map(|first| running_time(farewell.at, first.at))
+            });
+            took.is_some()
+        });
+        took.expect("the loop ended with it")
+    }
+
     /// Whether `node` has said since `start` that it stops being active (priority zero).
     pub(crate) fn said_goodbye(&self, node: &Host, start: Instant) -> bool {
         let advertisements = self.tap.advertisements().into_iter();
         let mut goodbyes = advertisements.filter(|seen| seen.priority == 0);
         goodbyes.any(|seen| seen.at >= start && seen.source == self.source(node))
     }
+}
+
+/// Waits until what is on its way has arrived: the moment from which on only what comes later counts.
+pub(crate) fn settled() -> Instant {
+    for _ in 0..ATTEMPTS {
+        let start = Instant::now();
+        sleep(RECENTLY);
+        if stalled(start) < RECENTLY / 4 {
+            break;
+        }
+    }
+    Instant::now()
 }

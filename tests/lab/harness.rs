@@ -17,6 +17,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getgid, getuid};
 
+use super::stalls;
+
 /// A test.
 #[derive(Clone, Copy)]
 pub(crate) struct Case {
@@ -65,6 +67,7 @@ pub(crate) fn in_namespaces(work: impl FnOnce() -> ExitCode) -> ExitCode {
         });
     }
     enter().expect("a network and a mount namespace of our own");
+    stalls::watch();
     // Shown with the logs of the case, not in the middle of the others.
     panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string()))));
     work()

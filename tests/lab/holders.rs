@@ -14,6 +14,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Host;
 use super::segment::is_at;
+use super::stalls::running_time;
 
 /// The kernel's messages about addresses (`RTMGRP_IPV4_IFADDR`, `RTMGRP_IPV6_IFADDR`,
 /// `rtnetlink(7)`).
@@ -81,7 +82,8 @@ impl Holders {
         self.overlaps(from).into_iter().max().unwrap_or_default()
     }
 
-    /// Each time that more than one host had the address, since `from`.
+    /// Each time that more than one host had the address, since `from`, without the machine's own
+    /// stalls: a thread that did not run saw the change late.
     fn overlaps(&self, from: Instant) -> Vec<Duration> {
         let mut changes: Vec<Change> = Vec::new();
         for (_, of_one) in &self.hosts {
@@ -103,7 +105,7 @@ impl Holders {
         }
         spans.extend(since.map(|start| (start, Instant::now())));
         let later = spans.into_iter().filter(|(_, end)| *end > from);
-        later.map(|(start, end)| end - start.max(from)).collect()
+        later.map(|(start, end)| running_time(start.max(from), end)).collect()
     }
 }
 

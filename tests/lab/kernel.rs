@@ -1,8 +1,9 @@
 //! Another kernel: User Mode Linux, a process like any other, for what not every kernel has been built
 //! with (bonds, VLANs). A case runs there as the first process, on the file system of the machine.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 use std::{env, thread};
@@ -28,20 +29,18 @@ const INSIDE: &str = "VIPD_KERNEL";
 const PASSED: &str = "the case has passed";
 
 /// Far longer than a case and the start of the kernel take.
-const LONGEST: Duration = Duration::from_secs(180);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Boots the kernel, runs the case of that name there, and fails where it does.
 pub(crate) fn boot(lab: &Lab, case: &str) {
-    let program = env::current_exe().expect("the path of this program");
     let directory = lab.directory().display();
     let log = lab.directory().join("kernel.log");
     let mut command = Command::new(KERNEL);
     command
         .args(["mem=512M", "quiet", "root=none", "rootfstype=hostfs", "rootflags=/", "rw"])
         .args(["con=null", "con0=null,fd:1"])
-        .args([format!("uml_dir={directory}"), format!("init={}", program.display())])
+        .args([format!("uml_dir={directory}"), format!("init={}", first_process(lab).display())])
         .args([format!("{INSIDE}=yes"), "VIPD_LAB=0".into(), "PATH=/usr/sbin:/usr/bin".into()])
-        .args(env::var("VIPD_PROGRAMS").ok().map(|programs| format!("VIPD_PROGRAMS={programs}")))
         .args(["--", case]);
     let kernel = super::Process::start(&mut command, &log);
     kernel.exit_within(LONGEST);
@@ -50,6 +49,25 @@ pub(crate) fn boot(lab: &Lab, case: &str) {
     let noted = format!("      {case}: ");
     said.lines().filter_map(|line| line.strip_prefix(&noted)).for_each(|what| lab.note(what));
     assert!(said.lines().any(|line| line == PASSED), "{case} failed in {KERNEL}");
+}
+
+/// A script that becomes this program. The kernel splits its command line at blanks, and a path of
+/// this program or of what it tests may have some.
+fn first_process(lab: &Lab) -> PathBuf {
+    let path = lab.directory().join("first-process");
+    let program = env::current_exe().expect("the path of this program");
+    let programs = env::var("VIPD_PROGRAMS").ok();
+    let programs = programs.map(|path| format!("export VIPD_PROGRAMS={}\n", quoted(&path)));
+    let program = quoted(program.to_str().expect("a path in UTF-8"));
+    let text = format!("#!/bin/sh\n{}exec {program} \"$@\"\n", programs.unwrap_or_default());
+    fs::write(&path, text).expect("a script");
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("its mode");
+    path
+}
+
+/// One word for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Whether this program is the first process of such a kernel.
@@ -74,15 +92,17 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
         ExitCode::SUCCESS
     });
     // What was written last is still on its way to the console.
-    thread::sleep(Duration::from_millis(200));
+    thread::sleep(Duration::from_secs(1));
     match reboot(RebootMode::RB_POWER_OFF) {
         Ok(never) => match never {},
         Err(_) => ExitCode::FAILURE,
     }
 }
 
+/// Nothing goes over /tmp: the programs that are tested may be below it. The cases keep their files
+/// in /run, which is the lab's own.
 fn mount_system() {
-    for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/tmp")] {
+    for (kind, place) in [("proc", "/proc"), ("sysfs", "/sys")] {
         mount(Some(kind), place, Some(kind), MsFlags::empty(), None::<&str>)
             .unwrap_or_else(|why| panic!("cannot mount {place}: {why}"));
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use socket2::{Socket, Type};
 
 use super::Host;
+use super::stalls::running_time;
 use super::traffic::{PORT, domain};
 
 /// How often it asks.
@@ -56,7 +57,8 @@ impl Meter {
 
     /// The longest outage that reaches beyond `from`: from the first datagram that was lost to the
     /// next one that was answered, or to the last one where none was yet. One lost datagram is
-    /// one millisecond. The time before the very first answer is no outage.
+    /// one millisecond. The time before the very first answer is no outage, nor is that in which the
+    /// machine did not run somebody who was ready.
     pub(crate) fn longest_gap(&self, from: Instant) -> Duration {
         let sent = self.sent.lock().expect("the datagrams");
         let Some(first) = sent.iter().position(|datagram| datagram.answer.is_some()) else {
@@ -68,8 +70,8 @@ impl Meter {
             match (datagram.answer, lost_since) {
                 (None, None) => lost_since = Some(datagram.at),
                 (Some(_), Some(since)) => {
-                    if datagram.at > from {
-                        longest = longest.max(datagram.at - since);
+                    if datagram.at > from && datagram.at - since > longest {
+                        longest = longest.max(running_time(since, datagram.at));
                     }
                     lost_since = None;
                 }
@@ -77,7 +79,8 @@ impl Meter {
             }
         }
         // What was sent a moment ago is on its way.
-        let unfinished = lost_since.map(|since| since.elapsed()).filter(|lost| *lost > PATIENCE);
+        let unfinished = lost_since.map(|since| running_time(since, Instant::now()));
+        let unfinished = unfinished.filter(|lost| *lost > PATIENCE);
         longest.max(unfinished.unwrap_or_default())
     }
 
@@ -151,7 +154,10 @@ fn note(answer: &[u8], sent: &Mutex<Vec<Datagram>>) {
     let mut sent = sent.lock().expect("the datagrams");
     let place = usize::try_from(u64::from_be_bytes(*number)).ok();
     let asked = place.and_then(|place| sent.get_mut(place));
-    if let Some(asked) = asked.filter(|asked| asked.at.elapsed() <= PATIENCE) {
+    let in_time = |asked: &&mut Datagram| {
+        asked.at.elapsed() <= PATIENCE || running_time(asked.at, Instant::now()) <= PATIENCE
+    };
+    if let Some(asked) = asked.filter(in_time) {
         asked.answer = Some(host);
     }
 }

@@ -1,6 +1,5 @@
 //! A wire tap: every frame that a host's interfaces see, kept in memory.
 
-use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use std::{fs, io};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::Host;
+use super::stamped::{self, Received};
 
 /// Every protocol (`packet(7)`).
 const ETH_P_ALL: u16 = 0x0003;
@@ -23,7 +23,7 @@ const IPV6: usize = 40;
 /// VRRP's IP protocol number.
 const VRRP: u8 = 112;
 
-/// A frame and when it was seen.
+/// A frame and when the kernel got it.
 #[derive(Clone)]
 pub(crate) struct Frame {
     /// On the clock of the test.
@@ -133,6 +133,7 @@ impl Tap {
         let socket = socket.expect("a packet socket");
         socket.attach_filter(filter).expect("a filter");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        stamped::stamp(&socket);
         let frames = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
@@ -183,11 +184,10 @@ impl Drop for Tap {
     }
 }
 
-fn listen(mut socket: &Socket, over: &AtomicBool, frames: &Mutex<Vec<Frame>>) {
+fn listen(socket: &Socket, over: &AtomicBool, frames: &Mutex<Vec<Frame>>) {
     let mut buffer = [0; 2048];
     while !over.load(Ordering::Relaxed) {
-        if let Ok(length) = socket.read(&mut buffer) {
-            let (at, wall) = (Instant::now(), SystemTime::now());
+        if let Ok(Received { length, at, wall, .. }) = stamped::receive(socket, &mut buffer) {
             let frame = Frame { at, wall, bytes: buffer[..length].to_vec() };
             frames.lock().expect("the frames").push(frame);
         }

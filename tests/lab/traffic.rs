@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use super::Host;
+use super::stalls::running_time;
+use super::stamped::{self, Received};
 
 /// Where the hosts answer.
 pub(super) const PORT: u16 = 4711;
@@ -74,6 +76,7 @@ impl Client {
         let socket = client.inside(|| UdpSocket::bind((any, 0)));
         let socket = Arc::new(socket.expect("the client's socket"));
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stamped::stamp(&socket);
         threads.push(thread::spawn({
             let (socket, over) = (Arc::clone(&socket), Arc::clone(&over));
             move || ask(&socket, vip, &over)
@@ -91,13 +94,20 @@ impl Client {
         answers.last().filter(|answer| answer.at.elapsed() < recently).map(|answer| answer.host)
     }
 
-    /// The longest time without an answer that ended after `from`, or lasts until now.
+    /// The longest time without an answer that ended after `from`, or lasts until now. The time in
+    /// which the machine did not run somebody who was ready is not counted.
     pub(crate) fn longest_gap(&self, from: Instant) -> Duration {
         let answers = self.answers.lock().expect("the answers");
         let times = || answers.iter().map(|answer| answer.at);
         let ends = times().skip(1).chain([Instant::now()]);
-        let gaps = times().zip(ends).filter(|(_, end)| *end >= from);
-        gaps.map(|(start, end)| end - start).max().unwrap_or(Duration::MAX)
+        let mut longest = None;
+        for (start, end) in times().zip(ends).filter(|(_, end)| *end >= from) {
+            // Most are far too short to be asked about.
+            if longest.is_none_or(|longest| end - start > longest) {
+                longest = longest.max(Some(running_time(start, end)));
+            }
+        }
+        longest.unwrap_or(Duration::MAX)
     }
 
     /// Which hosts have answered at or after `from`, in the order of their turns.
@@ -165,11 +175,11 @@ fn listen(socket: &UdpSocket, vip: IpAddr, over: &AtomicBool, answers: &Mutex<Ve
     let mut answer = [0; 16];
     while !over.load(Ordering::Relaxed) {
         // Errors: nothing has come, or "host unreachable", said of an earlier question.
-        if let Ok((length, from)) = socket.recv_from(&mut answer)
-            && from.ip() == vip
+        if let Ok(Received { length, from, at, .. }) = stamped::receive(socket, &mut answer)
+            && from == Some(vip)
             && let Some(&host) = answer[..length].last()
         {
-            let answer = Answer { at: Instant::now(), host };
+            let answer = Answer { at, host };
             answers.lock().expect("the answers").push(answer);
         }
     }

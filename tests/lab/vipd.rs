@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::wait::is_over;
 use super::{BOUND, Host, Process, program, within};
 
 /// The virtual address of most cases.
@@ -201,7 +202,7 @@ impl Agent {
         let start = Instant::now();
         let mut status = self.status();
         while !expected.iter().all(|text| status.contains(text)) {
-            assert!(start.elapsed() < BOUND, "the status is '{status}', not {expected:?}");
+            assert!(!is_over(BOUND, start), "the status is '{status}', not {expected:?}");
             sleep(Duration::from_millis(10));
             status = self.status();
         }

@@ -1,0 +1,65 @@
+//! Receiving with the kernel's time stamps: on a busy machine the thread that reads runs later than
+//! the datagram came.
+
+use std::io::{self, IoSliceMut};
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
+};
+use nix::sys::time::TimeSpec;
+
+/// Two clocks that are read within this time belong to one moment.
+const AT_ONCE: Duration = Duration::from_micros(100);
+
+/// What was received.
+pub(super) struct Received {
+    /// How many bytes.
+    pub(super) length: usize,
+    /// From which address, where it was an IP socket.
+    pub(super) from: Option<IpAddr>,
+    /// When the kernel got it, on the clock of the test.
+    pub(super) at: Instant,
+    /// The same on the wall clock.
+    pub(super) wall: SystemTime,
+}
+
+/// Has the kernel note when it gets what this socket receives.
+pub(super) fn stamp(socket: &impl AsFd) {
+    setsockopt(socket, sockopt::ReceiveTimestampns, &true).expect("time stamps");
+}
+
+/// Receives from a socket that [`stamp`] was called for.
+pub(super) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Received> {
+    let mut ancillary = nix::cmsg_space!(TimeSpec);
+    let mut slices = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::empty();
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut ancillary), flags)?;
+    let stamp = message.cmsgs()?.find_map(|one| match one {
+        ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+        _ => None,
+    });
+    let address = message.address.as_ref();
+    let from = address.and_then(|from| {
+        let four = from.as_sockaddr_in().map(|from| from.ip().into());
+        four.or_else(|| from.as_sockaddr_in6().map(|from| from.ip().into()))
+    });
+    let (now, wall_now) = both_clocks();
+    let wall = stamp.map_or(wall_now, |stamp| SystemTime::UNIX_EPOCH + stamp);
+    let ago = wall_now.duration_since(wall).unwrap_or_default();
+    let at = now.checked_sub(ago).unwrap_or(now);
+    Ok(Received { length: message.bytes, from, at, wall })
+}
+
+/// One moment on both clocks, also where the machine stops this thread between the two readings.
+fn both_clocks() -> (Instant, SystemTime) {
+    loop {
+        let (before, wall) = (Instant::now(), SystemTime::now());
+        if before.elapsed() < AT_ONCE {
+            return (before, wall);
+        }
+    }
+}
