@@ -11,6 +11,7 @@ mod handover;
 mod init;
 mod keygen;
 mod peers;
+mod plain;
 mod probe;
 mod reload;
 mod serve;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::cli::SourceOptions;
 use super::exit::Exit;
+use super::plain::without_control_characters;
 use super::socket::{LONGEST_ANSWER, Trouble, connect};
 use super::{Told, words};
 use crate::api::Snapshot;
@@ -71,7 +72,7 @@ fn text(path: &Path) -> io::Result<String> {
     let stream = connect(path, PATIENCE)?;
     let mut text = String::new();
     stream.take(LONGEST_ANSWER).read_to_string(&mut text)?;
-    Ok(text)
+    Ok(without_control_characters(&text))
 }
 
 impl Seen {

@@ -11,6 +11,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::exit::Exit;
+use super::plain::without_control_characters;
 use crate::api::{self, Request};
 
 /// An answer that is longer is none: what a client reads is bounded, too.
@@ -119,7 +120,7 @@ fn exchange(mut stream: UnixStream, request: &Request) -> io::Result<String> {
     let mut answer = String::new();
     BufReader::new(stream.take(LONGEST_ANSWER)).read_line(&mut answer)?;
     match answer.strip_suffix('\n') {
-        Some(line) => Ok(line.to_owned()),
+        Some(line) => Ok(without_control_characters(line)),
         None => Err(ErrorKind::UnexpectedEof.into()),
     }
 }

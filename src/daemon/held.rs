@@ -6,13 +6,12 @@
 //! memory, and what the file describes dies with the machine as the file does.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::directory::Directory;
 use crate::engine::HeldRouter;
 
 /// The format that this version writes, and the only one that it reads.
@@ -21,14 +20,11 @@ const FORMAT: u32 = 1;
 /// The name of the file in the runtime directory.
 const NAME: &str = "held.json";
 
-/// What a new list is written to before it takes that name.
-const TEMPORARY: &str = "held.json.new";
-
 /// Where the list is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct HeldFile {
+    directory: Directory,
     path: PathBuf,
-    temporary: PathBuf,
     configuration: Option<PathBuf>,
 }
 
@@ -96,9 +92,9 @@ impl fmt::Display for Unreadable {
 
 impl HeldFile {
     /// The one in this runtime directory, which need not exist.
-    pub(crate) fn in_directory(directory: &Path) -> Self {
-        let (path, temporary) = (directory.join(NAME), directory.join(TEMPORARY));
-        Self { path, temporary, configuration: None }
+    pub(crate) fn in_directory(directory: &Directory) -> Self {
+        let path = directory.path().join(NAME);
+        Self { directory: directory.clone(), path, configuration: None }
     }
 
     /// The same, which names this configuration in what it writes.
@@ -117,19 +113,11 @@ impl HeldFile {
     /// What the system says; then the list is as it was before.
     pub(crate) fn write(&self, routers: &[HeldRouter]) -> io::Result<()> {
         if routers.is_empty() {
-            return match fs::remove_file(&self.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+            return self.directory.remove(NAME);
         }
         let configuration = self.configuration.as_deref();
         let text = serde_json::to_vec(&Written { format: FORMAT, configuration, routers })?;
-        // For the owner alone: nobody else has any business with it.
-        let mut options = File::options();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&self.temporary)?;
-        file.write_all(&text)?;
-        fs::rename(&self.temporary, &self.path)
+        self.directory.replace(NAME, &text)
     }
 
     /// The list; empty where there is no file.
@@ -147,11 +135,9 @@ impl HeldFile {
 
     fn read_all(&self) -> Result<Routers, Unreadable> {
         let path = self.path.clone();
-        let text = match fs::read(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Routers::default());
-            }
+        let text = match self.directory.read(NAME) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(Routers::default()),
             Err(error) => return Err(Unreadable::File { path, error }),
         };
         let why = match parse(&text) {
@@ -175,6 +161,8 @@ fn parse(text: &[u8]) -> Result<Routers, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::daemon::runtime::tests::Scratch;
     use crate::engine::{Farewell, HeldAddress};
@@ -216,7 +204,7 @@ mod tests {
     #[test]
     fn lists_replace_each_other() {
         let directory = Scratch::new("lists");
-        let held = HeldFile::in_directory(directory.path());
+        let held = HeldFile::in_directory(&directory.open());
         assert_eq!(held.read().unwrap(), []);
         for list in [vec![router(1), router(2)], vec![router(2)], vec![router(1)]] {
             held.write(&list).unwrap();
@@ -232,7 +220,7 @@ mod tests {
     #[test]
     fn no_part_of_a_list_is_ever_seen() {
         let directory = Scratch::new("parts");
-        let held = HeldFile::in_directory(directory.path());
+        let held = HeldFile::in_directory(&directory.open());
         let lists: Vec<Vec<HeldRouter>> =
             [1, 40, 2].map(|count| (1..=count).map(router).collect()).to_vec();
         held.write(&lists[0]).unwrap();
@@ -253,9 +241,9 @@ mod tests {
     #[test]
     fn a_failure_leaves_the_list_as_it_was() {
         let directory = Scratch::new("failure");
-        let held = HeldFile::in_directory(directory.path());
+        let held = HeldFile::in_directory(&directory.open());
         held.write(&[router(1)]).unwrap();
-        fs::create_dir(directory.path().join(TEMPORARY)).unwrap();
+        fs::create_dir(directory.path().join("held.json.new")).unwrap();
         assert!(held.write(&[router(2)]).is_err());
         assert_eq!(held.read().unwrap(), [router(1)]);
     }
@@ -264,7 +252,7 @@ mod tests {
     #[test]
     fn other_content_is_refused() {
         let directory = Scratch::new("content");
-        let held = HeldFile::in_directory(directory.path());
+        let held = HeldFile::in_directory(&directory.open());
         held.write(&[router(1)]).unwrap();
         let text = fs::read_to_string(held.path()).unwrap();
         let newer = text.replace(r#"{"format":1,"#, r#"{"format":2,"#);

@@ -22,6 +22,7 @@ mod clock;
 mod condition;
 mod control;
 mod demo;
+mod directory;
 mod errands;
 mod exit;
 mod filter;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 
 use super::outside::exec::Program;
 use super::outside::{Aside, Doing, ending, http};
@@ -92,6 +93,11 @@ async fn write(path: &Path, line: String, aside: &Aside) -> Result<(), String> {
         match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOENT) => format!("there is no pipe {shown}: mkfifo {shown}"),
             Some(Errno::ENXIO) => format!("nobody reads {shown}"),
+            Some(Errno::ELOOP) => {
+                format!(
+                    "{shown} is a symbolic link, which root does not follow: name the pipe itself"
+                )
+            }
             Some(Errno::EAGAIN) => format!("{shown} is full: its reader does not keep up"),
             Some(errno) => format!("{shown}: {}", errno.desc()),
             None => format!("{shown}: {error}"),
@@ -100,7 +106,11 @@ async fn write(path: &Path, line: String, aside: &Aside) -> Result<(), String> {
 }
 
 fn put(path: &Path, line: &str) -> io::Result<()> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let mut flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    if geteuid().is_root() {
+        // Whoever may write the directory could have root open a device.
+        flags |= OFlag::O_NOFOLLOW;
+    }
     let mut pipe = File::options().write(true).custom_flags(flags.bits()).open(path)?;
     if !pipe.metadata()?.file_type().is_fifo() {
         return Err(io::Error::other("it is no named pipe"));

@@ -1,8 +1,11 @@
-//! Whether this process may do what the agent does.
+//! Whether this process may do what the agent does, and giving up all else that root may.
 
-use std::fmt;
+use std::ffi::CString;
+use std::{fmt, io};
 
-use caps::{CapSet, Capability};
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::sys::prctl::set_keepcaps;
+use nix::unistd::{Gid, Uid, User, initgroups, setgroups, setresgid, setresuid};
 
 /// What the agent needs, and for what.
 const NEEDED: [(Capability, &str); 2] = [
@@ -41,4 +44,35 @@ pub(crate) fn check() -> Result<(), Missing> {
         })
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(Missing(missing)) }
+}
+
+/// A group that has nobody and nothing (`nogroup`, the kernel's overflow group).
+const NO_GROUP: u32 = 65_534;
+
+/// Root becomes this user, for good, and keeps of its powers those that the agent needs.
+///
+/// # Errors
+/// What the system says: then this process must not go on.
+pub(crate) fn become_user(user: Uid) -> io::Result<()> {
+    let account = User::from_uid(user).ok().flatten();
+    let group = account.as_ref().map_or(Gid::from_raw(NO_GROUP), |account| account.gid);
+    match account {
+        Some(account) => initgroups(&CString::new(account.name)?, group)?,
+        None => setgroups(&[])?,
+    }
+    setresgid(group, group, group)?;
+    set_keepcaps(true)?;
+    setresuid(user, user, user)?;
+    set_keepcaps(false)?;
+    keep_only_what_is_needed().map_err(io::Error::other)
+}
+
+fn keep_only_what_is_needed() -> Result<(), caps::errors::CapsError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let needed = NEEDED.into_iter().map(|(capability, _)| capability);
+    let kept: CapsHashSet = needed.filter(|needed| permitted.contains(needed)).collect();
+    caps::clear(None, CapSet::Effective)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::set(None, CapSet::Effective, &kept)
 }

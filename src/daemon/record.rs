@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::background::Background;
+use super::directory;
 use crate::trace::{Header, Step, Writer};
 
 /// How many steps may wait for a slow disk: some seconds of the shortest interval.
@@ -31,7 +32,7 @@ impl Recorder {
     /// # Errors
     /// When the file cannot be written.
     pub(crate) fn start(path: &Path, header: &Header) -> io::Result<Self> {
-        let file = BufWriter::new(File::create(path)?);
+        let file = BufWriter::new(directory::create(path)?);
         let mut writer = Writer::new(file, header)?;
         writer.flush()?;
         let behind = Arc::new(AtomicBool::new(false));

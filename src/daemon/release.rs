@@ -62,7 +62,7 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
     if matches!(path.try_exists(), Ok(false)) {
         return nothing();
     }
-    match RuntimeDirectory::take(path) {
+    match RuntimeDirectory::take_over(path) {
         Ok(directory) => release(&directory),
         Err(refusal) => {
             eprintln!("{refusal}");
@@ -77,7 +77,7 @@ pub(crate) fn main(options: &ReleaseOptions) -> Exit {
 fn release(directory: &RuntimeDirectory) -> Exit {
     let file = &directory.held();
     let routers = match file.read() {
-        Ok(routers) if routers.is_empty() && !settings::are_changed(directory.path()) => {
+        Ok(routers) if routers.is_empty() && !settings::are_changed(directory.directory()) => {
             return nothing();
         }
         Ok(routers) => routers,
@@ -103,7 +103,7 @@ fn release(directory: &RuntimeDirectory) -> Exit {
     if let Err(error) = &written {
         eprintln!("vipd: {}: cannot be brought up to date: {error}", file.path().display());
     }
-    let settings = settings::restore_all(directory.path());
+    let settings = settings::restore_all(directory.directory());
     match &settings {
         Ok(restored) => restored.iter().for_each(|one| drop(writeln!(out, "{one}"))),
         Err(error) => eprintln!("vipd: settings of the kernel are not put back: {error}"),
@@ -122,7 +122,7 @@ fn nothing() -> Exit {
 /// it is one more node that can serve, and takes off itself what its configuration names.
 pub(crate) fn sweep_at_start(directory: &RuntimeDirectory) {
     sweep_routers(&directory.held());
-    match settings::restore_all(directory.path()) {
+    match settings::restore_all(directory.directory()) {
         Ok(restored) => {
             for one in restored {
                 tracing::warn!("left by a vipd that did not end in an orderly way: {one}");
@@ -379,6 +379,11 @@ impl Farewells {
     }
 
     fn send(&mut self, farewell: &Farewell) -> io::Result<()> {
+        // The third byte of each version is the priority. Whoever may write the list may not speak
+        // for us.
+        if farewell.message.get(2) != Some(&0) {
+            return Err(io::Error::other("what is written down is no farewell"));
+        }
         let message = self.complete(farewell)?;
         let Farewell { interface, through, source, destination, .. } = farewell;
         // Where the device is gone, its interface is as good: nobody looks where it comes from.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
 
 use super::agent::{Agent, Shell};
 use super::apply::Hands;
@@ -10,6 +9,7 @@ use super::cli::RunOptions;
 use super::clock;
 use super::condition::Condition;
 use super::control::Control;
+use super::directory::Directory;
 use super::errands::Errands;
 use super::exit::Exit;
 use super::load::{self, LoadError};
@@ -107,7 +107,7 @@ async fn serve(
     let now = clock::now();
     let systemd = tried("reaching systemd", Systemd::from_environment(now.mono))?;
     let sockets = tried("opening a packet socket", Sockets::new())?;
-    let settings = Settings::in_directory(directory.path());
+    let settings = Settings::in_directory(directory.directory());
     let start = Netlink::start(config.interfaces(), settings).await;
     let (netlink, state) = tried("reading the interfaces by netlink", start)?;
     realtime::no_more();
@@ -129,7 +129,7 @@ async fn serve(
         Standby::default()
     });
     let group = config.control_group.clone();
-    let control = control(directory.path(), standby, group, &mut teller);
+    let control = control(directory.directory(), standby, group, &mut teller);
     let errands = tried("starting the checks", Errands::start(&config))?;
     let held = directory.held().naming(&options.config);
     let hands = Hands::new(sockets, netlink, held, control, errands);
@@ -147,7 +147,7 @@ async fn serve(
 
 /// The sockets, or none: an agent that cannot be asked keeps its addresses all the same.
 fn control(
-    directory: &Path,
+    directory: &Directory,
     standby: StandbyFile,
     group: Option<String>,
     teller: &mut Teller,

@@ -3,17 +3,20 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::{Uid, geteuid};
 
+use super::directory::{Directory, name_of};
 use super::exit::Exit;
 use super::held::HeldFile;
+use super::permission;
 use crate::api::RUNTIME_DIRECTORY;
 
 /// The name of the file in it that is locked.
@@ -22,7 +25,7 @@ const LOCK: &str = "lock";
 /// The runtime directory, which belongs to this process alone while this exists.
 #[derive(Debug)]
 pub(crate) struct RuntimeDirectory {
-    path: PathBuf,
+    directory: Directory,
     /// The kernel lets go of it when this process ends, however that happens. No other program
     /// inherits it: the file is closed on exec.
     _lock: Flock<File>,
@@ -40,6 +43,13 @@ pub(crate) enum Refusal {
         /// What it says.
         error: io::Error,
     },
+    /// It belongs to another user, who may have planted anything in it.
+    Foreign {
+        /// Which directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: Uid,
+    },
     /// Another vipd has it.
     Busy {
         /// Which directory.
@@ -53,7 +63,7 @@ impl Refusal {
     /// The exit code that says so.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::System { .. } => Exit::System,
+            Self::System { .. } | Self::Foreign { .. } => Exit::System,
             Self::Busy { .. } => Exit::Busy,
         }
     }
@@ -68,6 +78,17 @@ impl fmt::Display for Refusal {
                  run vipd as root, have systemd make the directory (RuntimeDirectory=vipd), or \
                  name another one with --runtime-directory DIR",
                 path.display()
+            ),
+            Self::Foreign { path, owner } => write!(
+                f,
+                "vipd: {path}: the runtime directory belongs to the user {owner}, not to {own}, \
+                 and who owns it may have planted anything in it\n  \
+                 run vipd as {owner} (systemctl start vipd does), or name another directory with \
+                 --runtime-directory DIR; vipd release removes what a dead vipd has left there, \
+                 rm -r {path} the rest",
+                path = path.display(),
+                owner = name_of(*owner),
+                own = name_of(geteuid()),
             ),
             Self::Busy { path, process } => {
                 write!(f, "vipd: {}: another vipd is running here", path.display())?;
@@ -94,51 +115,94 @@ fn choose(option: Option<&Path>, from_systemd: Option<&OsStr>) -> PathBuf {
 }
 
 impl RuntimeDirectory {
-    /// Makes the directory if it is missing and takes it for this process.
+    /// Makes the directory if it is missing and takes it for this process, which is a daemon.
     ///
     /// # Errors
-    /// That the system refuses it, or that another vipd has it.
+    /// That the system refuses it, that it belongs to another user, or that another vipd has it.
     pub(crate) fn take(path: PathBuf) -> Result<Self, Refusal> {
-        if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&path) {
-            return Err(Refusal::System { path, tried: "making", error });
-        }
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o644);
-        let file = match options.open(path.join(LOCK)) {
-            Ok(file) => file,
-            Err(error) => {
-                return Err(Refusal::System { path, tried: "opening the lock in", error });
-            }
+        let directory = match Directory::make(&path) {
+            Ok(directory) => directory,
+            Err(error) => return Err(Refusal::System { path, tried: "opening", error }),
         };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut lock) => {
-                sign(&mut lock);
-                Ok(Self { path, _lock: lock })
+        let (owner, own) = (directory.owner(), geteuid());
+        if owner != own && !owner.is_root() {
+            // Where a daemon runs, that is the better reason.
+            if let Ok(file) = directory.open_file(LOCK, OFlag::O_RDONLY) {
+                lock(file, &path)?;
             }
-            Err((file, Errno::EWOULDBLOCK)) => Err(Refusal::Busy { path, process: signed(&file) }),
-            Err((_, errno)) => Err(Refusal::System { path, tried: "locking", error: errno.into() }),
+            return Err(Refusal::Foreign { path, owner });
         }
+        Self::lock(directory)
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Takes the directory of a daemon that is dead. Root becomes its owner, for good: what stands
+    /// in it is read, and what it names is opened, with the rights of who could write it.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(crate) fn take_over(path: PathBuf) -> Result<Self, Refusal> {
+        let directory = match Directory::open(&path) {
+            Ok(directory) => directory,
+            Err(error) => return Err(Refusal::System { path, tried: "opening", error }),
+        };
+        let owner = directory.owner();
+        if owner != geteuid() && !owner.is_root() {
+            if !geteuid().is_root() {
+                return Err(Refusal::Foreign { path, owner });
+            }
+            if let Err(error) = permission::become_user(owner) {
+                let tried = "giving up root for the owner of";
+                return Err(Refusal::System { path, tried, error });
+            }
+        }
+        Self::lock(directory)
+    }
+
+    fn lock(directory: Directory) -> Result<Self, Refusal> {
+        let path = directory.path();
+        let file = match directory.open_file(LOCK, OFlag::O_RDWR | OFlag::O_CREAT) {
+            Ok(file) => file,
+            Err(error) => {
+                let path = path.join(LOCK);
+                return Err(Refusal::System { path, tried: "opening the lock of", error });
+            }
+        };
+        let mut lock = lock(file, path)?;
+        sign(&mut lock);
+        Ok(Self { directory, _lock: lock })
+    }
+
+    /// The directory itself.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// The list of what is held.
     pub(crate) fn held(&self) -> HeldFile {
-        HeldFile::in_directory(&self.path)
+        HeldFile::in_directory(&self.directory)
     }
 }
 
-/// Says whose the lock is. That is for people alone, so it may fail.
+fn lock(file: File, path: &Path) -> Result<Flock<File>, Refusal> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
+        let path = path.to_owned();
+        match errno {
+            Errno::EWOULDBLOCK => Refusal::Busy { path, process: signed(&file) },
+            _ => Refusal::System { path, tried: "locking", error: errno.into() },
+        }
+    })
+}
+
+/// Says whose the lock is. That is for people alone, so it may fail. Who can open the file can lock
+/// it, so nobody else may.
 fn sign(file: &mut File) {
+    let _ = file.set_permissions(Permissions::from_mode(0o600));
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
 }
 
-fn signed(mut file: &File) -> Option<u32> {
+fn signed(file: &File) -> Option<u32> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
+    file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
@@ -146,7 +210,6 @@ fn signed(mut file: &File) -> Option<u32> {
 pub(crate) mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     /// A directory that is gone after the test.
     pub(crate) struct Scratch(PathBuf);
@@ -163,6 +226,11 @@ pub(crate) mod tests {
         /// Where it is.
         pub(crate) fn path(&self) -> &Path {
             &self.0
+        }
+
+        /// The same, open.
+        pub(crate) fn open(&self) -> Directory {
+            Directory::open(&self.0).unwrap()
         }
     }
 

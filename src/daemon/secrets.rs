@@ -22,6 +22,9 @@ use crate::vrrp::packet::{Datagram, MULTICAST_TTL, split_trailer};
 /// More than any secret has; what is longer is another file.
 const LONGEST: usize = 1024;
 
+/// More than any configuration has.
+const LONGEST_CONFIGURATION: u64 = 64 * 1024 * 1024;
+
 /// What says where the service manager has put the credentials (`systemd.exec(5)`).
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
@@ -105,15 +108,28 @@ pub(crate) fn of_farewell(
     let id = trailer.and_then(Trailer::read).and_then(|t| KeyId::try_from(t.key).ok());
     let file = configuration.unwrap_or(Path::new(""));
     let text = match source {
-        SecretSource::Inline => fs::read_to_string(file)
-            .map(Zeroizing::new)
-            .map_err(|error| Unusable::Unreadable(file.to_owned(), error.to_string()))?,
+        SecretSource::Inline => text_of(file)?,
         SecretSource::File(_) | SecretSource::Credential(_) => Zeroizing::default(),
     };
     let path = place_in_file(instance, id, source);
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     let secret = one(file, &text, &path, (id, source))?;
     together(vec![secret]).ok_or(Unusable::Gone)
+}
+
+/// A configuration that a list of what is held names, and who could write that list may have named
+/// anything: a pipe is not waited for, and of a device without an end little is read.
+fn text_of(file: &Path) -> Result<Zeroizing<String>, Unusable> {
+    let unreadable = |error: io::Error| Unusable::Unreadable(file.to_owned(), error.to_string());
+    let mut options = File::options();
+    let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(file);
+    let opened = opened.map_err(unreadable)?;
+    if !opened.metadata().map_err(unreadable)?.is_file() {
+        return Err(Unusable::NoFile(file.to_owned()));
+    }
+    let mut text = Zeroizing::default();
+    opened.take(LONGEST_CONFIGURATION).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }
 
 /// A secret by itself.

@@ -9,32 +9,63 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::directory::Directory;
 use crate::engine::SystemError;
 use crate::model::{Family, InterfaceName, VirtualDevice};
 
 /// Where the kernel has them.
 const ROOT: &str = "/proc/sys/net";
 
-/// The name of the list in the runtime directory, and what it is written to before it takes that name.
+/// The name of the list in the runtime directory.
 const NAME: &str = "settings.json";
-const TEMPORARY: &str = "settings.json.new";
 
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
+
+/// What is set: these and no others, whatever stands in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    AcceptDad,
+    AcceptRa,
+    ArpAnnounce,
+    ArpFilter,
+    ArpIgnore,
+    #[serde(rename = "disable_ipv6")]
+    DisableIpv6,
+    Forwarding,
+    PromoteSecondaries,
+    RpFilter,
+}
+
+impl Name {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::AcceptDad => "accept_dad",
+            Self::AcceptRa => "accept_ra",
+            Self::ArpAnnounce => "arp_announce",
+            Self::ArpFilter => "arp_filter",
+            Self::ArpIgnore => "arp_ignore",
+            Self::DisableIpv6 => "disable_ipv6",
+            Self::Forwarding => "forwarding",
+            Self::PromoteSecondaries => "promote_secondaries",
+            Self::RpFilter => "rp_filter",
+        }
+    }
+}
 
 /// One setting of one interface: `net/ipv4/conf/eth0/arp_ignore`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Key {
     family: Family,
     interface: InterfaceName,
-    name: String,
+    name: Name,
 }
 
 /// A setting that was changed.
@@ -54,7 +85,7 @@ struct Written {
 /// What was changed on interfaces, and which devices need it.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    directory: PathBuf,
+    directory: Directory,
     changed: BTreeMap<Key, Changed>,
     users: BTreeMap<InterfaceName, BTreeSet<InterfaceName>>,
 }
@@ -90,6 +121,7 @@ impl fmt::Display for Restored {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { interface, name, .. } = self;
+        let name = name.as_str();
         let between = if interface.as_str().contains('.') { '/' } else { '.' };
         let tree = self.tree();
         write!(f, "net{between}{tree}{between}conf{between}{interface}{between}{name}")
@@ -97,8 +129,8 @@ impl fmt::Display for Key {
 }
 
 impl Key {
-    fn new(family: Family, interface: &InterfaceName, name: &str) -> Self {
-        Self { family, interface: interface.clone(), name: name.to_owned() }
+    fn new(family: Family, interface: &InterfaceName, name: Name) -> Self {
+        Self { family, interface: interface.clone(), name }
     }
 
     const fn tree(&self) -> &'static str {
@@ -109,7 +141,7 @@ impl Key {
     }
 
     fn path(&self, interface: &str) -> PathBuf {
-        Path::new(ROOT).join(self.tree()).join("conf").join(interface).join(&self.name)
+        Path::new(ROOT).join(self.tree()).join("conf").join(interface).join(self.name.as_str())
     }
 
     /// The interface's own value; `None` where the kernel has no such setting, as without IPv6.
@@ -146,14 +178,17 @@ enum Need {
 
 /// The interface below answers for its own addresses only, and asks with no others: otherwise
 /// clients would learn its Ethernet address for the virtual ones, from its answers or its questions.
-const BELOW: [(&str, Need); 2] =
-    [("arp_ignore", Need::AtLeast(1)), ("arp_announce", Need::AtLeast(2))];
+const BELOW: [(Name, Need); 2] =
+    [(Name::ArpIgnore, Need::AtLeast(1)), (Name::ArpAnnounce, Need::AtLeast(2))];
+
+/// The largest value of those that the kernel knows (`arp_ignore`).
+const LARGEST: u32 = 8;
 
 impl Settings {
     /// Of the daemon with this runtime directory.
-    pub(crate) fn in_directory(directory: &Path) -> Self {
+    pub(crate) fn in_directory(directory: &Directory) -> Self {
         let (changed, users) = (BTreeMap::new(), BTreeMap::new());
-        Self { directory: directory.to_owned(), changed, users }
+        Self { directory: directory.clone(), changed, users }
     }
 
     /// Sets what a device needs that has just been made.
@@ -162,8 +197,8 @@ impl Settings {
     /// What cannot be set, with the command that does.
     pub(crate) fn prepare(&mut self, device: &VirtualDevice) -> Result<(), SystemError> {
         let (name, below) = (device.name(), &device.interface);
-        let forwarding = Key::new(device.family, below, "forwarding").own().unwrap_or(0);
-        let forwarding = ("forwarding", Need::Exactly(forwarding));
+        let forwarding = Key::new(device.family, below, Name::Forwarding).own().unwrap_or(0);
+        let forwarding = (Name::Forwarding, Need::Exactly(forwarding));
         match device.family {
             Family::V4 => {
                 for (key, need) in BELOW {
@@ -171,10 +206,10 @@ impl Settings {
                 }
                 self.users.entry(below.clone()).or_default().insert(name.clone());
                 let own = [
-                    ("arp_ignore", Need::AtLeast(1)),
-                    ("rp_filter", Need::NotStrict),
-                    ("arp_filter", Need::Off),
-                    ("promote_secondaries", Need::AtLeast(1)),
+                    (Name::ArpIgnore, Need::AtLeast(1)),
+                    (Name::RpFilter, Need::NotStrict),
+                    (Name::ArpFilter, Need::Off),
+                    (Name::PromoteSecondaries, Need::AtLeast(1)),
                     forwarding,
                 ];
                 for (key, need) in own {
@@ -182,17 +217,17 @@ impl Settings {
                 }
                 // Neither questions nor reports of IPv6 from the virtual MAC of IPv4, and no routes
                 // by it.
-                set(&Key::new(Family::V6, &name, "disable_ipv6"), Need::Exactly(1))
+                set(&Key::new(Family::V6, &name, Name::DisableIpv6), Need::Exactly(1))
             }
             Family::V6 => {
                 let own = [
-                    ("disable_ipv6", Need::Exactly(0)),
-                    ("accept_ra", Need::Exactly(0)),
-                    ("accept_dad", Need::Exactly(0)),
+                    (Name::DisableIpv6, Need::Exactly(0)),
+                    (Name::AcceptRa, Need::Exactly(0)),
+                    (Name::AcceptDad, Need::Exactly(0)),
                     forwarding,
                 ];
                 // It hears the questions for IPv4 addresses too, and has none.
-                set(&Key::new(Family::V4, &name, "arp_ignore"), Need::AtLeast(1))?;
+                set(&Key::new(Family::V4, &name, Name::ArpIgnore), Need::AtLeast(1))?;
                 own.into_iter()
                     .try_for_each(|(key, need)| set(&Key::new(Family::V6, &name, key), need))
             }
@@ -235,26 +270,18 @@ impl Settings {
     }
 
     fn unwritten(&self, error: &io::Error) -> SystemError {
-        let text = format!("{}: cannot be written: {error}", self.directory.join(NAME).display());
+        let path = self.directory.path().join(NAME);
+        let text = format!("{}: cannot be written: {error}", path.display());
         SystemError { errno: error.raw_os_error().unwrap_or(0), text }
     }
 
     fn write(&self) -> io::Result<()> {
-        let path = self.directory.join(NAME);
         if self.changed.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            };
+            return self.directory.remove(NAME);
         }
         let settings = self.changed.iter().map(|(key, changed)| (key.clone(), *changed));
         let text = serde_json::to_vec(&Written { format: FORMAT, settings: settings.collect() })?;
-        let temporary = self.directory.join(TEMPORARY);
-        let mut options = File::options();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&text)?;
-        fs::rename(&temporary, &path)
+        self.directory.replace(NAME, &text)
     }
 }
 
@@ -315,8 +342,8 @@ fn restore<'a>(settings: impl Iterator<Item = (&'a Key, &'a Changed)>) -> Vec<Re
 }
 
 /// Whether anything is written down.
-pub(crate) fn are_changed(directory: &Path) -> bool {
-    directory.join(NAME).exists()
+pub(crate) fn are_changed(directory: &Directory) -> bool {
+    directory.has(NAME)
 }
 
 /// Puts back what a daemon that is dead has changed, and says what. The list is gone afterwards,
@@ -324,26 +351,43 @@ pub(crate) fn are_changed(directory: &Path) -> bool {
 ///
 /// # Errors
 /// That the list cannot be read, understood or removed.
-pub(crate) fn restore_all(directory: &Path) -> Result<Vec<Restored>, String> {
-    let path = directory.join(NAME);
+pub(crate) fn restore_all(directory: &Directory) -> Result<Vec<Restored>, String> {
+    let path = directory.path().join(NAME);
     let said = |error: &dyn fmt::Display| format!("{}: {error}", path.display());
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(said(&error)),
+    let Some(text) = directory.read(NAME).map_err(|error| said(&error))? else {
+        return Ok(Vec::new());
     };
-    let written: Written = serde_json::from_slice(&text).map_err(|error| said(&error))?;
-    if written.format != FORMAT {
-        return Err(said(&format_args!(
-            "another version of vipd wrote it: its format is {}, this version reads {FORMAT}",
-            written.format
-        )));
-    }
-    let restored = restore(written.settings.iter().map(|(key, changed)| (key, changed)));
+    let settings = parse(&text).map_err(|why| said(&why))?;
+    let restored = restore(settings.iter().map(|(key, changed)| (key, changed)));
     if !restored.iter().any(Restored::failed) {
-        fs::remove_file(&path).map_err(|error| said(&error))?;
+        directory.remove(NAME).map_err(|error| said(&error))?;
     }
     Ok(restored)
+}
+
+/// A list, if it is one that a vipd may have written: all of it or nothing.
+fn parse(text: &[u8]) -> Result<Vec<(Key, Changed)>, String> {
+    let Written { format, settings } =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    if format != FORMAT {
+        return Err(format!(
+            "another version of vipd wrote it: its format is {format}, this version reads {FORMAT}"
+        ));
+    }
+    match settings.iter().find(|(key, changed)| !may_be_ours(key, *changed)) {
+        Some((key, changed)) => {
+            let Changed { before, now } = changed;
+            Err(format!("vipd never sets {key} from {before} to {now}: nothing is put back"))
+        }
+        None => Ok(settings),
+    }
+}
+
+/// Whether [`Settings::prepare`] may have changed this on an interface that stays.
+fn may_be_ours(key: &Key, changed: Changed) -> bool {
+    let of_all = ["all", "default"].contains(&key.interface.as_str());
+    let is_known = key.family == Family::V4 && BELOW.iter().any(|(name, _)| *name == key.name);
+    is_known && !of_all && changed.before.max(changed.now) <= LARGEST
 }
 
 #[cfg(test)]
@@ -353,7 +397,7 @@ mod tests {
     /// Rule: what is named to people can be typed, also where a dot stands in the interface's name.
     #[test]
     fn keys_are_as_sysctl_takes_them() {
-        let key = |name: &str| Key::new(Family::V4, &name.try_into().unwrap(), "arp_ignore");
+        let key = |name: &str| Key::new(Family::V4, &name.try_into().unwrap(), Name::ArpIgnore);
         assert_eq!(key("eth0").to_string(), "net.ipv4.conf.eth0.arp_ignore");
         assert_eq!(key("eth0.100").to_string(), "net/ipv4/conf/eth0.100/arp_ignore");
         assert_eq!(key("eth0").path("eth0"), Path::new("/proc/sys/net/ipv4/conf/eth0/arp_ignore"));
@@ -362,7 +406,44 @@ mod tests {
     /// Rule: a setting that the kernel does not have needs nothing (a kernel without IPv6).
     #[test]
     fn what_is_not_there_needs_nothing() {
-        let key = Key::new(Family::V6, &"no-such-device".try_into().unwrap(), "accept_ra");
+        let key = Key::new(Family::V6, &"no-such-device".try_into().unwrap(), Name::AcceptRa);
         assert_eq!(wanted(&key, Need::Exactly(0)).unwrap(), None);
+    }
+
+    /// Bug guarded: a list with `../../` in the name of a setting made root write a number into any
+    /// file. What vipd never changes makes the whole list invalid: another setting, another value,
+    /// an interface that is none.
+    #[test]
+    fn only_what_may_be_ours_is_put_back() {
+        let list = |family: &str, interface: &str, name: &str, before: u64| {
+            let key =
+                format!(r#"{{"family":"{family}","interface":"{interface}","name":"{name}"}}"#);
+            format!(r#"{{"format":1,"settings":[[{key},{{"before":{before},"now":1}}]]}}"#)
+        };
+        let valid = list("V4", "eth0", "arp_ignore", 0);
+        assert_eq!(parse(valid.as_bytes()).map(|settings| settings.len()), Ok(1));
+        for (family, interface, name, before) in [
+            ("V4", "eth0", "../../../../../../etc/vipd/number", 0),
+            ("V4", "eth0", "forwarding", 0),
+            ("V4", "eth0", "no_such_setting", 0),
+            ("V6", "eth0", "arp_ignore", 0),
+            ("V4", "eth0", "arp_ignore", 9),
+            ("V4", "..", "arp_ignore", 0),
+            ("V4", "../../core", "arp_ignore", 0),
+            ("V4", "all", "arp_ignore", 0),
+            ("V4", "default", "arp_announce", 0),
+        ] {
+            let text = list(family, interface, name, before);
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    /// Rule: the names of the settings are the kernel's, in the list too.
+    #[test]
+    fn names_are_the_kernels() {
+        for name in [Name::AcceptDad, Name::DisableIpv6, Name::RpFilter, Name::ArpIgnore] {
+            let written = serde_json::to_string(&name).unwrap();
+            assert_eq!(written, format!("\"{}\"", name.as_str()));
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What the operator has taken out of the election, kept over restarts and reboots.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::directory::Directory;
 use crate::engine::{Input, Standby};
 
 /// Where the package keeps it.
@@ -38,12 +38,14 @@ impl StandbyFile {
     /// # Errors
     /// That it cannot be read or understood, with the path.
     pub(crate) fn read(&self) -> Result<Standby, String> {
-        let path = self.path();
-        match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Standby::default()),
-            Err(error) => Err(format!("{}: {error}", path.display())),
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| format!("{}: {error}", path.display())),
+        let kept = match Directory::open(&self.directory) {
+            Ok(directory) => directory.read(FILE),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        match kept.map_err(|error| self.named(&error))? {
+            None => Ok(Standby::default()),
+            Some(text) => serde_json::from_slice(&text).map_err(|error| self.named(&error)),
         }
     }
 
@@ -52,27 +54,26 @@ impl StandbyFile {
     /// # Errors
     /// What the system says, with the path; what was kept before is kept still.
     pub(crate) fn write(&self, standby: &Standby) -> Result<(), String> {
-        let path = self.path();
-        let named = |error: io::Error| format!("{}: {error}", path.display());
-        if standby.is_empty() {
-            return match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => Err(named(error)),
-                _ => Ok(()),
-            };
-        }
-        self.replace(&path, standby).map_err(named)
+        let written = if standby.is_empty() { self.forget() } else { self.replace(standby) };
+        written.map_err(|error| self.named(&error))
     }
 
-    fn replace(&self, path: &Path, standby: &Standby) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
-        let new = path.with_extension("new");
-        let mut file = File::create(&new)?;
+    fn forget(&self) -> io::Result<()> {
+        match Directory::open(&self.directory) {
+            Ok(directory) => directory.remove(FILE),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn replace(&self, standby: &Standby) -> io::Result<()> {
         let mut text = serde_json::to_vec(standby)?;
         text.push(b'\n');
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        File::open(&self.directory)?.sync_all()
+        Directory::make(&self.directory)?.replace_durably(FILE, &text)
+    }
+
+    fn named(&self, error: &dyn std::fmt::Display) -> String {
+        format!("{}: {error}", self.path().display())
     }
 
     fn path(&self) -> PathBuf {
@@ -89,6 +90,8 @@ pub(crate) fn inputs(standby: Standby) -> Vec<Input> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::runtime::tests::Scratch;
     use super::*;
 

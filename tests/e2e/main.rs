@@ -44,6 +44,7 @@ mod observers;
 mod operator;
 mod owner;
 mod paths;
+mod planted;
 mod preemption;
 mod random;
 mod raw;
@@ -265,6 +266,12 @@ const CASES: &[lab::Case] = &lab::cases![
     release::not_removed,
     release::swept_at_the_start,
     release::killed,
+    planted::files,
+    planted::settings,
+    planted::secrets,
+    planted::directories,
+    planted::run_all_the_same,
+    planted::standby,
     tracks::tcp,
     tracks::interface,
     tracks::file,

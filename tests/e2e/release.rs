@@ -30,7 +30,7 @@ pub(crate) fn release(host: &Host) -> Answer {
 }
 
 /// The instance `web` of this host, with these addresses on eth0.
-fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
+pub(crate) fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
     let address = |address: &Ipv4Addr| VirtualAddress {
         address: (*address).into(),
         prefix: 24,
@@ -58,7 +58,7 @@ fn router(host: &Host, addresses: &[Ipv4Addr]) -> HeldRouter {
 }
 
 /// Leaves what an agent that held this would have written down.
-fn write_down(host: &Host, routers: &[HeldRouter]) {
+pub(crate) fn write_down(host: &Host, routers: &[HeldRouter]) {
     let text = json!({ "format": 1, "routers": routers }).to_string();
     leave(host, &text);
 }

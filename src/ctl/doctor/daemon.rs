@@ -1,12 +1,13 @@
 //! The daemon itself: whether it runs, with which configuration, and what it has to do without.
 
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::finding::{Finding, Kind, LeftOut, Severity};
-use super::system::{Ran, System};
+use super::system::{Ran, System, content};
 use crate::api::Snapshot;
 use crate::config::{self, Here, Problem};
 use crate::ctl::socket::Trouble;
@@ -17,6 +18,9 @@ use crate::time::Wall;
 /// Where the packaged service has its configuration.
 pub(super) const CONFIGURATION: &str = "/etc/vipd/vipd.yaml";
 
+/// What is larger is no configuration of vipd, in bytes.
+const LARGEST: u64 = 64 << 20;
+
 /// A file and what it says, as this machine sees it.
 pub(super) enum File {
     Valid(Box<Config>),
@@ -24,9 +28,11 @@ pub(super) enum File {
     Unreadable(String),
 }
 
-/// Reads a configuration.
+/// Reads a configuration, which the one at the other end of a socket has named.
 pub(super) fn read(path: &str) -> File {
-    let text = match fs::read_to_string(path) {
+    let text = content(Path::new(path), LARGEST)
+        .and_then(|text| String::from_utf8(text).map_err(io::Error::other));
+    let text = match text {
         Ok(text) => text,
         Err(error) => return File::Unreadable(error.to_string()),
     };

@@ -1,10 +1,12 @@
 //! What doctor asks of the system: files, settings of the kernel, other programs.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::libc;
 use nix::unistd::Uid;
 
 /// Files larger than this are no configuration, in bytes.
@@ -47,10 +49,7 @@ impl System {
 
     /// A file's text; `None`: there is none, or it may not be read.
     pub(super) fn read(&self, path: &str) -> Option<String> {
-        let path = self.path(path);
-        let metadata = fs::metadata(&path).ok()?;
-        let ordinary = metadata.is_file() && metadata.len() <= LARGEST;
-        let text = if ordinary { fs::read(path).ok()? } else { return None };
+        let text = content(&self.path(path), LARGEST).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -88,6 +87,25 @@ impl System {
             _ => Ran::Failed(complaint),
         }
     }
+}
+
+/// The content of a regular file that is no larger than this. A pipe in its place is not waited
+/// for.
+///
+/// # Errors
+/// What the system says, or why it is not read.
+pub(super) fn content(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::other("it is too large"));
+    }
+    Ok(bytes)
 }
 
 /// A number among the kernel's settings, of the network namespace that this runs in.

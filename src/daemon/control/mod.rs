@@ -11,7 +11,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self as std_mpsc, RecvTimeoutError};
 use std::thread;
@@ -19,6 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
+use super::directory::Directory;
 use super::standby::StandbyFile;
 use crate::api::{CONTROL_SOCKET, Request, Response, STATUS_SOCKET, Snapshot, Stood};
 use crate::engine::Answer;
@@ -64,7 +64,7 @@ impl Control {
     /// When another daemon listens there, when the socket cannot be made, or when the system has
     /// no thread left.
     pub(crate) fn start(
-        directory: &Path,
+        directory: &Directory,
         standby: StandbyFile,
         group: Option<String>,
     ) -> io::Result<Self> {

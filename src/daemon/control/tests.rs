@@ -66,7 +66,8 @@ fn nobody() -> HandoverAnswer {
 }
 
 fn start(directory: &Directory) -> io::Result<Control> {
-    Control::start(&directory.0, StandbyFile::new(Some(&directory.0)), None)
+    let open = super::super::directory::Directory::make(&directory.0)?;
+    Control::start(&open, StandbyFile::new(Some(&directory.0)), None)
 }
 
 /// The next request, as the protocol loop gets it.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::daemon::clock;
+use crate::daemon::directory::Directory;
 use crate::engine::{HeldAddress, Loss};
 use crate::model::Scope;
 
@@ -77,7 +78,9 @@ fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> Syst
 }
 
 async fn start() -> Netlink {
-    let settings = Settings::in_directory(&std::env::temp_dir());
+    // Nothing is written there: no device is made.
+    let anywhere = Directory::open(std::path::Path::new("/")).unwrap();
+    let settings = Settings::in_directory(&anywhere);
     Netlink::start([eth0()].into(), settings).await.unwrap().0
 }
 

@@ -2,10 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use nix::libc::O_NONBLOCK;
+use nix::libc::{O_NONBLOCK, S_IROTH};
 
 use super::desk::Desk;
 use crate::engine::ProbeResult;
@@ -54,10 +54,16 @@ fn there(path: &Path) -> io::Result<bool> {
 fn first_word(path: &Path) -> io::Result<String> {
     // Opening a FIFO would wait for a writer.
     let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    // Root may read what nobody else may, and everybody may read the status.
+    let is_public = file.metadata()?.mode() & S_IROTH != 0;
     let mut bytes = Vec::new();
     file.take(LONGEST).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
+    let word = text.split_whitespace().next().unwrap_or_default();
+    if !is_public && !word.is_empty() && word.parse::<i64>().is_err() {
+        return Err(io::Error::other("it does not begin with a whole number"));
+    }
+    Ok(word.to_owned())
 }
 
 /// Whether a word is a number in the range.
@@ -119,5 +125,23 @@ mod tests {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(looked(&fifo, number).unwrap_err().ends_with("a number was expected"));
         fs::remove_file(fifo).unwrap();
+    }
+
+    /// Bug guarded: a daemon that is root showed everybody the first word of a file that is root's
+    /// alone, where a link led to it from a path that a check looks at.
+    #[test]
+    fn private_text_is_not_shown() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let path = std::env::temp_dir().join(format!("vipd-private-{}", std::process::id()));
+        fs::write(&path, "hunter2\n").unwrap();
+        let number = FileCondition::Number { minimum: None, maximum: None };
+        for (mode, shown) in [(0o600, false), (0o640, false), (0o644, true)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let said = looked(&path, number).unwrap_err();
+            assert_eq!(said.contains("hunter2"), shown, "{said}");
+            assert!(said.contains("whole number"), "{said}");
+        }
+        fs::remove_file(path).unwrap();
     }
 }
