@@ -134,6 +134,7 @@ const CASES: &[lab::Case] = &lab::cases![
     handover::control_socket,
     handover::replay,
     serve::answers,
+    serve::foreign_names,
     serve::never_stale,
     serve::events,
     serve::slow_clients,
