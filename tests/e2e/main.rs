@@ -142,6 +142,7 @@ const CASES: &[lab::Case] = &lab::cases![
     observers::browser,
     observers::prometheus,
     sockets::abuse,
+    sockets::strangers,
     operator::looking,
     operator::standby_and_back,
     operator::standby_alone,
