@@ -657,13 +657,17 @@ _vipctl() {
             return 0
             ;;
         vipctl__subcmd__serve)
-            opts="-h --listen --runtime-directory --help"
+            opts="-h --listen --host-name --runtime-directory --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-name)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -117,6 +117,7 @@ complete -c vipctl -n "__fish_vipctl_using_subcommand keygen" -l bytes -d 'How m
 complete -c vipctl -n "__fish_vipctl_using_subcommand keygen" -l output -d 'A new file for the key, with mode 0600 [default: standard output]' -r -F
 complete -c vipctl -n "__fish_vipctl_using_subcommand keygen" -s h -l help -d 'Print help'
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -l listen -d 'Where to listen; can be given several times. \'[::]:10112\' takes IPv4 and IPv6' -r
+complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -l host-name -d 'A name by which browsers ask for it; can be given several times. Addresses and localhost are always answered, other names are not' -r
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -l runtime-directory -d 'The runtime directory of vipd' -r -F
 complete -c vipctl -n "__fish_vipctl_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c vipctl -n "__fish_vipctl_using_subcommand help; and not __fish_seen_subcommand_from status watch explain peers events handover standby online reload check probe doctor init keygen serve help" -f -a "status" -d 'Show who has the addresses, and what is wrong'

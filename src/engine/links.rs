@@ -120,6 +120,45 @@ impl Links {
         self.known.iter().any(is_there)
     }
 
+    /// Tells whether an advertisement with this source can have begun on the segment of an
+    /// interface; otherwise it was copied from another one. Link-local sources are the same
+    /// everywhere.
+    ///
+    /// A source in no network of the interface is believed where the configuration lists it as a
+    /// node, or where the interface has no network to compare with (a primary address with /32),
+    /// but never where it is in the network of another interface.
+    pub(super) fn can_come_from(
+        &self,
+        config: &Config,
+        instance: &InstanceConfig,
+        interface: &InterfaceName,
+        source: IpAddr,
+    ) -> bool {
+        let is_near = |name: &InterfaceName| {
+            // Also while they are elsewhere: the answer must not depend on who has them.
+            let mut placed =
+                instance.moving_addresses().filter(|a| instance.interface_of(a) == name);
+            self.own(name).any(|own| in_network(source, own.address, own.prefix))
+                || placed.any(|a| in_network(source, a.address, a.prefix))
+        };
+        if is_link_local(source) || is_near(interface) {
+            return true;
+        }
+        if self.known.keys().filter(|other| *other != interface).any(is_near) {
+            return false;
+        }
+        let family = Family::of(source);
+        let host = if family == Family::V4 { 32 } else { 128 };
+        let is_network = |own: &LinkAddress| Family::of(own.address) == family && own.prefix < host;
+        config.node_at(source).is_some() || !self.own(interface).any(is_network)
+    }
+
+    /// The addresses on an interface that stay there.
+    fn own(&self, interface: &InterfaceName) -> impl Iterator<Item = &LinkAddress> {
+        let addresses = self.get(interface).into_iter().flat_map(|link| &link.addresses);
+        addresses.filter(|there| !self.moving.contains(&there.address))
+    }
+
     fn is_virtual(&self, instance: &InstanceConfig, address: IpAddr) -> bool {
         !instance.priority.is_owner() && self.moving.contains(&address)
     }

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use super::Context;
 use super::authentication::{self, Authenticator};
 use super::event::Packet;
-use crate::model::{self, Family, InstanceConfig, InterfaceName, Transport, Version};
+use crate::model::{
+    self, Family, InstanceConfig, InterfaceName, Transport, Version, is_link_local,
+};
 use crate::vrrp::auth::{Proof, Sequence};
 use crate::vrrp::packet::{self, Datagram, Decoded, Discard, MULTICAST_TTL, multicast_group};
 
@@ -36,6 +38,7 @@ pub(super) fn accept(
     context: &Context<'_>,
     config: &InstanceConfig,
     authenticator: &Authenticator,
+    interface: &InterfaceName,
     datagram: &Datagram<'_>,
     proof: Proof,
 ) -> Result<(Decoded, Option<Sequence>), Discard> {
@@ -62,12 +65,50 @@ pub(super) fn accept(
     }
     if let (model::Authentication::Hmac(hmac), Some(sequence)) = (&config.authentication, sequence)
     {
+        is_no_copy(context, config, interface, datagram.source, &decoded)?;
         authenticator.require_news(context.now, hmac.anti_replay, datagram.source, sequence)?;
     }
     if config.priority.is_owner() && decoded.advertisement.priority == config.priority.get() {
         return Err(Discard::AddressOwner);
     }
     Ok((decoded, sequence))
+}
+
+/// Refuses a signed advertisement of another virtual router with the same ID and key. The trailer
+/// covers the source and the addresses, and nothing that names the segment. Without a signature
+/// these rules would protect from nobody.
+fn is_no_copy(
+    context: &Context<'_>,
+    config: &InstanceConfig,
+    interface: &InterfaceName,
+    source: IpAddr,
+    decoded: &Decoded,
+) -> Result<(), Discard> {
+    // Unicast peers may be behind routers; they are known by their addresses.
+    if !config.transport.is_unicast()
+        && !context.links.can_come_from(context.config, config, interface, source)
+    {
+        return Err(Discard::ForeignSource);
+    }
+    let ours: Vec<IpAddr> = config.moving_addresses().map(|own| own.address).collect();
+    if share_an_address(&ours, &decoded.advertisement.addresses) {
+        Ok(())
+    } else {
+        Err(Discard::ForeignAddresses)
+    }
+}
+
+/// True where two lists can be those of one virtual router. Link-local addresses, which may be the
+/// same on every segment, count only where one of the lists has no others.
+fn share_an_address(ours: &[IpAddr], theirs: &[IpAddr]) -> bool {
+    let family = theirs.first().map(|first| Family::of(*first));
+    let ours = || ours.iter().filter(|own| Some(Family::of(**own)) == family);
+    let tells = |address: &&IpAddr| !is_link_local(**address);
+    if ours().any(|own| tells(&own)) && theirs.iter().any(|their| tells(&their)) {
+        ours().filter(tells).any(|own| theirs.contains(own))
+    } else {
+        ours().any(|own| theirs.contains(own))
+    }
 }
 
 /// That it was sent to where this instance listens, from near enough.
@@ -109,6 +150,8 @@ pub(super) fn is_misconfiguration(
             | Discard::AuthenticationMismatch
             | Discard::Password
             | Discard::IntervalMismatch
+            | Discard::ForeignSource
+            | Discard::ForeignAddresses
             | Discard::AddressOwner
     )
 }

@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::lab::{
-    Agent, Answer, BOUND, Group, Host, Lab, Web, connect, ends_within, program, within,
+    Agent, Answer, BOUND, Group, HOST_NAME, Host, Lab, Web, connect, ends_within, program, within,
 };
 
 /// Two agents of which the first is active, with a web side each.
@@ -120,6 +120,35 @@ pub(crate) fn answers(lab: &Lab) {
     let head = ask("HEAD", "/metrics");
     assert!(head.status == 200 && head.body.is_empty(), "{head}");
     assert_eq!(ask("GET", "/../etc/passwd").status, 404);
+}
+
+/// Bug guarded: a page of another site can give its own name this machine's address, and its visitor's
+/// browser then read the status for it (DNS rebinding). Only addresses, localhost and the names that
+/// are configured are answered; what is not says how to configure it. Scrapers and load balancers may
+/// use any name, browsers may not.
+pub(crate) fn foreign_names(lab: &Lab) {
+    let pair = Pair::new(lab);
+    let (watcher, web) = (&pair.group.watcher, &pair.webs[0]);
+    let under = |name: &str, path: &str| web.ask_under(watcher, name, path, "");
+    for path in ["/", "/status", "/events", "/other"] {
+        let refused = under("attacker.example:10112", path);
+        assert_eq!(refused.status, 421, "{path}: {refused}");
+        assert!(refused.body.contains("add --host-name attacker.example to vipctl"), "{refused}");
+        assert!(!refused.body.contains("10.77."), "{refused}");
+    }
+    let own = web.address().to_string();
+    for name in [own.as_str(), "localhost", "[::1]:10112", HOST_NAME, "Status.Example:10112"] {
+        for path in ["/", "/status"] {
+            let answer = under(name, path);
+            assert_eq!(answer.status, 200, "{name} {path}: {answer}");
+        }
+    }
+    for path in ["/metrics", "/healthz", "/ready/web"] {
+        let answer = under("db1.example", path);
+        assert_eq!(answer.status, 200, "{path}: {answer}");
+        let browser = web.ask_under(watcher, "attacker.example", path, "Accept-Language: en\r\n");
+        assert_eq!(browser.status, 421, "{path}: {browser}");
+    }
 }
 
 /// Rule: while the daemon does not answer, that is all that is told; the web side finds the next

@@ -1,8 +1,9 @@
 //! The status and control sockets: what their clients do costs the protocol loop nothing.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vipd::api::{LoopStatus, Snapshot};
 
 use crate::lab::{
-    Agent, BOUND, Group, HELD_UP, Host, Lab, VRID, is_over, longest_stall, running_time, within,
+    Agent, BOUND, Group, HELD_UP, Host, Lab, Process, VRID, is_over, longest_stall, running_time,
+    within,
 };
 
 /// How many clients connect and never read.
@@ -150,4 +152,91 @@ fn talk_nonsense(node: &Host, over: &AtomicBool) {
         }
         sleep(Duration::from_millis(2));
     }
+}
+
+/// Requests of root while another user abuses the sockets.
+const REQUESTS: usize = 90;
+
+/// The longest wait of root, on a machine that is busy with the abuse.
+const SERVED: Duration = Duration::from_secs(10);
+
+/// Eight programs that connect as fast as they can, ask for what they may not, and keep 40
+/// connections each. Each Debian has perl.
+const ABUSE: &str = r#"
+    use IO::Socket::UNIX;
+    $SIG{PIPE} = "IGNORE";
+    for (2..8) { last unless fork }
+    while (1) {
+        my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]) or next;
+        syswrite $socket, qq({"standby":{"instance":null,"force":true}}\n);
+        push @kept, $socket;
+        shift @kept if @kept > 40;
+    }
+"#;
+
+/// One client that asks for what it may not, and says what it was told.
+const ASK: &str = r#"
+    use IO::Socket::UNIX;
+    my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die;
+    print scalar <$socket>;
+"#;
+
+/// A program of a user who may do nothing.
+fn as_nobody(script: &str, host: &Host, socket: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "perl", "-e", script]);
+    command.arg(path(host, socket));
+    command
+}
+
+/// Asks as root for something that changes nothing; what was answered.
+fn ask_as_root(host: &Host) -> String {
+    let mut stream = UnixStream::connect(path(host, "control.sock")).expect("a control socket");
+    stream.set_read_timeout(Some(SERVED)).expect("a bound");
+    // A client that is turned away gets its answer all the same.
+    let _ = stream.write_all(b"{\"online\":{\"instance\":null}}\n");
+    let mut answer = String::new();
+    let _ = BufReader::new(stream).read_line(&mut answer);
+    answer
+}
+
+/// Bug guarded: any local user took all places of the control socket, so that none of root's requests
+/// was served, and had thousands of lines written to the log. Now a user who may not ask takes no
+/// place, is told why, and is a line a minute; the status socket is served, too.
+pub(crate) fn strangers(lab: &Lab) {
+    if !Lab::started_by_root() {
+        lab.note("other users are tested as root only");
+        return;
+    }
+    let group = Group::new(lab, &[11]);
+    let node = &group.nodes[0];
+    let agent = Agent::start(node, &group.config());
+    group.taken_over_by(node);
+    let abusers: Vec<Process> = ["control.sock", "status.sock"]
+        .map(|socket| node.start(&mut as_nobody(ABUSE, node, socket), socket))
+        .into();
+    within(BOUND, "the abuse has begun", || agent.log().contains("may not control vipd"));
+    let (mut longest, mut refused) = (Duration::ZERO, Vec::new());
+    for _ in 0..REQUESTS {
+        let asked = Instant::now();
+        let answer = ask_as_root(node);
+        longest = longest.max(asked.elapsed());
+        if !answer.starts_with("{\"standby\":") {
+            refused.push(answer);
+        }
+        assert_eq!(snapshot(node).status.instances.len(), 1);
+    }
+    let told = as_nobody(ASK, node, "control.sock").output().expect("perl runs");
+    drop(abusers);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    let lines = agent.log().lines().filter(|line| !line.contains("asks for")).count();
+    lab.note(format!(
+        "root waited {longest:?} at the longest; {} of {REQUESTS} not served; {lines} other \
+         lines in the log",
+        refused.len()
+    ));
+    assert!(refused.is_empty(), "{} of {REQUESTS}: {refused:?}", refused.len());
+    assert!(told.contains("user nobody may not control vipd: root may"), "{told}");
+    let about = agent.log().lines().filter(|line| line.contains("may not control")).count();
+    assert!(about <= 5 && lines < 40, "{about} of {lines} lines: {}", agent.log());
 }

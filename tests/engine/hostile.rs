@@ -10,7 +10,7 @@ use vipd::model::{
     Authentication, InstanceConfig, Interval, Mac, SecretSource, Transport, Version, Vrid,
 };
 use vipd::time::Span;
-use vipd::vrrp::auth::Proof;
+use vipd::vrrp::auth::{Proof, Sequence};
 use vipd::vrrp::frame::{ArpForm, gratuitous_arp};
 use vipd::vrrp::packet::{Advertisement, Authentication as Field, ChecksumForm};
 
@@ -157,6 +157,15 @@ impl Setup {
             (Discard::Stale, Peer::new(1).says(priority, now - SECOND.times(6))),
             (Discard::UnknownKey, Peer::new(2).says(priority, now)),
             (Discard::Hmac, forged),
+            (Discard::ForeignSource, {
+                let said = advertisement(priority);
+                Peer::new(1).signs_from([10, 9, 0, 11].into(), &said, Sequence::at(now))
+            }),
+            (Discard::ForeignAddresses, {
+                let addresses = vec![IpAddr::from([10, 0, 0, 101])];
+                let said = Advertisement { addresses, ..advertisement(priority) };
+                Peer::new(1).signs(&said, Sequence::at(now))
+            }),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! One engine with its keys and two clocks, and a router that signs.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Discard, Engine, Input, Packet, Status};
@@ -165,10 +166,19 @@ impl Peer {
     }
 
     pub(crate) fn signs(&self, advertisement: &Advertisement, sequence: Sequence) -> Vec<u8> {
-        let mut bytes = packet(advertisement, PEER, ChecksumForm::WithPseudoHeader);
+        self.signs_from(PEER, advertisement, sequence)
+    }
+
+    pub(crate) fn signs_from(
+        &self,
+        source: IpAddr,
+        advertisement: &Advertisement,
+        sequence: Sequence,
+    ) -> Vec<u8> {
+        let mut bytes = packet(advertisement, source, ChecksumForm::WithPseudoHeader);
         let mut message = bytes.split_off(20);
         message.extend(unsigned(id(self.key), sequence));
-        self.ring.complete_message(&eth0(), (PEER, GROUP), &mut message).unwrap();
+        self.ring.complete_message(&eth0(), (source, GROUP), &mut message).unwrap();
         bytes.extend(message);
         bytes[3] = u8::try_from(bytes.len()).unwrap();
         bytes

@@ -10,6 +10,7 @@
 )]
 
 mod authentication;
+mod copies;
 mod departure;
 mod extra;
 mod group_hooks;

@@ -48,7 +48,7 @@ pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};
 pub(crate) use vipd::{Agent, Config, LINK_LOCAL_VIP, VIP, VIP6, VRID};
 pub(crate) use wait::{is_over, steadily, within};
-pub(crate) use web::{Answer, Web, ask, connect, ends_within};
+pub(crate) use web::{Answer, HOST_NAME, Web, ask, connect, ends_within};
 
 /// The list of cases by name: `cases![module::function, ...]`.
 macro_rules! cases {

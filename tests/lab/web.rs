@@ -11,6 +11,9 @@ use super::{BOUND, Host, Process, program, within};
 /// Where it listens, on all addresses of the host.
 const PORT: u16 = 10112;
 
+/// The name by which it is asked, besides its address.
+pub(crate) const HOST_NAME: &str = "status.example";
+
 /// `vipctl serve` on a host.
 pub(crate) struct Web {
     process: Process,
@@ -31,6 +34,7 @@ impl Web {
     pub(crate) fn start(host: &Host) -> Self {
         let mut command = Command::new(program("vipctl"));
         command.args(["serve", "--listen", &format!("0.0.0.0:{PORT}")]);
+        command.args(["--host-name", HOST_NAME]);
         command.arg("--runtime-directory").arg(host.runtime_directory());
         let process = host.start(&mut command, "serve");
         let web = Self { process, address: SocketAddr::from((host.address(), PORT)) };
@@ -64,10 +68,19 @@ impl Web {
         ask(from, self.address, method, path, headers)
     }
 
+    /// Asks for a path under another name than its address.
+    pub(crate) fn ask_under(&self, from: &Host, name: &str, path: &str, headers: &str) -> Answer {
+        let mut stream = connect(from, self.address);
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {name}\r\n{headers}\r\n")
+            .expect("a request is sent");
+        answer(stream)
+    }
+
     /// Listens to `/events`.
     pub(crate) fn listen(&self, from: &Host) -> Listener {
         let mut stream = connect(from, self.address);
-        write!(stream, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request is sent");
+        write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)
+            .expect("a request is sent");
         Listener(BufReader::new(stream))
     }
 }
@@ -82,8 +95,12 @@ pub(crate) fn connect(from: &Host, to: SocketAddr) -> TcpStream {
 /// One request over a connection of its own; in HTTP/1.0, whose answers end with the connection.
 pub(crate) fn ask(from: &Host, to: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = connect(from, to);
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: any.example\r\n{headers}\r\n")
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {to}\r\n{headers}\r\n")
         .expect("a request is sent");
+    answer(stream)
+}
+
+fn answer(mut stream: TcpStream) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");

@@ -163,6 +163,16 @@ fn refused(member: &Member<'_>, peer: &PeerStatus, why: Discard) -> Finding {
                                    or give more time: window under authentication"
                         .to_owned()
                 }
+                Discard::ForeignSource => {
+                    "if it is a router of this group: list its address under nodes: on every \
+                     node; if not, give each segment a key of its own"
+                        .to_owned()
+                }
+                Discard::ForeignAddresses => {
+                    "if it is a router of this group: give both the same addresses; if not, give \
+                     each group a key of its own"
+                        .to_owned()
+                }
                 _ => {
                     format!("look at what it sends: tcpdump -vni {} proto 112", member.interface())
                 }

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response, Sse};
 use axum::routing::get;
 
 use super::feed::Feed;
+use super::names::Names;
 use super::page::{PAGE, POLICY};
 use super::source::Source;
 use crate::api;
@@ -28,11 +29,13 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) struct Site {
     source: Source,
     feed: Feed,
+    names: Names,
 }
 
 impl Site {
-    pub(super) fn new(runtime_directory: PathBuf) -> Self {
-        Self { source: Source::new(runtime_directory), feed: Feed::new() }
+    /// The daemon with this runtime directory, under these names.
+    pub(super) fn new(runtime_directory: PathBuf, names: Names) -> Self {
+        Self { source: Source::new(runtime_directory), feed: Feed::new(), names }
     }
 
     /// Keeps the listeners of `/events` informed, for ever.
@@ -50,6 +53,7 @@ pub(super) fn router(site: Arc<Site>) -> Router {
         .route("/status", get(status))
         .route("/events", get(events))
         .fallback(nothing)
+        .layer(from_fn_with_state(Arc::clone(&site), under_own_names))
         .layer(map_response(guarded))
         .with_state(site)
 }
@@ -139,6 +143,14 @@ fn unavailable(why: &str) -> Response {
 
 fn answer(status: StatusCode, kind: &'static str, body: impl IntoResponse) -> Response {
     (status, [(CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// Nobody is answered who asks for another machine.
+async fn under_own_names(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    match site.names.refusal(request.uri(), request.headers()) {
+        Some(why) => answer(StatusCode::MISDIRECTED_REQUEST, TEXT, why),
+        None => next.run(request).await,
+    }
 }
 
 /// Headers of every answer: it is true only now, and nothing else than what it says it is.

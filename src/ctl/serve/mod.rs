@@ -4,6 +4,7 @@
 
 mod feed;
 mod http;
+mod names;
 mod page;
 mod server;
 mod source;
@@ -15,6 +16,9 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+
+use self::http::Site;
+use self::names::{HostName, Names};
 
 use super::Told;
 use super::exit::{self, Exit};
@@ -34,6 +38,10 @@ pub(super) struct ServeOptions {
     /// Where to listen; can be given several times. '[::]:10112' takes IPv4 and IPv6
     #[arg(long, value_name = "ADDRESS:PORT", default_value = LISTEN)]
     listen: Vec<SocketAddr>,
+    /// A name by which browsers ask for it; can be given several times. Addresses and localhost are
+    /// always answered, other names are not
+    #[arg(long, value_name = "NAME")]
+    host_name: Vec<HostName>,
     /// The runtime directory of vipd
     #[arg(long, value_name = "DIR", default_value = RUNTIME_DIRECTORY)]
     runtime_directory: PathBuf,
@@ -61,7 +69,8 @@ async fn serve(options: &ServeOptions) -> Result<(), String> {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         eprintln!("vipctl: listening on http://{address}/");
     }
-    server::run(listeners, options.runtime_directory.clone()).await;
+    let names = Names::new(options.host_name.clone());
+    server::run(listeners, Site::new(options.runtime_directory.clone(), names)).await;
     Ok(())
 }
 

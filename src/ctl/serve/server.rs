@@ -1,6 +1,5 @@
 //! Connections, and what bounds them: how many, how slow, how long.
 
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +39,8 @@ const ENDING: Duration = Duration::from_secs(3600);
 const NO_ROOM: Duration = Duration::from_millis(200);
 
 /// Serves all listeners, for ever.
-pub(super) async fn run(listeners: Vec<TcpListener>, runtime_directory: PathBuf) {
-    let site = Arc::new(Site::new(runtime_directory));
+pub(super) async fn run(listeners: Vec<TcpListener>, site: Site) {
+    let site = Arc::new(site);
     let router = router(Arc::clone(&site));
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut tasks = JoinSet::new();

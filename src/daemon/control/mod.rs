@@ -3,6 +3,9 @@
 //! address.
 
 mod access;
+mod door;
+mod places;
+mod refusals;
 mod serve;
 mod socket;
 mod status;
@@ -22,7 +25,8 @@ use super::directory::Directory;
 use super::standby::StandbyFile;
 use crate::api::{CONTROL_SOCKET, Request, Response, STATUS_SOCKET, Snapshot, Stood};
 use crate::engine::Answer;
-use serve::{CLIENTS, Desk};
+use door::MOST;
+use serve::Desk;
 
 /// How long the end of the program waits for the last answers to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -75,7 +79,8 @@ impl Control {
             serve::run(
                 status,
                 control,
-                Desk { requests, standby: Arc::new(Mutex::new(standby)), group },
+                group,
+                Desk { requests, standby: Arc::new(Mutex::new(standby)) },
             );
         })
     }
@@ -91,7 +96,7 @@ impl Control {
         group: watch::Sender<Option<String>>,
         work: impl FnOnce(mpsc::Sender<Asked>) + Send + 'static,
     ) -> io::Result<Self> {
-        let (sender, requests) = mpsc::channel(CLIENTS);
+        let (sender, requests) = mpsc::channel(MOST);
         let (ending, done) = std_mpsc::channel();
         thread::Builder::new().name("control".to_owned()).spawn(move || {
             // Dropped when the work has ended, also by a panic: that is the sign.

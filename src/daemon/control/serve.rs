@@ -9,16 +9,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::standby::StandbyFile;
 use super::Asked;
 use super::access::Client;
+use super::door::{Door, Entry};
+use super::refusals::Refusals;
 use super::socket::Listening;
 use crate::api::{self, Handover, LONGEST_REQUEST, Reload, Request, Response, Stood};
 use crate::model::InstanceName;
 
-/// How many clients are served at once.
+/// Clients served at once of root, and as many of the daemon's own user.
 pub(super) const CLIENTS: usize = 16;
 
 /// How long a client may take to write its request, and to read the answer.
@@ -40,17 +42,21 @@ pub(super) struct Desk {
     pub(super) requests: mpsc::Sender<Asked>,
     /// Locked from a request to what is kept of it, so that the last one is kept.
     pub(super) standby: Arc<Mutex<StandbyFile>>,
-    /// The group whose members may ask.
-    pub(super) group: watch::Receiver<Option<String>>,
 }
 
-/// Serves clients until the other end of the requests is dropped. Removes the sockets then.
-pub(super) fn run(status: Listening, control: Listening, desk: Desk) {
+/// Serves clients until the other end of the requests is dropped, then removes the sockets. The
+/// members of `group` may ask.
+pub(super) fn run(
+    status: Listening,
+    control: Listening,
+    group: watch::Receiver<Option<String>>,
+    desk: Desk,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let served = runtime.and_then(|runtime| {
         runtime.block_on(async {
             let shown = super::status::serve(status, desk.requests.clone());
-            let (shown, served) = tokio::join!(shown, serve(control, desk));
+            let (shown, served) = tokio::join!(shown, serve(control, Door::new(group), desk));
             shown.and(served)
         })
     });
@@ -59,23 +65,48 @@ pub(super) fn run(status: Listening, control: Listening, desk: Desk) {
     }
 }
 
-async fn serve(socket: Listening, desk: Desk) -> io::Result<()> {
+async fn serve(socket: Listening, mut door: Door, desk: Desk) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
     let mut clients = JoinSet::new();
+    let mut refusals = Refusals::default();
     loop {
-        tokio::select! {
+        let entries = tokio::select! {
             () = desk.requests.closed() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if clients.len() < CLIENTS => {
-                    clients.spawn(client(stream, desk.clone()));
-                }
-                Ok((stream, _)) => turn_away(&stream),
+                Ok((stream, _)) => match Client::of(&stream) {
+                    Ok(client) => door.knock(stream, client).into_iter().collect(),
+                    Err(error) => vec![Entry::Full(stream, format!("unknown client: {error}"))],
+                },
                 Err(error) => {
                     tracing::warn!("the control socket cannot take a client: {error}");
                     sleep(NO_ROOM).await;
+                    continue;
                 }
             },
-            Some(ended) = clients.join_next() => warn_of_panic(ended),
+            entries = door.looked_up() => entries,
+            Some(ended) = clients.join_next() => {
+                warn_of_panic(ended);
+                continue;
+            }
+            () = due(refusals.deadline()) => {
+                refusals.due(Instant::now()).iter().for_each(|line| tracing::warn!("{line}"));
+                continue;
+            }
+        };
+        for entry in entries {
+            match entry {
+                Entry::In(stream, client) => {
+                    let task = clients.spawn(serve_one(stream, client, desk.clone()));
+                    door.served(client, task);
+                }
+                Entry::Refused(stream, client, why) => {
+                    if let Some(line) = refusals.note(Instant::now(), client.id().0, &why) {
+                        tracing::warn!("{line}");
+                    }
+                    turn_away(&stream, &Response::Forbidden(why));
+                }
+                Entry::Full(stream, why) => turn_away(&stream, &Response::Error(why)),
+            }
         }
     }
     // From now on clients hear at once that nobody is there.
@@ -91,26 +122,32 @@ async fn serve(socket: Listening, desk: Desk) -> io::Result<()> {
     Ok(())
 }
 
-fn warn_of_panic(ended: Result<(), JoinError>) {
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) fn warn_of_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::warn!("a client of the control socket was not served to the end: {error}");
     }
 }
 
-/// Tells one client too many, without waiting: a line has room in a new socket.
-fn turn_away(stream: &UnixStream) {
-    let response = Response::Error(format!("{CLIENTS} clients are being served; try again later"));
-    if let Ok(line) = api::line(&response) {
+/// Tells a client why it is not served, without waiting: a line has room in a new socket.
+fn turn_away(stream: &UnixStream, response: &Response) {
+    if let Ok(line) = api::line(response) {
         // Where there is no room, the closed connection has to say it.
         let _ = stream.try_write(&line);
     }
 }
 
 /// Serves one client from its request to its answer.
-async fn client(mut stream: UnixStream, desk: Desk) {
+async fn serve_one(mut stream: UnixStream, client: Client, desk: Desk) {
     let response = match timeout(READING, read(&mut stream)).await {
         Ok(Ok(Some(line))) => match Request::from_line(&line) {
-            Ok(request) => admit(&stream, &desk, request).await,
+            Ok(request) => admit(client, &desk, request).await,
             Err(error) => Response::Error(error.to_string()),
         },
         Ok(Ok(None)) => return,
@@ -123,17 +160,8 @@ async fn client(mut stream: UnixStream, desk: Desk) {
     }
 }
 
-/// Deals with a request, if this client may make it.
-async fn admit(stream: &UnixStream, desk: &Desk, request: Request) -> Response {
-    let client = match Client::of(stream) {
-        Ok(client) => client,
-        Err(error) => return Response::Error(format!("who asks is not known: {error}")),
-    };
-    let group = desk.group.borrow().clone();
-    if let Err(why) = client.may_ask(group.as_deref()) {
-        tracing::warn!("{why}");
-        return Response::Forbidden(why);
-    }
+/// Deals with a request of a client that may make it.
+async fn admit(client: Client, desk: &Desk, request: Request) -> Response {
     log(client, &request);
     match request {
         Request::Standby(_) | Request::Online(_) => stand_by(desk, request).await,

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Asked;
+use super::places::{Places, Since};
 use super::socket::Listening;
 use crate::api;
 
@@ -27,6 +28,9 @@ const ANSWERING: Duration = Duration::from_secs(2);
 /// How long a client may take to read one.
 const READING: Duration = Duration::from_secs(5);
 
+/// The same while all places are taken, for the user who has the most of them.
+const CROWDED: Duration = Duration::from_millis(250);
+
 /// How long to wait where the system has no room for a client, before trying again.
 const NO_ROOM: Duration = Duration::from_millis(200);
 
@@ -41,13 +45,22 @@ struct Taken {
 pub(super) async fn serve(socket: Listening, requests: mpsc::Sender<Asked>) -> io::Result<()> {
     let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
     let last = Arc::new(Mutex::new(None));
-    let mut clients = JoinSet::new();
+    let (mut clients, mut places) = (JoinSet::new(), Places::default());
+    let mut looked = Instant::now();
     loop {
+        let is_crowded = clients.len() >= CLIENTS;
         tokio::select! {
             () = requests.closed() => return Ok(()),
-            accepted = listener.accept(), if clients.len() < CLIENTS => match accepted {
+            accepted = listener.accept(), if !is_crowded => match accepted {
                 Ok((stream, _)) => {
-                    clients.spawn(client(stream, requests.clone(), Arc::clone(&last)));
+                    // An unknown user counts as one more user.
+                    let user = stream.peer_cred().map_or(u32::MAX, |peer| peer.uid());
+                    let reading = Since::default();
+                    let served =
+                        client(stream, requests.clone(), Arc::clone(&last), Arc::clone(&reading));
+                    places.take(user, clients.spawn(served), reading);
+                    // Forgets those that have ended.
+                    places.count(|_| true);
                 }
                 Err(error) => {
                     tracing::warn!("the status socket cannot take a client: {error}");
@@ -55,9 +68,15 @@ pub(super) async fn serve(socket: Listening, requests: mpsc::Sender<Asked>) -> i
                 }
             },
             Some(ended) = clients.join_next() => {
-                if let Err(error) = ended {
+                if let Err(error) = ended
+                    && !error.is_cancelled()
+                {
                     tracing::warn!("a client of the status socket got nothing: {error}");
                 }
+            }
+            () = sleep_until(looked + CROWDED), if is_crowded => {
+                looked = Instant::now();
+                places.end_idle(looked, CROWDED);
             }
         }
     }
@@ -67,8 +86,10 @@ async fn client(
     mut stream: UnixStream,
     requests: mpsc::Sender<Asked>,
     last: Arc<Mutex<Option<Taken>>>,
+    reading: Since,
 ) {
     if let Some(line) = snapshot(&requests, &last).await {
+        let _ = reading.set(Instant::now());
         // Who does not read it loses it.
         let _ = timeout(READING, stream.write_all(&line)).await;
     }

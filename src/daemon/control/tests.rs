@@ -5,12 +5,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
+use super::serve::CLIENTS;
 use super::*;
-use crate::api::{self, CONTROL_SOCKET, Handover, LONGEST_REQUEST};
-use crate::engine::{HandoverAnswer, HandoverRefusal};
+use crate::api::{
+    self, CONTROL_SOCKET, FileStatus, Handover, LONGEST_REQUEST, LoopStatus, STATUS_SOCKET,
+    Snapshot,
+};
+use crate::engine::{HandoverAnswer, HandoverRefusal, Status};
+use crate::histogram::Histogram;
+use crate::time::Wall;
 
 /// Far longer than anything here may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -198,6 +204,61 @@ fn the_end_is_told_to_those_who_wait() {
     assert_error(admitted, "vipd stopped before it answered");
     assert_error(queued, "vipd stopped before it answered");
     assert!(!directory.socket().exists());
+}
+
+/// A snapshot that does not fit into a socket's buffer.
+fn long_snapshot() -> Snapshot {
+    Snapshot {
+        format: Snapshot::FORMAT,
+        vipd: String::new(),
+        taken: Wall(0),
+        started: Wall(0),
+        process: 1,
+        text: "x".repeat(4 * 1024 * 1024),
+        status: Status::default(),
+        file: FileStatus { path: String::new(), loaded: Wall(0), refused: Vec::new() },
+        protocol_loop: LoopStatus { lateness: Histogram::of_lateness(), held_up: 0 },
+        notes: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+/// Answers everybody who wants to know how it is, until it is over.
+fn show(control: &mut Control, over: &AtomicBool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let snapshot = long_snapshot();
+    while !over.load(Ordering::Relaxed) {
+        let asked = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_millis(20), control.next()).await
+        });
+        if let Ok(Ok(Asked::Snapshot(reply))) = asked {
+            let _ = reply.send(snapshot.clone());
+        }
+    }
+}
+
+/// Bug guarded: clients of the status socket that never read a long snapshot held all its places
+/// for 5 s, again and again. Where others wait, they lose them.
+#[test]
+fn those_who_do_not_read_lose_their_places() {
+    let directory = Directory::new();
+    let mut control = start(&directory).unwrap();
+    let over = AtomicBool::new(false);
+    let (length, took) = thread::scope(|scope| {
+        scope.spawn(|| show(&mut control, &over));
+        let connect = || UnixStream::connect(directory.0.join(STATUS_SOCKET)).unwrap();
+        let _idle: Vec<UnixStream> = (0..120).map(|_| connect()).collect();
+        let asked = Instant::now();
+        let mut honest = connect();
+        honest.set_read_timeout(Some(BOUND)).unwrap();
+        let mut text = String::new();
+        let read = honest.read_to_string(&mut text);
+        let took = asked.elapsed();
+        over.store(true, Ordering::Relaxed);
+        (read.unwrap(), took)
+    });
+    assert!(length > 4 * 1024 * 1024, "{length}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 /// Bug guarded: clients that have gone must not fill the protocol loop's memory.

@@ -62,7 +62,8 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let authenticator = &self.authenticator;
-        match receive::accept(context, &self.config, authenticator, &datagram, proof) {
+        let config = &self.config;
+        match receive::accept(context, config, authenticator, interface, &datagram, proof) {
             Ok((decoded, sequence)) => {
                 if let Some(sequence) = sequence {
                     self.authenticator.accepted(datagram.source, sequence);

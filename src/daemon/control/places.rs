@@ -1,0 +1,80 @@
+//! The clients that a socket is serving, by user, so that one user cannot take all places.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// When a client was given its answer, which it has not read to the end.
+pub(super) type Since = Arc<OnceLock<Instant>>;
+
+/// The places that are taken.
+#[derive(Debug, Default)]
+pub(super) struct Places(Vec<Place>);
+
+#[derive(Debug)]
+struct Place {
+    user: u32,
+    task: AbortHandle,
+    reading: Since,
+}
+
+impl Places {
+    /// A client of this user is being served by this task.
+    pub(super) fn take(&mut self, user: u32, task: AbortHandle, reading: Since) {
+        self.0.push(Place { user, task, reading });
+    }
+
+    /// Counts the places of the users for whom this is true.
+    pub(super) fn count(&mut self, is_one: impl Fn(u32) -> bool) -> usize {
+        self.0.retain(|place| !place.task.is_finished());
+        self.0.iter().filter(|place| is_one(place.user)).count()
+    }
+
+    /// Ends those clients of the user with the most places that have not read for this long.
+    pub(super) fn end_idle(&mut self, now: Instant, patience: Duration) {
+        self.0.retain(|place| !place.task.is_finished());
+        let of = |user: u32| self.0.iter().filter(|place| place.user == user).count();
+        let Some(user) = self.0.iter().map(|place| place.user).max_by_key(|user| of(*user)) else {
+            return;
+        };
+        let is_idle = |place: &&Place| {
+            place.reading.get().is_some_and(|since| now.duration_since(*since) >= patience)
+        };
+        self.0.iter().filter(|place| place.user == user).filter(is_idle).for_each(|place| {
+            place.task.abort();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rule: where places are short, the user with the most of them loses the clients that do not
+    /// read, and no other user loses one.
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_user_with_the_most_loses() {
+        let now = Instant::now();
+        let mut places = Places::default();
+        let mut tasks = Vec::new();
+        let mut add = |user: u32, reads: bool| {
+            let task = tokio::spawn(std::future::pending::<()>());
+            let since = Since::default();
+            if !reads {
+                since.set(now).unwrap();
+            }
+            places.take(user, task.abort_handle(), since);
+            tasks.push(task);
+        };
+        add(0, false);
+        add(7, true);
+        add(7, false);
+        places.end_idle(now, Duration::from_secs(1));
+        places.end_idle(now + Duration::from_secs(1), Duration::from_secs(1));
+        tokio::task::yield_now().await;
+        assert_eq!((places.count(|user| user == 0), places.count(|user| user == 7)), (1, 1));
+        assert!(tasks[2].is_finished());
+    }
+}
