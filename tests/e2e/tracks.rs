@@ -117,12 +117,12 @@ pub(crate) fn interface(lab: &Lab) {
     within(BOUND, "there is carrier", || group.nodes[0].is_running("uplink"));
     let took = moves_away_and_back(
         &group,
-        "interface: { name: uplink }, interval: 600s",
+        "interface: { name: uplink }, interval: 80s",
         |node| drop(node.run("ip link set far down")),
         |node| drop(node.run("ip link set far up")),
         "uplink has no carrier",
     );
-    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 80 s the address moved after {took:?}"));
 }
 
 /// Rule: `file` notices within a tenth of its interval that a file comes and goes, because the kernel
@@ -132,12 +132,12 @@ pub(crate) fn file(lab: &Lab) {
     let mark = lab.directory().join("maintenance");
     let took = moves_away_and_back(
         &group,
-        &format!("file: {{ path: {}, present: false }}, interval: 600s", mark.display()),
+        &format!("file: {{ path: {}, present: false }}, interval: 80s", mark.display()),
         |_| fs::write(&mark, "").expect("a file"),
         |_| fs::remove_file(&mark).expect("the file"),
         "maintenance is there",
     );
-    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 80 s the address moved after {took:?}"));
 }
 
 /// Rule: `process` wants a process that runs.
@@ -242,7 +242,7 @@ pub(crate) fn reload_while_a_look_hangs(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let hangs = executable(lab, "hangs", "exec sleep 71003");
-    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 600s");
+    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 80s");
     let config = |path: &str| group.config().check("it", format!("{}, timeout: 600s", keys(path)));
     let agent = Agent::start(node, &config(&hangs.display().to_string()));
     agent.reports(&["web: fault", "check it has not passed yet"]);

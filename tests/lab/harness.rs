@@ -17,7 +17,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getgid, getuid};
 
-use super::stalls;
+use super::{programs, stalls};
 
 /// A test.
 #[derive(Clone, Copy)]
@@ -98,8 +98,10 @@ fn enter() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    let programs = programs::directory()?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
     fs::create_dir(DIRECTORY)?;
+    programs::show(&programs)?;
     let home = File::open("/proc/self/ns/net")?;
     HOME.set(home).map_err(|_| io::Error::other("entered twice"))
 }

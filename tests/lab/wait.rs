@@ -9,7 +9,7 @@ use super::stalls::running_time;
 const POLL: Duration = Duration::from_millis(10);
 
 /// How many times a bound is waited for on a machine that stands still all the time.
-const MOST: u32 = 8;
+const MOST: u32 = 5;
 
 /// Waits until `fact` holds and says how long that took; fails after `bound`, in which the machine's
 /// own stalls do not count.
