@@ -33,8 +33,8 @@ fn page(name: &str) -> String {
 const HEAD: [&str; 2] =
     ["| Section | Demand | Level | vipd | Shown by, or why |", "|---|---|---|---|---|"];
 
-/// The five cells of each row of the tables, and whatever else looks as if it were to be one: a line with
-/// a `|` outside of code.
+/// The five cells of each row of the tables, and whatever else looks as if it were to be one: a
+/// line with a `|` outside of code.
 fn rows(page: &str) -> (Vec<[&str; 5]>, Vec<String>) {
     let (mut rows, mut wrong) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(page.lines()) {
@@ -53,7 +53,7 @@ fn rows(page: &str) -> (Vec<[&str; 5]>, Vec<String>) {
     (rows, wrong)
 }
 
-/// Whether there is a `|` outside of what stands in backquotes.
+/// Looks for a `|` outside of backquotes.
 fn has_bar(line: &str) -> bool {
     line.split('`').step_by(2).any(|text| text.contains('|'))
 }
@@ -89,8 +89,8 @@ fn find(test: &str) -> Result<(), &'static str> {
     (attribute == Some("#[test]")).then_some(()).ok_or("it is no test")
 }
 
-/// Bug guarded: a row that lacked a bar, or had one too many blanks, was read as text, and what it says
-/// was shown by nothing.
+/// Bug guarded: a row that lacked a bar, or had one too many blanks, was read as text, and what it
+/// says was shown by nothing.
 #[test]
 fn a_malformed_row_is_no_text() {
     let row = "| 5.1 | A rule | MUST | holds | `engine/owner::another_owner_is_named` |";

@@ -24,8 +24,8 @@ pub(crate) fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
     (group, agents)
 }
 
-/// Who is active stays so. The longer the interval, the longer a handover waits for its successor: a
-/// busy machine needs some time.
+/// The active node stays active. The longer the interval, the longer a handover waits for its
+/// successor: a busy machine needs some time.
 pub(crate) fn config(group: &Group) -> Config {
     group.config().set("preempt", "never").set("advertisement_interval", "500ms")
 }

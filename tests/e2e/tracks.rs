@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 
 use crate::lab::{
-    Agent, BOUND, Config, Group, HELD_UP, Host, Lab, VRID, longest_stall, running_time, within,
+    Agent, BOUND, Config, Group, HELD_UP, Host, Lab, VRID, gaps, longest_stall, running_time,
+    within,
 };
 
 /// A failing check without a cost takes its node out of the election, with the reason in the
@@ -243,7 +244,7 @@ pub(crate) fn reload_while_a_look_hangs(lab: &Lab) {
     let node = &group.nodes[0];
     let hangs = executable(lab, "hangs", "exec sleep 71003");
     let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 80s");
-    let config = |path: &str| group.config().check("it", format!("{}, timeout: 600s", keys(path)));
+    let config = |path: &str| group.config().check("it", format!("{}, timeout: 80s", keys(path)));
     let agent = Agent::start(node, &config(&hangs.display().to_string()));
     agent.reports(&["web: fault", "check it has not passed yet"]);
     within(BOUND, "it hangs", || running(lab, "71003") == 1);
@@ -306,8 +307,7 @@ pub(crate) fn rhythm(lab: &Lab) {
         .map(|seen| seen.at)
         .collect();
     let span = running_time(start, Instant::now());
-    let mut gaps: Vec<Duration> =
-        times.windows(2).map(|two| running_time(two[0], two[1])).collect();
+    let mut gaps = gaps(&times);
     gaps.sort_unstable();
     let at = |percent: usize| gaps[(gaps.len() - 1) * percent / 100];
     lab.note(format!(

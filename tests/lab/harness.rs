@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -17,7 +18,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getgid, getuid};
 
-use super::{programs, stalls};
+use super::programs;
+use super::stalls::{self, stalled};
 
 /// A test.
 #[derive(Clone, Copy)]
@@ -110,6 +112,9 @@ fn enter() -> io::Result<()> {
 /// (a thousand addresses), run alone: whatever others measure beside them is their noise.
 const ALONE: [&str; 3] = ["floods::", "many::", "starvation::"];
 
+/// A case that takes longer says so: the whole run is as long as these make it.
+const LONG: Duration = Duration::from_secs(10);
+
 static TURN: RwLock<()> = RwLock::new(());
 
 fn trial(case: Case) -> Trial {
@@ -118,7 +123,12 @@ fn trial(case: Case) -> Trial {
         let _alone = is_alone.then(|| TURN.write().unwrap_or_else(PoisonError::into_inner));
         let _beside = (!is_alone).then(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
         let lab = Lab::new(case.name);
-        lab.attempt(|| (case.run)(&lab)).map_err(|why| format!("{why}\n{}", lab.logs()).into())
+        let start = Instant::now();
+        let outcome = lab.attempt(|| (case.run)(&lab));
+        if start.elapsed() > LONG {
+            lab.note(format!("took {:.0?}, {:.0?} of it stalls", start.elapsed(), stalled(start)));
+        }
+        outcome.map_err(|why| format!("{why}\n{}", lab.logs()).into())
     })
 }
 

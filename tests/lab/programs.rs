@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-/// Where they are inside the lab, wherever they were built: a path without blanks, that other users may
-/// go along, and that nothing of the lab is mounted over.
+/// Their place inside the lab, wherever they were built: a path without blanks, which other users
+/// can reach, and over which nothing of the lab is mounted.
 const HERE: &str = "/run/programs";
 
 /// `vipd` or `vipctl`: of the directory `VIPD_PROGRAMS`, where `tests/run` has what is shipped, or as

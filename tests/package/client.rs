@@ -12,7 +12,7 @@ use super::lab::{Host, running_time};
 /// The pause between an answer and the next request.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What is not answered within this time has failed, unless the machine stood still meanwhile.
+/// A request without an answer in this time has failed, unless the machine stood still meanwhile.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Which server has answered, or what went wrong.
@@ -22,7 +22,8 @@ struct Request {
     start: Instant,
     end: Instant,
     answer: Answer,
-    /// Whether the machine did not run somebody who was ready for so long that no answer says nothing.
+    /// Whether the machine did not run somebody who was ready for so long that no answer says
+    /// nothing.
     excused: bool,
 }
 
@@ -112,7 +113,7 @@ impl Drop for Client {
 pub(crate) struct Account {
     requests: usize,
     failed: BTreeMap<String, usize>,
-    /// How many failed while the machine stood still.
+    /// The number of those that failed while the machine stood still.
     excused: usize,
     /// From the start of the first failed request to the next answer, without the machine's stalls.
     pub(crate) longest_gap: Duration,
