@@ -45,7 +45,8 @@ pub(crate) fn flushed(lab: &Lab) {
 pub(crate) fn deleted_unheard(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
-    let agent = Agent::start(node, &group.config());
+    // Nothing but the reading puts it back, and it stays for as long as the agent stands still.
+    let agent = Agent::start(node, &group.config().set("lease", "off"));
     group.taken_over_by(node);
     agent.signal(Signal::SIGSTOP);
     let flood = lab.directory().join("flood");

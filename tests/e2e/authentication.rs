@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::forgery::{Forgery, send_packet};
 use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, program, within};
 
-/// What a backup waits for without a farewell at an interval of 2 s: three of them, and its skew time.
+/// A backup waits at least this long without a farewell: three intervals of 2 s.
 const ACTIVE_DOWN: Duration = Duration::from_secs(6);
 
 /// A key as `vipctl keygen` writes it, by its last digit.

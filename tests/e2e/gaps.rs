@@ -19,8 +19,8 @@ const ACTIVE_DOWN: Duration = Duration::from_millis(3300);
 /// The skew time at priority 190, rounded up.
 const SKEW: Duration = Duration::from_millis(300);
 
-/// How long an agent stands still that must not lose anything, and how much longer a busy machine may
-/// make that before it says nothing any more.
+/// An agent that stands still for so long must not lose anything. A pause that the machine has made
+/// longer than the second of these shows nothing.
 const SHORT: Duration = Duration::from_secs(2);
 const TOO_LONG: Duration = Duration::from_millis(2800);
 

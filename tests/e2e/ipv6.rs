@@ -37,7 +37,8 @@ fn has_nothing(node: &Host) -> bool {
 pub(crate) fn handed_over(lab: &Lab) {
     let group = Group::ipv6(lab, &[11, 12]);
     let (one, two) = (&group.nodes[0], &group.nodes[1]);
-    let config = group.config().set("preempt", "never");
+    // The longer the interval, the longer a handover waits for its successor.
+    let config = group.config().set("preempt", "never").set("advertisement_interval", "1s");
     let _agents = [one, two].map(|node| Agent::start(node, &config));
     group.taken_over_by(one);
     assert!(one.holds(LINK_LOCAL_VIP) && has_nothing(two));

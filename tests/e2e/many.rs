@@ -8,8 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::lab::{
-    Agent, BOUND, Config, Group, Host, Lab, SHORTLY, Segment, VIP, VRID, longest_pause, release,
-    stalled, within,
+    Agent, BOUND, Config, Group, Host, Lab, SHORTLY, Segment, VIP, VRID, gaps, release, stalled,
+    within,
 };
 
 /// How many there are, the advertised one included.
@@ -19,7 +19,7 @@ const COUNT: u32 = 1000;
 /// skew time another node would take over.
 const LATEST: Duration = Duration::from_millis(600);
 
-/// How long all of them may take to be on another node.
+/// All of them are on another node within this time.
 const MOVED: Duration = Duration::from_secs(5);
 
 /// The addresses beside [`VIP`].
@@ -46,8 +46,7 @@ fn waits_for_all(host: &Host, what: &str) -> Duration {
     within(BOUND, what, || held(host) == COUNT as usize)
 }
 
-/// The longest time between two advertisements of the active router since `from`, without the
-/// machine's own stalls.
+/// The longest time between two advertisements of the active router since `from`.
 fn longest_silence(group: &Group, from: Instant) -> Duration {
     let all = group.tap.advertisements();
     let times: Vec<Instant> = all
@@ -55,7 +54,7 @@ fn longest_silence(group: &Group, from: Instant) -> Duration {
         .filter(|seen| seen.at >= from && seen.virtual_router_id == VRID && seen.priority > 0)
         .map(|seen| seen.at)
         .collect();
-    longest_pause(&times)
+    gaps(&times).into_iter().max().unwrap_or_default()
 }
 
 /// How long after `from` nearly all of the extra addresses had been announced. Not all: a burst of
@@ -186,8 +185,8 @@ pub(crate) fn flushed(lab: &Lab) {
     waits_for_all(one, "the first node has all");
     group.taken_over_by(one);
     let start = Instant::now();
-    // Each is removed once, and all of them were there. `ip address flush` would look again and again
-    // until it finds none, while the agent puts them back: one of the two fails.
+    // Each is removed once, and all of them were there. `ip address flush` would look again and
+    // again until it finds none, while the agent puts them back: one of the two fails.
     let file = one.directory().join("flush.batch");
     let remove = |address: &Ipv4Addr| format!("address delete {address}/32 dev eth0\n");
     fs::write(&file, all.iter().map(remove).collect::<String>()).expect("a file of commands");

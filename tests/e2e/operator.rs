@@ -11,7 +11,7 @@ use crate::handover::{GAPLESS, config, two_nodes};
 use crate::lab::{Agent, BOUND, Config, Group, Host, Lab, VIP, program, within};
 
 /// Longer than the others wait for an active router at the interval of the cases.
-const PATIENCE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn told(output: &Output) -> (i32, String) {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -51,7 +51,7 @@ pub(crate) fn looking(lab: &Lab) {
     let expected = "node11 (10.77.0.11) has the addresses, with priority 200; it was heard ";
     assert_says(&text, &[expected, "This node waits: its priority 190 is the lower one."]);
     let text = vipctl(two, "peers", 0);
-    assert_says(&text, &["web: virtual router 51 on eth0", "node11 (10.77.0.11)", "200 ms"]);
+    assert_says(&text, &["web: virtual router 51 on eth0", "node11 (10.77.0.11)", "500 ms"]);
     for command in ["status wbe", "explain wbe", "peers wbe", "standby wbe", "online wbe"] {
         let text = vipctl(one, command, 1);
         assert_says(&text, &["there", "there are: web"]);

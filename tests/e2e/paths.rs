@@ -36,7 +36,8 @@ fn has_nothing(node: &Host) -> bool {
 pub(crate) fn dual_handover(lab: &Lab) {
     let group = Group::dual(lab, &[11, 12]);
     let (one, two) = (&group.nodes[0], &group.nodes[1]);
-    let config = dual(&group).set("preempt", "never");
+    // The longer the interval, the longer a handover waits for its successor.
+    let config = dual(&group).set("preempt", "never").set("advertisement_interval", "1s");
     let _agents = [one, two].map(|node| Agent::start(node, &config));
     group.taken_over_by(one);
     let client = Client::start(&group.watcher, &[one, two], VIP6);

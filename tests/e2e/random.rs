@@ -27,7 +27,7 @@ const FAULTS: std::ops::RangeInclusive<usize> = 2..=5;
 /// The longest time between two of them.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// What a busy machine may add to the longest time that two nodes may hold the address on a whole
+/// A busy machine may add this to the longest time that two nodes may hold the address on a whole
 /// segment: the length of the shortest lease, however late the kernel ends one now.
 const NOISE: Duration = Duration::from_secs(3);
 

@@ -12,8 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use vipd::api::{LoopStatus, Snapshot};
 
 use crate::lab::{
-    Agent, BOUND, Group, HELD_UP, Host, Lab, Process, VRID, is_over, longest_stall, running_time,
-    within,
+    self, Agent, BOUND, Group, HELD_UP, Host, Lab, Process, VRID, is_over, longest_stall,
+    running_time, within,
 };
 
 /// How many clients connect and never read.
@@ -97,7 +97,7 @@ fn gaps(group: &Group, start: Instant) -> Vec<Duration> {
         .filter(|seen| seen.at >= start && seen.virtual_router_id == VRID)
         .map(|seen| seen.at)
         .collect();
-    times.windows(2).map(|two| running_time(two[0], two[1])).collect()
+    lab::gaps(&times)
 }
 
 /// Connects as often as the system lets it, and keeps what is said unread.

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use nix::mount::{MsFlags, mount};
 
 use crate::lab::{
-    Agent, BOUND, Config, Group, HELD_UP, Host, Lab, VRID, longest_stall, running_time, within,
+    Agent, BOUND, Config, Group, HELD_UP, Host, Lab, VRID, gaps, longest_stall, running_time,
+    within,
 };
 
 /// A failing check without a cost takes its node out of the election, with the reason in the
@@ -117,12 +118,12 @@ pub(crate) fn interface(lab: &Lab) {
     within(BOUND, "there is carrier", || group.nodes[0].is_running("uplink"));
     let took = moves_away_and_back(
         &group,
-        "interface: { name: uplink }, interval: 600s",
+        "interface: { name: uplink }, interval: 80s",
         |node| drop(node.run("ip link set far down")),
         |node| drop(node.run("ip link set far up")),
         "uplink has no carrier",
     );
-    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 80 s the address moved after {took:?}"));
 }
 
 /// Rule: `file` notices within a tenth of its interval that a file comes and goes, because the kernel
@@ -132,12 +133,12 @@ pub(crate) fn file(lab: &Lab) {
     let mark = lab.directory().join("maintenance");
     let took = moves_away_and_back(
         &group,
-        &format!("file: {{ path: {}, present: false }}, interval: 600s", mark.display()),
+        &format!("file: {{ path: {}, present: false }}, interval: 80s", mark.display()),
         |_| fs::write(&mark, "").expect("a file"),
         |_| fs::remove_file(&mark).expect("the file"),
         "maintenance is there",
     );
-    lab.note(format!("with an interval of 600 s the address moved after {took:?}"));
+    lab.note(format!("with an interval of 80 s the address moved after {took:?}"));
 }
 
 /// Rule: `process` wants a process that runs.
@@ -242,8 +243,8 @@ pub(crate) fn reload_while_a_look_hangs(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let hangs = executable(lab, "hangs", "exec sleep 71003");
-    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 600s");
-    let config = |path: &str| group.config().check("it", format!("{}, timeout: 600s", keys(path)));
+    let keys = |path: &str| format!("script: {{ command: [{path}], user: root }}, interval: 80s");
+    let config = |path: &str| group.config().check("it", format!("{}, timeout: 80s", keys(path)));
     let agent = Agent::start(node, &config(&hangs.display().to_string()));
     agent.reports(&["web: fault", "check it has not passed yet"]);
     within(BOUND, "it hangs", || running(lab, "71003") == 1);
@@ -306,8 +307,7 @@ pub(crate) fn rhythm(lab: &Lab) {
         .map(|seen| seen.at)
         .collect();
     let span = running_time(start, Instant::now());
-    let mut gaps: Vec<Duration> =
-        times.windows(2).map(|two| running_time(two[0], two[1])).collect();
+    let mut gaps = gaps(&times);
     gaps.sort_unstable();
     let at = |percent: usize| gaps[(gaps.len() - 1) * percent / 100];
     lab.note(format!(

@@ -8,7 +8,8 @@ use super::stalls::running_time;
 use super::{Client, Config, Host, Lab, Segment, Tap, VIP, VIP6, VRID, stalled, within};
 
 /// Far longer than anything that is waited for may take, and shorter than what it must not take: a
-/// client's ARP entry lives for more than 20 s. The machine's own stalls are not counted ([`within`]).
+/// client's ARP entry lives for more than 20 s. The machine's own stalls are not counted
+/// ([`within`]).
 pub(crate) const BOUND: Duration = Duration::from_secs(15);
 
 /// How long things have to stay as they are.
@@ -18,7 +19,7 @@ pub(crate) const A_WHILE: Duration = Duration::from_millis(1500);
 /// The client is served if it was answered this recently.
 const RECENTLY: Duration = Duration::from_millis(200);
 
-/// How often the end of what is on its way is waited for on a machine that stands still now and then.
+/// The most pauses in which what is on its way is waited for, on a machine that stands still.
 const ATTEMPTS: usize = 20;
 
 /// Hosts for routers, in the order of preference, and one from where they are watched.
@@ -112,12 +113,15 @@ impl Group {
         })
     }
 
-    /// For `span`, `active` alone advertises and serves the client. Advertisements that are on
-    /// their way belong to the past.
+    /// For `span`, and until both were seen, `active` alone advertises and serves the client.
+    /// Advertisements that are on their way belong to the past.
     #[track_caller]
     pub(crate) fn stays_with(&self, active: &Host, span: Duration) {
         let start = settled();
         sleep(span);
+        within(BOUND, &format!("{} advertises and serves", active.address()), || {
+            !self.client.turns(start).is_empty() && !self.advertisers(start).is_empty()
+        });
         assert_eq!(self.client.turns(start), [active.number()], "who serves the client");
         assert_eq!(self.advertisers(start), [self.source(active)], "who advertises");
     }
@@ -128,8 +132,8 @@ impl Group {
         all.filter(|source| source.is_ipv6() == self.vip.is_ipv6()).collect()
     }
 
-    /// The time on the wire from the farewell that `left` has sent since `start` (priority zero) to the
-    /// first advertisement of `next` after it, without the machine's stalls. Waits for both.
+    /// The time on the wire from the farewell that `left` has sent since `start` (priority zero) to
+    /// the first advertisement of `next` after it, without the machine's stalls. Waits for both.
     #[track_caller]
     pub(crate) fn succession(&self, left: &Host, next: &Host, start: Instant) -> Duration {
         let mut took = None;
@@ -158,7 +162,8 @@ impl Group {
     }
 }
 
-/// Waits until what is on its way has arrived: the moment from which on only what comes later counts.
+/// Waits until what is on its way has arrived: the moment from which on only what comes later
+/// counts.
 pub(crate) fn settled() -> Instant {
     for _ in 0..ATTEMPTS {
         let start = Instant::now();

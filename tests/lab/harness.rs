@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
 use libtest_mimic::{Arguments, Trial};
@@ -17,7 +18,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getgid, getuid};
 
-use super::stalls;
+use super::programs;
+use super::stalls::{self, stalled};
 
 /// A test.
 #[derive(Clone, Copy)]
@@ -98,8 +100,10 @@ fn enter() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
     let nothing = None::<&str>;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    let programs = programs::directory()?;
     mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))?;
     fs::create_dir(DIRECTORY)?;
+    programs::show(&programs)?;
     let home = File::open("/proc/self/ns/net")?;
     HOME.set(home).map_err(|_| io::Error::other("entered twice"))
 }
@@ -107,6 +111,9 @@ fn enter() -> io::Result<()> {
 /// Cases that take all processors, or a lock that the kernel has one of for all interfaces of the machine
 /// (a thousand addresses), run alone: whatever others measure beside them is their noise.
 const ALONE: [&str; 3] = ["floods::", "many::", "starvation::"];
+
+/// A case that takes longer says so: the whole run is as long as these make it.
+const LONG: Duration = Duration::from_secs(10);
 
 static TURN: RwLock<()> = RwLock::new(());
 
@@ -116,7 +123,12 @@ fn trial(case: Case) -> Trial {
         let _alone = is_alone.then(|| TURN.write().unwrap_or_else(PoisonError::into_inner));
         let _beside = (!is_alone).then(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
         let lab = Lab::new(case.name);
-        lab.attempt(|| (case.run)(&lab)).map_err(|why| format!("{why}\n{}", lab.logs()).into())
+        let start = Instant::now();
+        let outcome = lab.attempt(|| (case.run)(&lab));
+        if start.elapsed() > LONG {
+            lab.note(format!("took {:.0?}, {:.0?} of it stalls", start.elapsed(), stalled(start)));
+        }
+        outcome.map_err(|why| format!("{why}\n{}", lab.logs()).into())
     })
 }
 

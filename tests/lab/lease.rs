@@ -1,5 +1,5 @@
-//! How long a lease of a second lasts on this machine now: the kernel ends one up to a second late,
-//! and later where it has much else to do.
+//! A reference for leases: how long one of a second lasts on this machine now. The kernel ends one
+//! up to a second late, and later where it has much else to do.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use super::segment::is_at;
 /// An address that nobody else has.
 const ADDRESS: [u8; 4] = [10, 99, 99, 99];
 
-/// How often is looked whether it is there.
+/// The pause between two looks.
 const POLL: Duration = Duration::from_millis(20);
 
 /// From when until when an address with a lease of a second was there.

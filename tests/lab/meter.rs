@@ -56,8 +56,8 @@ impl Meter {
     }
 
     /// The longest outage that reaches beyond `from`: from the first datagram that was lost to the
-    /// next one that was answered, or to the last one where none was yet. One lost datagram is
-    /// one millisecond. The time before the very first answer is no outage, nor is that in which the
+    /// next one that was answered, or to the last one where none was yet. One lost datagram is one
+    /// millisecond. The time before the very first answer is no outage, nor is that in which the
     /// machine did not run somebody who was ready.
     pub(crate) fn longest_gap(&self, from: Instant) -> Duration {
         let sent = self.sent.lock().expect("the datagrams");

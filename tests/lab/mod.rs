@@ -42,7 +42,7 @@ pub(crate) use process::Process;
 pub(crate) use programs::program;
 pub(crate) use router::{Addresses, RouterSettings};
 pub(crate) use segment::{Host, Segment, is_at};
-pub(crate) use stalls::{HELD_UP, longest_pause, longest_stall, running_time, stalled};
+pub(crate) use stalls::{HELD_UP, gaps, longest_stall, running_time, stalled};
 pub(crate) use tap::{Frame, Tap};
 pub(crate) use tools::{hand_over, release};
 pub(crate) use traffic::{Client, Responders};

@@ -1,24 +1,27 @@
 //! The times at which the machine let a ready thread wait: what is judged by a clock is not charged
 //! with them.
 //!
-//! A thread on each processor wants to run every few milliseconds and notes when it could not. It is
-//! an ordinary thread, as those of the tests are.
+//! Threads on each processor want to run every few milliseconds and note when they could not. One
+//! is an ordinary thread, as those of the tests are. The other one goes before the agents, which
+//! are scheduled in real time: it waits only where the whole machine stands still, and what an
+//! agent itself makes of a processor is no excuse for it.
 
 use std::collections::VecDeque;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread::{self, available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, gettid};
 
-/// How often each thread wants to run.
+/// The pause after which each thread wants to run again.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// What is no stall yet: a turn of another thread or two.
+/// A shorter wait is no stall: other threads had a turn.
 const SHORT: Duration = Duration::from_millis(10);
 
-/// How many are kept. The cases ask of the last minute or two.
+/// The number of stalls that are kept. The cases ask of the last minute or two.
 const KEPT: usize = 100_000;
 
 /// After a stall of this length a loop may say that it was held up.
@@ -27,28 +30,41 @@ pub(crate) const HELD_UP: Duration = Duration::from_millis(50);
 /// A time in which a processor did not run what was ready: when it was due, and when it ran.
 type Stall = (Instant, Instant);
 
-static STALLS: Mutex<VecDeque<Stall>> = Mutex::new(VecDeque::new());
+/// Those of one kind of thread.
+static ORDINARY: Mutex<VecDeque<Stall>> = Mutex::new(VecDeque::new());
+static WHOLE_MACHINE: Mutex<VecDeque<Stall>> = Mutex::new(VecDeque::new());
+
+/// The real-time priority of the thread that goes before the agents. Where nobody may have it so,
+/// the agents are ordinary programs, and so is that thread.
+const FIRST: &str = "50";
 
 /// Starts to watch, once for the whole program.
 pub(super) fn watch() {
     static START: Once = Once::new();
     START.call_once(|| {
         for processor in 0..available_parallelism().map_or(1, usize::from) {
-            thread::spawn(move || run_on(processor));
+            thread::spawn(move || run_on(processor, &ORDINARY));
+            thread::spawn(move || {
+                let thread = gettid().to_string();
+                let mut command = Command::new("chrt");
+                command.args(["--rr", "--pid", FIRST, &thread]);
+                let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+                run_on(processor, &WHOLE_MACHINE);
+            });
         }
     });
 }
 
-fn run_on(processor: usize) {
+fn run_on(processor: usize, kept: &Mutex<VecDeque<Stall>>) {
     let mut only = CpuSet::new();
-    // Where it may not be there it watches any processor.
+    // A thread that may not run there watches any processor.
     let _ = only.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &only));
     loop {
         let due = Instant::now() + EVERY;
         sleep(EVERY);
         let ran = Instant::now();
         if ran.saturating_duration_since(due) >= SHORT {
-            let mut stalls = STALLS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut stalls = kept.lock().unwrap_or_else(PoisonError::into_inner);
             if stalls.len() == KEPT {
                 stalls.pop_front();
             }
@@ -57,9 +73,9 @@ fn run_on(processor: usize) {
     }
 }
 
-/// How much of the time from `from` until `until` the machine did not let somebody run who was ready.
-pub(crate) fn stalled_between(from: Instant, until: Instant) -> Duration {
-    let stalls = STALLS.lock().unwrap_or_else(PoisonError::into_inner);
+/// The part of the time from `from` until `until` that is in these stalls.
+fn sum(stalls: &Mutex<VecDeque<Stall>>, from: Instant, until: Instant) -> Duration {
+    let stalls = stalls.lock().unwrap_or_else(PoisonError::into_inner);
     let within = stalls.iter().map(|(due, ran)| ((*due).max(from), (*ran).min(until)));
     let mut within: Vec<Stall> = within.filter(|(due, ran)| due < ran).collect();
     drop(stalls);
@@ -74,25 +90,27 @@ pub(crate) fn stalled_between(from: Instant, until: Instant) -> Duration {
     sum
 }
 
-/// The same from `from` until now.
+/// The time since `from` in which the machine did not run a ready thread.
 pub(crate) fn stalled(from: Instant) -> Duration {
-    stalled_between(from, Instant::now())
+    sum(&ORDINARY, from, Instant::now())
 }
 
-/// The time between two moments in which the machine ran everybody.
+/// The time between two moments in which the machine ran everybody who was ready.
 pub(crate) fn running_time(from: Instant, until: Instant) -> Duration {
-    until.saturating_duration_since(from).saturating_sub(stalled_between(from, until))
+    until.saturating_duration_since(from).saturating_sub(sum(&ORDINARY, from, until))
 }
 
-/// The longest time from `from` until now for which the machine did not let somebody run.
+/// The longest time since `from` for which the whole machine stood still.
 pub(crate) fn longest_stall(from: Instant) -> Duration {
-    let stalls = STALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    let stalls = WHOLE_MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let later = stalls.iter().filter(|(_, ran)| *ran > from);
     later.map(|(due, ran)| *ran - *due).max().unwrap_or_default()
 }
 
-/// The longest time between two neighbours of these moments, without the machine's own stalls.
-pub(crate) fn longest_pause(moments: &[Instant]) -> Duration {
-    let pauses = moments.windows(2).map(|two| running_time(two[0], two[1]));
-    pauses.max().unwrap_or_default()
+/// The times between neighbours of these moments, of what is scheduled in real time: without those
+/// in which the whole machine stood still.
+pub(crate) fn gaps(moments: &[Instant]) -> Vec<Duration> {
+    let gap =
+        |two: &[Instant]| (two[1] - two[0]).saturating_sub(sum(&WHOLE_MACHINE, two[0], two[1]));
+    moments.windows(2).map(gap).collect()
 }

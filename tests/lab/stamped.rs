@@ -14,9 +14,9 @@ use nix::sys::time::TimeSpec;
 /// Two clocks that are read within this time belong to one moment.
 const AT_ONCE: Duration = Duration::from_micros(100);
 
-/// What was received.
+/// A datagram or frame, and its origin.
 pub(super) struct Received {
-    /// How many bytes.
+    /// The number of its bytes.
     pub(super) length: usize,
     /// From which address, where it was an IP socket.
     pub(super) from: Option<IpAddr>,

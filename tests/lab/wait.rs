@@ -8,11 +8,11 @@ use super::stalls::running_time;
 /// How often facts are looked at.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How many times a bound is waited for on a machine that stands still all the time.
-const MOST: u32 = 8;
+/// A machine that stands still all the time makes a bound so many times longer at the most.
+const MOST: u32 = 5;
 
-/// Waits until `fact` holds and says how long that took; fails after `bound`, in which the machine's
-/// own stalls do not count.
+/// Waits until `fact` holds and says how long that took; fails after `bound`, in which the
+/// machine's own stalls do not count.
 #[track_caller]
 pub(crate) fn within(bound: Duration, what: &str, mut fact: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
@@ -23,7 +23,7 @@ pub(crate) fn within(bound: Duration, what: &str, mut fact: impl FnMut() -> bool
     start.elapsed()
 }
 
-/// Whether so much time has gone by, the machine's own stalls left out.
+/// Says if so much time has gone by, the machine's own stalls left out.
 pub(crate) fn is_over(bound: Duration, start: Instant) -> bool {
     let now = Instant::now();
     // Most looks are far from the end.

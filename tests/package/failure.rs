@@ -26,7 +26,7 @@ pub(crate) fn killed(pair: &mut Pair<'_>) {
 /// after ten seconds the watchdog replaces the daemon.
 pub(crate) fn frozen(pair: &mut Pair<'_>) {
     // The address is the frozen machine's until the lease runs out.
-    let bound = Bound { together: Duration::from_secs(4), ..Bound::FAILOVER };
+    let bound = Bound { together: Duration::from_secs(6), ..Bound::FAILOVER };
     let freeze = |pair: &mut Pair<'_>, active: usize| {
         pair.machines[active].does("systemctl kill --kill-whom=main --signal=STOP vipd");
     };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::debian::{self, ControlGroup};
-use super::lab::{Host, Lab, Process, Segment, within};
+use super::lab::{Host, Lab, Process, Segment, is_over, within};
 
 /// Far longer than a boot or a shutdown may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -142,7 +142,7 @@ impl Machine {
         let mut status = String::new();
         let what = format!("the status of {} says {expected:?}", self.name);
         let start = Instant::now();
-        while start.elapsed() < PATIENCE {
+        while !is_over(PATIENCE, start) {
             status = self.status();
             if expected.iter().all(|text| status.contains(text)) {
                 return;

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::debian;
-use super::lab::{Lab, Segment};
+use super::lab::{Lab, Segment, running_time};
 use super::machine::Machine;
 
 /// A script that says who it is and what it may do.
@@ -152,7 +152,7 @@ fn stopped_unit(lab: &Lab, machine: &Machine) {
     let stopped = Instant::now();
     machine.does("systemctl stop nginx");
     machine.reports(&["check unit (", "nginx.service is inactive"]);
-    let noticed = stopped.elapsed();
+    let noticed = running_time(stopped, Instant::now());
     lab.note(format!(
         "a stopped unit is in the status after {noticed:?}, with looks every {RARE:?}"
     ));

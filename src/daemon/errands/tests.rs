@@ -66,15 +66,15 @@ fn failed(text: &str) -> ProbeResult {
 /// other.
 #[test]
 fn a_hanging_look_fails_by_itself() {
-    let hangs = track("hangs", script("echo waiting for db1; sleep 1000"), Span::from_millis(900));
-    let quick = track("quick", present("/"), Span::from_millis(900));
+    let hangs = track("hangs", script("echo waiting for db1; sleep 1000"), Span::from_secs(3));
+    let quick = track("quick", present("/"), Span::from_secs(3));
     let mut errands = errands(vec![hangs, quick]);
     in_a_runtime(async {
         errands.look(&"hangs".try_into().unwrap(), 1).unwrap();
         errands.look(&"quick".try_into().unwrap(), 2).unwrap();
         let passed = ProbeResult::Passed("/ is there".to_owned());
         assert_eq!(answer(&mut errands).await, ("quick".to_owned(), 2, passed));
-        let why = "no answer within 900 ms (it still runs, its last line was: waiting for db1)";
+        let why = "no answer within 3 s (it still runs, its last line was: waiting for db1)";
         assert_eq!(answer(&mut errands).await, ("hangs".to_owned(), 1, failed(why)));
     });
     assert!(errands.finish());
@@ -102,7 +102,7 @@ fn a_cancelled_look_is_silent() {
 /// earlier look began; what it does not have is refused at once.
 #[test]
 fn a_reload_while_a_look_hangs() {
-    let with = |probe| track("web", probe, Span::from_secs(10));
+    let with = |probe| track("web", probe, Span::from_secs(1000));
     let mut errands = errands(vec![with(script("sleep 1000"))]);
     let name = TrackName::try_from("web").unwrap();
     in_a_runtime(async {
@@ -111,10 +111,9 @@ fn a_reload_while_a_look_hangs() {
         errands.reconfigure(&Config { tracks, ..Config::default() });
         errands.cancel(&name, 1);
         errands.look(&name, 2).unwrap();
-        let start = Instant::now();
+        // Were it to wait for the hanging one, this would be later than the bound.
         let (_, number, result) = answer(&mut errands).await;
         assert_eq!((number, result), (2, ProbeResult::Passed("/ is there".to_owned())));
-        assert!(start.elapsed() < Duration::from_secs(5), "it waited for the hanging one");
         errands.reconfigure(&Config::default());
         assert!(errands.look(&name, 3).is_err());
     });
@@ -144,7 +143,7 @@ fn a_stuck_thread_holds_up_nobody() {
         "vipd cannot keep up with its checks and hooks"
     );
     errands.cancel(&name, 1);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < BOUND);
     assert!(!errands.finish(), "it said that all is done");
 }
 

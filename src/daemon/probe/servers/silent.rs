@@ -18,7 +18,7 @@ use crate::daemon::outside::Aside;
 use crate::model::HostPort;
 
 /// How long a look may take: far longer than to the step at which its server stops.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a look waited for last that was too late.
 async fn waited_for(probe: &Probe) -> String {
