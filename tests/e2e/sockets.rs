@@ -175,11 +175,11 @@ const ABUSE: &str = r#"
 "#;
 
 /// One client that asks for what it may not, and says what it was told.
-const ASK: &str = r#"
+const ASK: &str = r"
     use IO::Socket::UNIX;
     my $socket = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die;
     print scalar <$socket>;
-"#;
+";
 
 /// A program of a user who may do nothing.
 fn as_nobody(script: &str, host: &Host, socket: &str) -> Command {
