@@ -10,6 +10,7 @@
 )]
 
 mod authentication;
+mod awaiting;
 mod departure;
 mod extra;
 mod group_hooks;
