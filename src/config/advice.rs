@@ -21,8 +21,8 @@ pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &m
     let moves = |draft: &&Draft<'_>| !draft.has_owner_priority();
     let moving = drafts.iter().filter(moves).flat_map(Draft::moving_addresses);
     let moving: BTreeSet<IpAddr> = moving.map(|address| address.value.address).collect();
-    let is_own = |own: &&OwnAddress| !moving.contains(&own.address);
-    let own: Vec<&OwnAddress> = addresses.iter().filter(has_network).filter(is_own).collect();
+    let is_own = |own: &&OwnAddress| has_network(own) && !moving.contains(&own.address);
+    let own: Vec<&OwnAddress> = addresses.iter().filter(is_own).collect();
     for draft in drafts.iter().filter(moves) {
         for address in draft.moving_addresses() {
             network(draft, address, &own, problems);
@@ -51,7 +51,7 @@ fn priority_beside_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Proble
 }
 
 /// Whether an address of this machine tells of a network on its interface.
-fn has_network(own: &&OwnAddress) -> bool {
+fn has_network(own: &OwnAddress) -> bool {
     let longest = if own.address.is_ipv4() { 32 } else { 128 };
     own.prefix < longest && !own.address.is_loopback() && !is_link_local(own.address)
 }

@@ -219,8 +219,8 @@ impl Reload {
         }
         for Wanted { dry_run, reply } in self.wanted.drain(..) {
             let reloaded = match outcome {
-                Ok(plan) if dry_run => Reloaded::Planned(plan.clone()),
-                Ok(plan) => Reloaded::Done(plan.clone()),
+                Ok(plan) if dry_run => Reloaded::Planned(Box::new(plan.clone())),
+                Ok(plan) => Reloaded::Done(Box::new(plan.clone())),
                 Err(refused) => Reloaded::Refused(refused.clone()),
             };
             // A client that has gone is no error.

@@ -42,12 +42,11 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
-            // The kernel's business, and not the file's.
-            Self::Config(LoadError::Addresses(_)) => Exit::System,
+            // The machine's own addresses are the kernel's business, and not the file's.
+            Self::Config(LoadError::Addresses(_)) | Self::System { .. } => Exit::System,
             Self::Config(_) => Exit::Config,
             Self::Permission(_) => Exit::Permission,
             Self::Runtime(refusal) => refusal.exit(),
-            Self::System { .. } => Exit::System,
         }
     }
 }
