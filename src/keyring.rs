@@ -83,6 +83,19 @@ impl KeyRing {
         places(instance).any(differ)
     }
 
+    /// Takes a virtual router's secrets from another ring, instead of its own ones. Whether that
+    /// one has them on all of its paths.
+    pub fn adopt(&mut self, other: &Self, instance: &InstanceConfig) -> bool {
+        let found = places(instance).map(|place| {
+            let secrets = other.routers.get(&place)?;
+            Some((place, Arc::clone(secrets)))
+        });
+        let found: Option<Vec<_>> = found.collect();
+        let has_all = found.is_some();
+        self.routers.extend(found.into_iter().flatten());
+        has_all
+    }
+
     fn of(&self, place: &Place) -> Option<&Secrets> {
         self.routers.get(place).or_else(|| self.leaving.get(place)).map(Arc::as_ref)
     }

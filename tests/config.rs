@@ -17,23 +17,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use vipd::config::{Here, Problem, keys, kinds, load};
+use vipd::config::{Here, OwnAddress, Problem, examine, keys, kinds, load};
 use vipd::model::{Config, NodeName};
 use vipd::time::Span;
 
 /// The machine on which the files of `tests/config` are read.
 fn machine() -> Here {
-    let address = |interface: &str, address: &str| {
-        (interface.try_into().unwrap(), address.parse().expect("an address"))
-    };
-    Here::Machine {
-        addresses: vec![
-            address("lo", "127.0.0.1"),
-            address("eth0", "10.0.0.11"),
-            address("eth0", "fe80::11"),
-            address("eth1", "10.1.0.11"),
-        ],
-    }
+    Here::machine(vec![
+        own("lo", "127.0.0.1", 8),
+        own("eth0", "10.0.0.11", 24),
+        own("eth0", "fe80::11", 64),
+        own("eth1", "10.1.0.11", 24),
+    ])
+}
+
+fn own(interface: &str, address: &str, prefix: u8) -> OwnAddress {
+    let (interface, address) = (interface.try_into().unwrap(), address.parse().unwrap());
+    OwnAddress { interface, address, prefix }
 }
 
 fn in_package(path: &str) -> PathBuf {
@@ -236,15 +236,76 @@ fn a_chosen_node_may_own_addresses_that_this_machine_lacks() {
     assert!(config(&owner, &node("web1")).instances[0].priority.is_owner());
 }
 
-/// Rule: a machine without any address, as before the network is up, is told so.
+/// Rule (issue 13, number 1): what the machine lacks is no mistake of the file. The file is taken,
+/// each thing is named with its place, and so is what is valid and hardly meant.
 #[test]
-fn a_machine_without_addresses_is_told_so() {
-    let found = problems(THREE_NODES, &Here::Machine { addresses: vec![] });
-    assert_eq!(
-        lines(&found),
-        "vipd.yaml:2:1: nodes: this machine has none of these addresses; it has no IPv4 address \
-         at all beside loopback; list this machine, or name the node that it is with --node\n"
-    );
+fn what_a_machine_lacks_is_no_mistake() {
+    let different: Vec<String> = files("tests/config", "machine-")
+        .iter()
+        .filter_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            let (result, findings) = examine(file_name(path), &text, &machine());
+            let config = result.unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+            let awaited = findings.awaited.iter().map(|one| one.labelled("not on this machine"));
+            let warnings = findings.warnings.iter().map(|one| one.labelled("warning"));
+            let faults = config.awaited.iter().map(|(name, what)| format!("{name} waits: {what}"));
+            let all: Vec<String> = awaited.chain(warnings).chain(faults).collect();
+            expect(path, "txt", &(all.join("\n") + "\n")).err()
+        })
+        .collect();
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+/// Rule: a machine without any address, as before the network is up, is none of the nodes yet:
+/// every instance waits, and the file is right all the same.
+#[test]
+fn a_machine_without_addresses_waits_for_them() {
+    let (result, findings) = examine("vipd.yaml", THREE_NODES, &Here::machine(Vec::new()));
+    let config = result.unwrap();
+    assert_eq!(config.this_node, None);
+    let what = "this machine has none of the nodes' addresses (10.0.0.21, 10.0.0.22, 10.0.0.23); \
+                it has no IPv4 address at all beside loopback";
+    assert_eq!(config.awaited.values().collect::<Vec<_>>(), [what]);
+    let line = "vipd.yaml:2:1: nodes: ".to_owned() + what;
+    let hint = "list this machine, or name the node that it is with --node";
+    assert_eq!(lines(&findings.awaited), format!("{line}; {hint}\n"));
+}
+
+/// Rule: while it is not known which node a machine is, a text is right that is right for one of
+/// them, and what is wrong for each of them is a mistake.
+#[test]
+fn a_text_may_be_right_for_one_node() {
+    let nowhere = Here::machine(Vec::new());
+    // Nobody is there to send to for the node that alone has an IPv6 address.
+    let text = "nodes: { a: [10.0.0.1, 2001:db8::1], b: 10.0.0.2 }\ninstances:\n  web: { interface: \
+                eth0, virtual_router_id: 1, transport: unicast, addresses: [10.0.0.9, 2001:db8::9] }\n";
+    assert_eq!(config(text, &nowhere).awaited.len(), 1);
+    assert_eq!(config(text, &node("b")).awaited.len(), 0);
+    problems(text, &node("a"));
+    let alone = text.replace("b: 10.0.0.2", "b: [2001:db8::2, 2001:db8::3]");
+    let alone = alone.replace("a: [10.0.0.1, 2001:db8::1]", "a: 2001:db8::1");
+    assert!(lines(&problems(&alone, &nowhere)).contains("no other node has an IPv4 address"));
+}
+
+/// Rule: a machine stays the node that it is while none of its addresses is there, or an address of
+/// another node is there, too: a reload at that moment disturbs nothing. Where another node's
+/// address alone is there, it is that one.
+#[test]
+fn a_machine_stays_the_node_that_it_is() {
+    let was = config(THREE_NODES, &node("web2")).nodes[1].clone();
+    let at = |addresses: &[&str], was: Option<&vipd::model::Node>| {
+        let addresses = addresses.iter().map(|address| own("eth0", address, 24)).collect();
+        let config = config(THREE_NODES, &Here::Machine { addresses, was: was.cloned() });
+        config.this_node.map(|name| name.to_string())
+    };
+    let web2 = Some("web2".to_owned());
+    assert_eq!(at(&["10.0.0.22"], None), web2);
+    assert_eq!(at(&[], Some(&was)), web2);
+    assert_eq!(at(&["10.0.0.21", "10.0.0.22"], Some(&was)), web2);
+    assert_eq!(at(&["10.0.0.21", "10.0.0.22"], None), None);
+    assert_eq!(at(&["10.0.0.23"], Some(&was)), Some("web3".to_owned()));
+    let renumbered = vipd::model::Node { address: "10.0.0.99".parse().unwrap(), ..was };
+    assert_eq!(at(&[], Some(&renumbered)), None);
 }
 
 /// Rule: a text too long to be a configuration is not read at all.
@@ -306,7 +367,7 @@ fn heres(example: &str) -> Vec<Here> {
     let values: serde_yaml::Value = serde_yaml::from_str(example).unwrap();
     match values.get("nodes").and_then(serde_yaml::Value::as_mapping) {
         Some(nodes) => nodes.keys().map(|name| node(name.as_str().unwrap())).collect(),
-        None => vec![Here::Machine { addresses: vec![] }],
+        None => vec![Here::machine(Vec::new())],
     }
 }
 

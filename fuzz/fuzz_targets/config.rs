@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vipd::config::{Here, load};
+use vipd::config::{Here, OwnAddress, load};
 use vipd::engine::plan::{InstanceChange, Plan};
 use vipd::engine::{Action, Engine, Input, Link, LinkAddress};
 use vipd::model::{Config, InterfaceName, Mac, NodeName};
@@ -26,12 +26,15 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn machine() -> Here {
-    let address = |interface: &str, address: &str| {
+    let address = |interface: &str, address: &str, prefix: u8| {
         let interface = InterfaceName::try_from(interface).expect("a name");
-        (interface, address.parse().expect("an address"))
+        OwnAddress { interface, address: address.parse().expect("an address"), prefix }
     };
-    let addresses = [("eth0", "10.0.0.11"), ("eth0", "fe80::11"), ("eth1", "10.1.0.11")];
-    Here::Machine { addresses: addresses.map(|(at, text)| address(at, text)).into() }
+    Here::machine(vec![
+        address("eth0", "10.0.0.11", 24),
+        address("eth0", "fe80::11", 64),
+        address("eth1", "10.1.0.11", 24),
+    ])
 }
 
 fn live_by(config: Config) {

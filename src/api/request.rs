@@ -103,9 +103,9 @@ pub struct Stood {
 #[serde(rename_all = "snake_case")]
 pub enum Reloaded {
     /// The new configuration is in effect.
-    Done(Plan),
+    Done(Box<Plan>),
     /// It was not wanted; this is what it would do.
-    Planned(Plan),
+    Planned(Box<Plan>),
     /// The file is refused, and nothing has changed.
     Refused(BadFile),
 }

@@ -1,26 +1,26 @@
-//! What must hold between instances, nodes and this machine.
+//! What must hold between instances and nodes, and what an address owner needs of this machine.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Here;
 use super::instance::Draft;
 use super::nodes::Nodes;
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
 use super::section::Given;
+use super::{Here, OwnAddress};
 use crate::model::{
-    Family, InstanceConfig, InterfaceName, Node, VirtualDevice, Vrid, is_link_local,
+    Family, InstanceConfig, InstanceName, InterfaceName, Node, VirtualAddress, VirtualDevice, Vrid,
+    is_link_local,
 };
 
-/// Compares the instances with each other, with the nodes and with this machine.
-pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
+/// Compares the instances with each other and with the nodes.
+pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, problems: &mut Problems<'_>) {
     virtual_router_ids(drafts, problems);
     addresses(drafts, problems);
     routing(drafts, problems);
     device_names(drafts, problems);
     for draft in drafts {
         apart_from_nodes(draft, nodes, problems);
-        ownership(draft, here, problems);
         nothing_beside_an_owners(draft, problems);
     }
 }
@@ -171,28 +171,39 @@ fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_
     }
 }
 
-/// Priority 255 is for the router that has the addresses anyway (RFC 9568 section 5.2.4).
-fn ownership(draft: &Draft<'_>, here: &Here, problems: &mut Problems<'_>) {
-    let (Given::Right(priority), Here::Machine { addresses: own }) = (&draft.priority, here) else {
-        return;
-    };
-    if !priority.value.is_owner() {
-        return;
-    }
-    let lacking: Vec<String> = draft
-        .addresses
-        .iter()
-        .filter_map(|address| {
-            let interface = address.value.dev.as_ref().or(draft.interface.as_ref())?;
-            let here = |(on, ip): &(_, _)| on == interface && *ip == address.value.address;
-            (!own.iter().any(here)).then(|| format!("{} on {interface}", address.value.address))
-        })
-        .collect();
-    if !lacking.is_empty() {
+/// Priority 255 is for the router that has the addresses anyway (RFC 9568 section 5.2.4). Returns
+/// the instances whose addresses are not on this machine, and which those are.
+pub(super) fn ownership(
+    drafts: &[Draft<'_>],
+    here: &Here,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<InstanceName, String> {
+    let mut awaited = BTreeMap::new();
+    let Here::Machine { addresses: own, .. } = here else { return awaited };
+    for draft in drafts {
+        let Given::Right(priority) = &draft.priority else { continue };
+        let lacking = lacking(draft, own);
+        if !priority.value.is_owner() || lacking.is_empty() {
+            continue;
+        }
         let what = format!(
-            "255 is for the owner of the addresses, but this machine has no {}",
+            "255 is for the owner of the addresses, and this machine has no {}",
             lacking.join(", no ")
         );
-        problems.add(&priority.spot, Wrong::new(what).hint("use a number from 1 to 254"));
+        awaited.extend(draft.name.clone().map(|name| (name, what.clone())));
+        let hint = "put them on it, or use a number from 1 to 254";
+        problems.wait(&priority.spot, Wrong::new(what).hint(hint));
     }
+    awaited
+}
+
+/// The addresses of an instance that this machine does not have: `10.0.0.100 on eth0`.
+fn lacking(draft: &Draft<'_>, own: &[OwnAddress]) -> Vec<String> {
+    let missing = |address: &Marked<VirtualAddress>| {
+        let interface = address.value.dev.as_ref().or(draft.interface.as_ref())?;
+        let is_it =
+            |own: &OwnAddress| own.interface == *interface && own.address == address.value.address;
+        (!own.iter().any(is_it)).then(|| format!("{} on {interface}", address.value.address))
+    };
+    draft.addresses.iter().filter_map(missing).collect()
 }

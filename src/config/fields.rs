@@ -436,7 +436,7 @@ fn of_an_ipv6_host(address: Ipv6Addr) -> Result<Ipv6Addr, Wrong> {
 
 /// Refuses the addresses of a network that no host has. A network of one or two addresses has
 /// none such (RFC 3021, RFC 6164).
-fn not_of_its_network(address: IpAddr, prefix: u8) -> Result<(), Wrong> {
+pub(super) fn not_of_its_network(address: IpAddr, prefix: u8) -> Result<(), Wrong> {
     let what = match (address, prefix) {
         (IpAddr::V4(v4), 1..=30) => {
             let host_part = u32::MAX >> prefix;

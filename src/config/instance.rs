@@ -96,7 +96,7 @@ impl Draft<'_> {
         self.addresses.iter().chain(&self.extra_addresses)
     }
 
-    fn has_owner_priority(&self) -> bool {
+    pub(super) fn has_owner_priority(&self) -> bool {
         matches!(&self.priority, Given::Right(priority) if priority.value.is_owner())
     }
 

@@ -3,13 +3,14 @@
 //! ```text
 //! text -> source (a tree of values and their places) -> section + fields (each key by itself)
 //!      -> nodes, track, instance, address, notify, groups
-//!      -> check, effect (what must hold between them) -> Config
+//!      -> check, effect (what must hold between them), advice (what is hardly meant) -> Config
 //! ```
 //!
 //! Whatever is wrong is noted with its place and left out; reading goes on, and what is left out
 //! is not missed again. The file's format is described in `docs/configuration.md`.
 
 mod address;
+mod advice;
 mod authentication;
 mod check;
 mod duration;
@@ -37,7 +38,7 @@ use zeroize::Zeroizing;
 pub use keys::{keys, kinds};
 pub use problem::Problem;
 
-use crate::model::{Config, InstanceConfig, InterfaceName, NodeName};
+use crate::model::{Config, InstanceConfig, InterfaceName, Node as NodeEntry, NodeName};
 use instance::Draft;
 use nodes::Nodes;
 use problem::{Place, Problems, Spot};
@@ -50,13 +51,44 @@ use track::values::Text;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Here {
     /// On this machine: one of the nodes has one of its addresses, and an address owner has the
-    /// virtual ones.
+    /// virtual ones. Where that is not so (yet), the file is right all the same.
     Machine {
         /// The addresses of each of its interfaces.
-        addresses: Vec<(InterfaceName, IpAddr)>,
+        addresses: Vec<OwnAddress>,
+        /// The node that it is by the configuration in effect. It stays that one where none of its
+        /// addresses is there at the moment.
+        was: Option<NodeEntry>,
     },
     /// On the node of this name, whatever addresses this machine has.
     Node(NodeName),
+}
+
+/// An address that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+}
+
+impl Here {
+    /// On a machine with these addresses, of which nothing was known before.
+    pub const fn machine(addresses: Vec<OwnAddress>) -> Self {
+        Self::Machine { addresses, was: None }
+    }
+}
+
+/// What there is to say about a text that is no mistake of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What it needs of this machine and does not find there. Instances that cannot take part
+    /// before it is there are in [`Config::awaited`].
+    pub awaited: Vec<Problem>,
+    /// What is hardly meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// Reads a configuration as the node `here` sees it. `file_name` is only for the problems.
@@ -65,14 +97,37 @@ pub enum Here {
 ///
 /// # Errors
 ///
-/// All that is wrong, in the order of the file; never empty. Only after an error in the YAML
-/// syntax is the rest of the file not looked at.
+/// All that is wrong with the text, in the order of the file; never empty. Only after an error in
+/// the YAML syntax is the rest of the file not looked at.
 pub fn load(file_name: &str, text: &str, here: &Here) -> Result<Config, Vec<Problem>> {
-    let mut problems = Problems::of(file_name);
-    match read(text, here, &mut problems) {
-        Some(config) if problems.none() => Ok(config),
-        _ => Err(problems.sorted()),
+    examine(file_name, text, here).0
+}
+
+/// As [`load`], with what else there is to say.
+///
+/// A machine that is none of the nodes, or not yet, may become any of them: the text is right where
+/// it is right for one of them. Its priority is then that of the last such node in the list.
+pub fn examine(
+    file_name: &str,
+    text: &str,
+    here: &Here,
+) -> (Result<Config, Vec<Problem>>, Findings) {
+    let mut first = None;
+    for attempt in 0.. {
+        let mut problems = Problems::of(file_name);
+        let Reading { config, candidates } = read(text, here, attempt, &mut problems);
+        let is_right = problems.none();
+        let [wrong, awaited, warnings] = problems.sorted();
+        let findings = Findings { awaited, warnings };
+        match config {
+            Some(config) if is_right => return (Ok(config), findings),
+            _ => first = first.or(Some((Err(wrong), findings))),
+        }
+        if attempt + 1 >= candidates {
+            break;
+        }
     }
+    first.unwrap_or_else(|| (Err(Vec::new()), Findings::default()))
 }
 
 /// Where the value at this path of keys stands in a text that [`load`] takes: line and column from 1.
@@ -97,28 +152,57 @@ fn find(text: &str, path: &[&str]) -> Option<Node> {
     path.iter().try_fold(document, |node, key| node.under(key))
 }
 
-fn read(text: &str, here: &Here, problems: &mut Problems<'_>) -> Option<Config> {
-    let document = source::parse(text, problems)?;
-    let spot = Spot { place: document.place, path: String::new() };
-    let top = Section::open(&document, spot, &keys::TOP, problems)?;
-    let nodes = Nodes::read(&top, here, problems);
-    let tracks = Tracks::read(&top, problems);
-    let drafts = instances(&top, &nodes, problems);
-    let groups = groups::read(&top, &drafts, problems);
+/// What came of reading a text once.
+struct Reading {
+    config: Option<Config>,
+    /// How many nodes this machine may be.
+    candidates: usize,
+}
+
+/// Reads the text. Where this machine may be several nodes, it is taken for the one with the number
+/// `attempt`, from the end of the list.
+fn read(text: &str, here: &Here, attempt: usize, problems: &mut Problems<'_>) -> Reading {
+    let document = source::parse(text, problems);
+    let spot = |node: &Node| Spot { place: node.place, path: String::new() };
+    let top = document
+        .as_ref()
+        .and_then(|document| Section::open(document, spot(document), &keys::TOP, problems));
+    let Some(top) = top else { return Reading { config: None, candidates: 1 } };
+    let nodes = Nodes::read(&top, here, attempt, problems);
+    let candidates = nodes.candidates();
+    Reading { config: rest(&top, nodes, here, problems), candidates }
+}
+
+fn rest(
+    top: &Section<'_>,
+    nodes: Nodes,
+    here: &Here,
+    problems: &mut Problems<'_>,
+) -> Option<Config> {
+    let tracks = Tracks::read(top, problems);
+    let drafts = instances(top, &nodes, problems);
+    let groups = groups::read(top, &drafts, problems);
     let control_group = top.take::<Text>("control_group", problems).map(|text| Some(text.0));
-    check::all(&drafts, &nodes, here, problems);
+    check::all(&drafts, &nodes, problems);
     effect::all(&drafts, &tracks, &nodes, groups.as_deref().unwrap_or_default(), problems);
+    advice::all(&drafts, &nodes, here, problems);
+    let mut awaited = check::ownership(&drafts, here, problems);
+    if let Some(why) = nodes.awaited() {
+        let names = drafts.iter().filter_map(|draft| draft.name.clone());
+        awaited = names.map(|name| (name, why.to_owned())).collect();
+    }
     let mut instances: Vec<InstanceConfig> =
         drafts.into_iter().map(|draft| draft.config).collect::<Option<_>>()?;
     let sync_groups = groups?;
     groups::share_tracks(&sync_groups, &mut instances);
     Some(Config {
-        this_node: nodes.this().map(|node| node.name.clone()),
+        this_node: nodes.known().map(|node| node.name.clone()),
         nodes: nodes.list.into_iter().map(|node| node.value).collect(),
         tracks: tracks.list.into_iter().map(|draft| draft.config).collect::<Option<_>>()?,
         instances,
         sync_groups,
         control_group: control_group.or(None)?,
+        awaited,
     })
 }
 

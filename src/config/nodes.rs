@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::Here;
 use super::fields::NodeAddress;
 use super::problem::{Marked, Place, Problems, Spot, Wrong, quoted};
 use super::section::{Given, Section, named, several};
 use super::source::Entry;
+use super::{Here, OwnAddress};
 use crate::model::{Node, NodeName, Priority};
 
 /// The most nodes that get a priority from their order: the last one's is 10.
 const MOST: usize = 20;
 
-/// How many of this machine's addresses a message shows.
+/// How many addresses a message shows.
 const MOST_SHOWN: usize = 8;
 
 /// What the key `nodes` says.
@@ -22,14 +22,23 @@ pub(super) struct Nodes {
     pub(super) given: bool,
     /// The nodes in order of preference.
     pub(super) list: Vec<Marked<Node>>,
-    /// Which of them this one is.
+    /// Which of them this one is, or is taken for.
     this: Option<usize>,
+    /// Why it is not known which of them this one is.
+    awaited: Option<String>,
 }
 
 impl Nodes {
-    /// Reads the key `nodes` at the top of the file.
-    pub(super) fn read(top: &Section<'_>, here: &Here, problems: &mut Problems<'_>) -> Self {
-        let mut nodes = Self { given: top.has("nodes"), list: Vec::new(), this: None };
+    /// Reads the key `nodes` at the top of the file. Where this machine is none of them (yet), it
+    /// is taken for the one with the number `attempt` from the end.
+    pub(super) fn read(
+        top: &Section<'_>,
+        here: &Here,
+        attempt: usize,
+        problems: &mut Problems<'_>,
+    ) -> Self {
+        let given = top.has("nodes");
+        let mut nodes = Self { given, list: Vec::new(), this: None, awaited: None };
         let Some((node, spot)) = top.node("nodes") else {
             if let (Here::Node(name), false) = (here, nodes.given) {
                 let what = format!("this is to be node {}, but no nodes are listed", shown(name));
@@ -52,14 +61,27 @@ impl Nodes {
             _ => {}
         }
         nodes.list = list(entries, &spot, problems);
-        let complete = nodes.list.len() == entries.len();
-        nodes.this = nodes.find(here, complete, &spot, problems);
+        // A list that lacks one of its nodes cannot be said to lack this one.
+        if nodes.list.len() == entries.len() {
+            nodes.find(here, attempt, &spot, problems);
+        }
         nodes
     }
 
-    /// This node.
-    pub(super) fn this(&self) -> Option<&Node> {
-        self.this.and_then(|index| self.list.get(index)).map(|marked| &marked.value)
+    /// This node, where it is known which one that is.
+    pub(super) fn known(&self) -> Option<&Node> {
+        let index = self.this.filter(|_| self.awaited.is_none())?;
+        self.list.get(index).map(|marked| &marked.value)
+    }
+
+    /// Why that is not known.
+    pub(super) fn awaited(&self) -> Option<&str> {
+        self.awaited.as_deref()
+    }
+
+    /// How many of the nodes this one may be.
+    pub(super) fn candidates(&self) -> usize {
+        if self.awaited.is_some() { self.list.len() } else { 1 }
     }
 
     /// The nodes that this one is not.
@@ -80,30 +102,38 @@ impl Nodes {
         all.filter_map(|(place, node)| Some((name(node), priority_of(place)?))).collect()
     }
 
-    /// Which of the nodes this one is. Only a list that is `complete` can be said to lack it.
-    fn find(
-        &self,
-        here: &Here,
-        complete: bool,
-        spot: &Spot,
-        problems: &mut Problems<'_>,
-    ) -> Option<usize> {
-        let mut ours = (0..).zip(&self.list).filter(|(_, node)| here.is(&node.value));
-        let Some((index, first)) = ours.next() else {
-            if complete && !self.list.is_empty() {
-                problems.add(spot, here.is_none_of_them());
+    /// Finds out which of the nodes this one is.
+    fn find(&mut self, here: &Here, attempt: usize, spot: &Spot, problems: &mut Problems<'_>) {
+        let is_here = |node: &Marked<Node>| here.is(&node.value);
+        let ours: Vec<usize> =
+            (0..).zip(&self.list).filter(|(_, n)| is_here(n)).map(|(i, _)| i).collect();
+        let (addresses, was) = match here {
+            Here::Machine { addresses, was } => (addresses, was),
+            Here::Node(name) => {
+                self.this = ours.first().copied();
+                if self.this.is_none() && !self.list.is_empty() {
+                    let wrong = Wrong::new(format!("there is no node {} in the list", shown(name)));
+                    problems.add(spot, wrong.hint("name one that is, or add it"));
+                }
+                return;
             }
-            return None;
         };
-        for (_, second) in ours {
-            let name = shown(&first.value.name);
-            let wrong = Wrong::new(format!(
-                "{} is an address of this machine, as is that of {name}",
-                second.value.address
-            ));
-            problems.add(&second.spot, wrong.hint("list each machine once"));
-        }
-        Some(index)
+        let before = self.list.iter().position(|node| was.as_ref() == Some(&node.value));
+        let before = before.filter(|index| ours.is_empty() || ours.contains(index));
+        let (spot, wrong) = match (before, ours.as_slice()) {
+            (Some(index), _) | (None, &[index]) => {
+                self.this = Some(index);
+                return;
+            }
+            (None, &[first, second, ..]) => match (self.list.get(first), self.list.get(second)) {
+                (Some(first), Some(second)) => (&second.spot, both(&first.value, &second.value)),
+                _ => return,
+            },
+            (None, []) => (spot, none_of_them(&self.list, addresses)),
+        };
+        self.awaited = Some(wrong.what.clone());
+        problems.wait(spot, wrong);
+        self.this = self.list.len().checked_sub(attempt + 1);
     }
 }
 
@@ -143,38 +173,46 @@ fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Mark
 impl Here {
     fn is(&self, node: &Node) -> bool {
         match self {
-            Self::Machine { addresses } => {
-                node.addresses().any(|own| addresses.iter().any(|(_, here)| *here == own))
+            Self::Machine { addresses, .. } => {
+                node.addresses().any(|own| addresses.iter().any(|here| here.address == own))
             }
             Self::Node(name) => *name == node.name,
         }
     }
+}
 
-    fn is_none_of_them(&self) -> Wrong {
-        let addresses = match self {
-            Self::Machine { addresses } => addresses,
-            Self::Node(name) => {
-                let wrong = Wrong::new(format!("there is no node {} in the list", shown(name)));
-                return wrong.hint("name one that is, or add it");
-            }
-        };
-        let own: Vec<_> = addresses
-            .iter()
-            .filter(|(_, address)| address.is_ipv4() && !address.is_loopback())
-            .map(|(interface, address)| format!("{address} ({interface})"))
-            .collect();
-        let none = "this machine has none of these addresses";
-        let wrong = match own.as_slice() {
-            [] => format!("{none}; it has no IPv4 address at all beside loopback"),
-            few if few.len() <= MOST_SHOWN => format!("{none}; its own are {}", few.join(", ")),
-            many => {
-                let first = many.iter().take(MOST_SHOWN).cloned().collect::<Vec<_>>().join(", ");
-                let rest = many.len() - MOST_SHOWN;
-                format!("{none}; its own are {first} and {rest} more")
-            }
-        };
-        Wrong::new(wrong).hint("list this machine, or name the node that it is with --node")
-    }
+fn both(first: &Node, second: &Node) -> Wrong {
+    let wrong = Wrong::new(format!(
+        "this machine has the addresses of two nodes: of {} and of {} ({})",
+        shown(&first.name),
+        shown(&second.name),
+        second.address
+    ));
+    wrong.hint("list each machine once")
+}
+
+fn none_of_them(list: &[Marked<Node>], addresses: &[OwnAddress]) -> Wrong {
+    let wanted = list.iter().flat_map(|node| node.value.addresses());
+    let wanted = some(wanted.map(|address| address.to_string()).collect());
+    let own = addresses
+        .iter()
+        .filter(|own| own.address.is_ipv4() && !own.address.is_loopback())
+        .map(|own| format!("{} ({})", own.address, own.interface))
+        .collect::<Vec<_>>();
+    let none = format!("this machine has none of the nodes' addresses ({wanted})");
+    let wrong = if own.is_empty() {
+        format!("{none}; it has no IPv4 address at all beside loopback")
+    } else {
+        format!("{none}; its own are {}", some(own))
+    };
+    Wrong::new(wrong).hint("list this machine, or name the node that it is with --node")
+}
+
+/// The first of a list, and how many more there are.
+fn some(list: Vec<String>) -> String {
+    let more = list.len().saturating_sub(MOST_SHOWN);
+    let first = list.into_iter().take(MOST_SHOWN).collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
 }
 
 fn shown(name: &NodeName) -> String {

@@ -80,7 +80,8 @@ impl From<BadName> for Wrong {
     }
 }
 
-/// One mistake in the configuration. It displays as one line for people and editors:
+/// One thing about the configuration: a mistake, or what it needs of this machine and does not
+/// find, or what is worth another look. It displays as one line for people and editors:
 /// `vipd.yaml:7:15: instances.db.priority: expected a number from 1 to 255, found 300`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -98,51 +99,88 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// As it displays, with a word for its kind behind the place, where it is no mistake.
+    pub fn labelled(&self, kind: &str) -> String {
+        let (file, line, column) = (&self.file, self.line, self.column);
+        format!("{file}:{line}:{column}: {kind}: {}", Unplaced(self))
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, Unplaced(self))
+    }
+}
+
+/// A problem without its place.
+struct Unplaced<'a>(&'a Problem);
+
+impl fmt::Display for Unplaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Problem { key, what, hint, .. }) = self;
+        if !key.is_empty() {
+            write!(f, "{key}: ")?;
         }
-        f.write_str(&self.what)?;
-        match &self.hint {
+        f.write_str(what)?;
+        match hint {
             Some(hint) => write!(f, "; {hint}"),
             None => Ok(()),
         }
     }
 }
 
-/// The problems found so far in one file.
+/// What was found so far in one file.
 #[derive(Debug)]
 pub(super) struct Problems<'a> {
     file: &'a str,
     found: Vec<Problem>,
+    awaited: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl<'a> Problems<'a> {
     pub(super) fn of(file: &'a str) -> Self {
-        Self { file, found: Vec::new() }
+        Self { file, found: Vec::new(), awaited: Vec::new(), warnings: Vec::new() }
     }
 
+    /// A mistake of the file.
     pub(super) fn add(&mut self, spot: &Spot, wrong: Wrong) {
-        self.found.push(Problem {
+        self.found.push(self.problem(spot, wrong));
+    }
+
+    /// Something that is not on this machine, and may come: no mistake of the file.
+    pub(super) fn wait(&mut self, spot: &Spot, wrong: Wrong) {
+        self.awaited.push(self.problem(spot, wrong));
+    }
+
+    /// Something that is valid, and hardly meant.
+    pub(super) fn warn(&mut self, spot: &Spot, wrong: Wrong) {
+        self.warnings.push(self.problem(spot, wrong));
+    }
+
+    fn problem(&self, spot: &Spot, wrong: Wrong) -> Problem {
+        Problem {
             file: self.file.to_owned(),
             line: spot.place.line,
             column: spot.place.column,
             key: printable(&spot.path),
             what: printable(&wrong.what),
             hint: wrong.hint.map(|hint| printable(&hint)),
-        });
+        }
     }
 
     pub(super) fn none(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// All of them in the order of the file.
-    pub(super) fn sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by_key(|problem| (problem.line, problem.column));
-        self.found
+    /// All of them in the order of the file: the mistakes, what is awaited, the warnings.
+    pub(super) fn sorted(self) -> [Vec<Problem>; 3] {
+        let mut all = [self.found, self.awaited, self.warnings];
+        for list in &mut all {
+            list.sort_by_key(|problem| (problem.line, problem.column));
+        }
+        all
     }
 }
 

@@ -185,7 +185,12 @@ mod tests {
             instance: None,
             text: String::new(),
         };
-        let file = FileStatus { path: String::new(), loaded: Wall(0), refused: Vec::new() };
+        let file = FileStatus {
+            path: String::new(),
+            loaded: Wall(0),
+            refused: Vec::new(),
+            awaited: Vec::new(),
+        };
         Snapshot {
             format: Snapshot::FORMAT,
             vipd: String::new(),

@@ -13,6 +13,7 @@ Exit codes:
    5  standby: done in part, or not kept for the next start
   64  the command line is wrong
   69  no vipd answers there, or it did not deal with the request
+      check: the file is right, but something that it needs is not on this machine (yet)
   71  serve: the system does not let it listen there
   73  a file cannot be written
   75  no answer came in time: what has become of the request is not known

@@ -15,7 +15,8 @@ use pnet_packet::ipv4::Ipv4Packet;
 use pnet_packet::ipv6::Ipv6Packet;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
-use crate::model::{Family, Mac};
+use crate::config;
+use crate::model::{Family, InterfaceName, Mac};
 use crate::vrrp::frame::claim;
 use crate::vrrp::packet::{Advertisement, Datagram, IP_PROTOCOL, decode, multicast_group};
 
@@ -197,6 +198,14 @@ pub(super) struct OwnAddress {
     pub(super) address: IpAddr,
     /// The length of its prefix.
     pub(super) prefix: u8,
+}
+
+impl OwnAddress {
+    /// As a configuration is read with it.
+    pub(super) fn named(&self) -> Option<config::OwnAddress> {
+        let interface = InterfaceName::try_from(self.interface.as_str()).ok()?;
+        Some(config::OwnAddress { interface, address: self.address, prefix: self.prefix })
+    }
 }
 
 /// All addresses of this machine.

@@ -7,7 +7,7 @@ use super::words::since;
 use crate::api::Snapshot;
 use crate::engine::conflict::Conflict;
 use crate::engine::status::{FailedHook, GroupStatus, InstanceStatus, TrackStatus};
-use crate::engine::story::StateName;
+use crate::engine::story::{Fault, StateName, Why};
 use crate::engine::{PeerStatus, few};
 use crate::model::InstanceName;
 use crate::time::Span;
@@ -23,6 +23,16 @@ pub(super) fn wrong(snapshot: &Snapshot, name: Option<&InstanceName>) -> Vec<Str
     let mut lines = Vec::new();
     for refused in &snapshot.file.refused {
         lines.push(format!("the configuration was not reloaded: {refused}"));
+    }
+    let is_told = |line: &&String| {
+        let whys = status.instances.iter().map(|instance| &instance.why);
+        whys.into_iter().any(|why| match why {
+            Why::Fault(Fault::Awaiting(what)) => line.contains(what),
+            _ => false,
+        })
+    };
+    for awaited in snapshot.file.awaited.iter().filter(|line| !is_told(line)) {
+        lines.push(format!("not on this machine: {awaited}"));
     }
     if status.standby.node {
         let text = "this node is on standby, with all instances, until `vipctl online`";

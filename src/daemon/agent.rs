@@ -9,16 +9,17 @@ use super::apply::{Hands, Happened};
 use super::clock::{self, Alarm};
 use super::condition::Condition;
 use super::control::{Asked, Gone};
+use super::load::Loaded;
 use super::netlink::News;
 use super::record::Recorder;
-use super::reload::{self, Loaded, Reload, Wanted};
+use super::reload::{self, Read, Reads, Reload, Wanted};
 use super::report::Teller;
 use super::systemd::Systemd;
 use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input, Plan, Status};
 use crate::keyring::KeyRing;
-use crate::model::{Config, TrackName};
+use crate::model::{Config, InstanceConfig, SecretSource, TrackName};
 use crate::time::{Now, Wall};
 use crate::trace::Step;
 
@@ -69,7 +70,8 @@ enum Wake {
     Happened(Happened),
     Stop,
     Reload,
-    Loaded(Loaded),
+    Loaded(Read),
+    Looked(Read),
     Look,
 }
 
@@ -120,6 +122,7 @@ impl Agent {
             let now = clock::now();
             self.look_at_ourselves(now);
             self.hear(now)?;
+            self.reload.look(now.mono);
             if self.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.mono) {
                 self.hand_in(now, Input::Deadline);
             }
@@ -142,40 +145,118 @@ impl Agent {
                     self.hand_in(clock::now(), Input::Stop);
                 }
                 Wake::Reload => self.reload.ask(Wanted::by_signal())?,
-                Wake::Loaded(loaded) => self.reloaded(loaded)?,
+                Wake::Loaded(read) => self.reloaded(read)?,
+                Wake::Looked(read) => self.looked(read),
             }
         }
     }
 
     /// Takes another configuration, or says why not.
-    fn reloaded(&mut self, loaded: Loaded) -> io::Result<()> {
+    fn reloaded(&mut self, mut read: Read) -> io::Result<()> {
         let now = clock::now();
-        let outcome = loaded.as_ref().map(|(config, _)| Plan::new(self.engine.config(), config));
-        let outcome = outcome.map_err(Clone::clone);
+        if let Ok(loaded) = &mut read {
+            self.keep_secrets(loaded);
+        }
+        let outcome = read.as_ref().map_err(Clone::clone).map(|loaded| {
+            let awaited = loaded.awaited.iter().map(ToString::to_string).collect();
+            Plan { awaited, ..Plan::new(self.engine.config(), &loaded.config) }
+        });
         if self.reload.is_in_earnest() {
             self.systemd.status_may_differ(now.mono, true);
-            self.take_configuration(now, loaded);
+            match read {
+                Ok(loaded) => {
+                    self.teller.notice(Severity::Info, "the configuration was read again");
+                    self.take_configuration(now, loaded);
+                }
+                Err(refused) => {
+                    let text = "the configuration stays as it is, because the file is wrong:";
+                    self.teller.notice(Severity::Warning, text);
+                    for line in reload::lines(&refused) {
+                        self.teller.notice(Severity::Warning, line);
+                    }
+                }
+            }
         }
         self.reload.done(now.wall, &outcome)
     }
 
     fn take_configuration(&mut self, now: Now, loaded: Loaded) {
-        match loaded {
-            Ok((config, keys)) => {
-                self.condition.reconfigure(&config);
-                self.hands.control.reconfigure(config.control_group.as_deref());
-                self.teller.notice(Severity::Info, "the configuration was read again");
-                self.take_keys(&config, keys);
-                self.hand_in(now, Input::Reload { config: Box::new(config) });
-            }
+        let Loaded { config, keys, awaited, source, .. } = loaded;
+        self.condition.reconfigure(&config);
+        self.hands.control.reconfigure(config.control_group.as_deref());
+        let news = self.reload.in_effect(now.mono, &config, &awaited, source);
+        self.tell_awaited(news);
+        self.take_keys(&config, keys);
+        self.hand_in(now, Input::Reload { config: Box::new(config) });
+    }
+
+    /// Takes what a look for what is awaited has found: the configuration in effect as it is on
+    /// this machine now.
+    fn looked(&mut self, read: Read) {
+        let now = clock::now();
+        let mut loaded = match read {
+            Ok(loaded) => loaded,
+            // The system refuses the look: the next one may go well.
+            Err(refused) if refused.problems.is_empty() => return,
+            // As the node that this machine has turned out to be the text is wrong.
             Err(refused) => {
-                let text = "the configuration stays as it is, because the file is wrong:";
-                self.teller.notice(Severity::Warning, text);
-                for line in reload::lines(&refused) {
-                    self.teller.notice(Severity::Warning, line);
-                }
+                let news = self.reload.awaits(now.mono, self.engine.config(), &refused.problems);
+                return self.tell_awaited(news);
+            }
+        };
+        // Others may have other keys in their files by now: those are for the next reload.
+        let of_others: Vec<_> = loaded
+            .config
+            .instances
+            .iter()
+            .filter(|one| !self.engine.config().awaited.contains_key(&one.name))
+            .collect();
+        for instance in of_others {
+            loaded.keys.adopt(&self.keys, instance);
+        }
+        self.keep_secrets(&mut loaded);
+        if loaded.config == *self.engine.config() {
+            let news = self.reload.awaits(now.mono, &loaded.config, &loaded.awaited);
+            self.tell_awaited(news);
+        } else {
+            self.systemd.status_may_differ(now.mono, true);
+            self.take_configuration(now, loaded);
+        }
+    }
+
+    /// Tells what the configuration lacks here that is no instance's fault, and what is there now.
+    fn tell_awaited(&mut self, news: reload::News) {
+        if news != reload::News::default() {
+            self.systemd.status_may_differ(clock::now().mono, true);
+        }
+        for line in news.missing {
+            self.teller.notice(Severity::Warning, format!("not on this machine: {line}"));
+        }
+        for line in news.found {
+            self.teller.notice(Severity::Info, format!("on this machine now: {line}"));
+        }
+    }
+
+    /// An instance goes on with the secrets that it has where they cannot be read again at the
+    /// moment, from where they were.
+    fn keep_secrets(&self, loaded: &mut Loaded) {
+        let before = self.engine.config();
+        let is_inline = |(_, source): (_, &SecretSource)| *source == SecretSource::Inline;
+        let can_go_on = |new: &&InstanceConfig| {
+            let mut old = before.instances.iter().filter(|old| old.name == new.name);
+            loaded.lacking.contains(&new.name)
+                && !before.awaited.contains_key(&new.name)
+                && old.any(|old| old.authentication == new.authentication)
+                && !new.authentication.secrets().any(is_inline)
+        };
+        let going_on: Vec<_> = loaded.config.instances.iter().filter(can_go_on).collect();
+        let mut awaited = loaded.config.awaited.clone();
+        for instance in going_on {
+            if loaded.keys.adopt(&self.keys, instance) {
+                awaited.remove(&instance.name);
             }
         }
+        loaded.config.awaited = awaited;
     }
 
     /// Takes the secrets that belong to another configuration, and says which are not the same any more:
@@ -248,7 +329,7 @@ impl Agent {
             return Ok(Wake::Look);
         }
         let deadline = self.engine.next_deadline().map(|deadline| deadline.at);
-        let others = [self.systemd.due(), self.condition.due()];
+        let others = [self.systemd.due(), self.condition.due(), self.reload.due()];
         let due = deadline.into_iter().chain(others.into_iter().flatten()).min();
         self.alarm.set(due)?;
         self.condition.sleeps(clock::moment(), due);
@@ -259,14 +340,22 @@ impl Agent {
             _ = terminate.recv() => Wake::Stop,
             _ = interrupt.recv() => Wake::Stop,
             _ = hang_up.recv() => Wake::Reload,
-            loaded = self.reload.loaded() => Wake::Loaded(loaded),
+            read = self.reload.reads() => match read {
+                Reads::Loaded(read) => Wake::Loaded(read),
+                Reads::Looked(read) => Wake::Looked(read),
+            },
         };
         Ok(wake)
     }
 
     fn take(&mut self, news: News, now: Now) {
         match news {
-            News::Input(input) => self.hand_in(now, input),
+            News::Input(input) => {
+                if matches!(input, Input::Link { .. }) {
+                    self.reload.may_have_come();
+                }
+                self.hand_in(now, input);
+            }
             News::Trouble(text) => self.teller.notice(Severity::Warning, text),
         }
     }

@@ -17,6 +17,7 @@ Exit codes:
   64  the command line is wrong
   65  replay: the recording cannot be read
       release: what the agent wrote down cannot be understood; nothing was touched
+  69  check: the file is right, but something that it needs is not on this machine (yet)
   71  the system refused something without which there is no start
       release: something could not be removed, and is still written down
   75  another vipd runs with this runtime directory; nothing was touched

@@ -15,6 +15,9 @@ pub(crate) enum Exit {
     /// `EX_DATAERR`: `replay`: the recording cannot be read; `release`: what the daemon wrote down
     /// cannot be understood.
     Data = 65,
+    /// `EX_UNAVAILABLE`: `check`: the file is right, and something that it needs is not on this
+    /// machine (yet).
+    Unavailable = 69,
     /// `EX_OSERR`: the system refused something without which there is no start; `release`:
     /// something that vipd has put on the system could not be removed.
     System = 71,
@@ -22,7 +25,7 @@ pub(crate) enum Exit {
     Busy = 75,
     /// `EX_NOPERM`: a capability is missing.
     Permission = 77,
-    /// `EX_CONFIG`: the configuration cannot be read or is invalid.
+    /// `EX_CONFIG`: the configuration cannot be read, or its text is wrong.
     Config = 78,
 }
 

@@ -1,9 +1,13 @@
 //! The configuration from its file, as this machine sees it.
 
+use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::fmt;
+use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
@@ -11,12 +15,13 @@ use nix::unistd::Group;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::secrets::{self, Unusable};
+use super::secrets::{self, Lacking};
 use super::{notify, probe, program};
-use crate::config::{self, Here, Problem};
+use crate::config::{self, Findings, Here, OwnAddress, Problem};
 use crate::keyring::KeyRing;
 use crate::model::{
-    Config, InstanceConfig, InterfaceName, NodeName, Notify, SyncGroup, TrackConfig,
+    Config, InstanceConfig, InstanceName, InterfaceName, Node, NodeName, Notify, SyncGroup,
+    TrackConfig,
 };
 
 /// Why there is no configuration.
@@ -51,67 +56,145 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// Reads a configuration, as the node of this name would see it, or else as this machine does: then
-/// the programs that it names must be there and fit to run.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn file(path: &Path, node: Option<NodeName>) -> Result<Config, LoadError> {
-    let keys = if node.is_none() { Keys::Looked } else { Keys::Unread };
-    read(path, node, keys).map(|(config, _)| config)
+/// A configuration's text, as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    /// There may be keys in it.
+    text: Arc<Zeroizing<String>>,
 }
 
-/// Reads a configuration as this machine sees it, and the secrets that it names.
-///
-/// # Errors
-/// Everything that is wrong with it, and each secret that cannot be had.
-pub(crate) fn with_keys(path: &Path) -> Result<(Config, KeyRing), LoadError> {
-    read(path, None, Keys::Needed)
+/// A valid configuration as this machine sees it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The configuration, with the instances that wait for something.
+    pub(crate) config: Config,
+    /// Its secrets, of the instances that have all of theirs.
+    pub(crate) keys: KeyRing,
+    /// The instances that wait for a secret and nothing else.
+    pub(crate) lacking: BTreeSet<InstanceName>,
+    /// All that it needs of this machine and does not find there.
+    pub(crate) awaited: Vec<Problem>,
+    /// What it was read from.
+    pub(crate) source: Source,
 }
 
-/// What is done about the secrets that a configuration names.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keys {
-    /// They are another machine's.
-    Unread,
-    /// Those that can be had are looked at. Credentials are the daemon's alone, and some files too.
-    Looked,
-    /// All of them must be there.
-    Needed,
+/// What `vipd check` says.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// The configuration, or its mistakes.
+    pub(crate) result: Result<Config, LoadError>,
+    /// What it needs of this machine and does not find there, and what is hardly meant.
+    pub(crate) findings: Findings,
 }
 
-fn read(path: &Path, node: Option<NodeName>, keys: Keys) -> Result<(Config, KeyRing), LoadError> {
-    let file = path.display().to_string();
+/// Checks a configuration, as the node of this name would see it, or else as this machine does:
+/// then what it names has to be there.
+pub(crate) fn check(path: &Path, node: Option<NodeName>) -> Checked {
     let on_this_machine = node.is_none();
-    let here = match node {
-        Some(name) => Here::Node(name),
-        None => Here::Machine { addresses: own_addresses().map_err(LoadError::Addresses)? },
+    let read = Source::read(path).and_then(|source| {
+        let here = match node {
+            Some(name) => Here::Node(name),
+            None => here(None)?,
+        };
+        Ok((source, here))
+    });
+    let (source, here) = match read {
+        Ok(read) => read,
+        Err(error) => return Checked { result: Err(error), findings: Findings::default() },
     };
-    let text = match std::fs::read_to_string(path) {
-        // There may be keys in it.
-        Ok(text) => Zeroizing::new(text),
-        Err(error) => return Err(LoadError::Unreadable { file, error }),
-    };
-    let config = config::load(&file, &text, &here).map_err(LoadError::Invalid)?;
-    let mut problems = unusable(&file, &text, &config);
-    if on_this_machine {
-        problems.extend(program::problems(&file, &text, &config));
-        problems.extend(unknown_group(&file, &text, &config));
-    }
-    let mut ring = KeyRing::default();
-    match secrets::read(path, &text, &config) {
-        _ if keys == Keys::Unread => {}
-        Ok(read) => ring = read,
-        Err(all) => {
-            let counts = |why: &Unusable| {
-                let is_hidden = matches!(why, Unusable::NoCredentials(_) | Unusable::Forbidden(_));
-                keys == Keys::Needed || !is_hidden
-            };
-            problems.extend(all.into_iter().filter(|(_, why)| counts(why)).map(|(p, _)| p));
+    let (result, mut findings) = source.config(&here);
+    let mut result = result.map_err(LoadError::Invalid);
+    if let (Ok(config), true) = (&result, on_this_machine) {
+        let (_, lacking) = secrets::read(path, &source.text, config);
+        // Credentials are the daemon's alone, and some files too.
+        let counts = |one: &Lacking| !one.why.is_hidden();
+        let (wrong, lacking) = apart(lacking.into_iter().filter(counts));
+        findings.awaited.extend(lacking.into_iter().map(|one| one.problem));
+        findings.awaited.extend(source.absent(config));
+        sort(&mut findings.awaited);
+        if !wrong.is_empty() {
+            result = Err(LoadError::Invalid(wrong));
         }
     }
+    Checked { result, findings }
+}
+
+/// Reads a configuration as this machine sees it, and the secrets that it names. `was` is the node
+/// that this machine is by the configuration in effect.
+///
+/// # Errors
+/// Every mistake of the text.
+pub(crate) fn file(path: &Path, was: Option<Node>) -> Result<Loaded, LoadError> {
+    Source::read(path)?.load(was)
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, LoadError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text: Arc::new(Zeroizing::new(text)) }),
+            Err(error) => Err(LoadError::Unreadable { file: path.display().to_string(), error }),
+        }
+    }
+
+    /// What this text means on this machine now.
+    ///
+    /// # Errors
+    /// Every mistake of it.
+    pub(crate) fn load(self, was: Option<Node>) -> Result<Loaded, LoadError> {
+        let (result, Findings { mut awaited, .. }) = self.config(&here(was)?);
+        let mut config = result.map_err(LoadError::Invalid)?;
+        let (keys, lacking) = secrets::read(&self.path, &self.text, &config);
+        let (wrong, lacking) = apart(lacking.into_iter());
+        if !wrong.is_empty() {
+            return Err(LoadError::Invalid(wrong));
+        }
+        let mut names = BTreeSet::new();
+        for Lacking { instance, problem, .. } in lacking {
+            if let Entry::Vacant(place) = config.awaited.entry(instance.clone()) {
+                place.insert(problem.what.clone());
+                names.insert(instance);
+            }
+            awaited.push(problem);
+        }
+        awaited.extend(self.absent(&config));
+        sort(&mut awaited);
+        Ok(Loaded { config, keys, lacking: names, awaited, source: self })
+    }
+
+    fn config(&self, here: &Here) -> (Result<Config, Vec<Problem>>, Findings) {
+        let file = self.path.display().to_string();
+        let (result, findings) = config::examine(&file, &self.text, here);
+        let result = result.and_then(|config| {
+            let mut problems = unusable(&file, &self.text, &config);
+            sort(&mut problems);
+            if problems.is_empty() { Ok(config) } else { Err(problems) }
+        });
+        (result, findings)
+    }
+
+    /// The programs, users and groups that are not on this machine, or not fit.
+    fn absent(&self, config: &Config) -> Vec<Problem> {
+        let file = self.path.display().to_string();
+        let mut problems = program::problems(&file, &self.text, config);
+        problems.extend(unknown_group(&file, &self.text, config));
+        problems
+    }
+}
+
+fn here(was: Option<Node>) -> Result<Here, LoadError> {
+    let addresses = own_addresses().map_err(LoadError::Addresses)?;
+    Ok(Here::Machine { addresses, was })
+}
+
+/// The secrets that are wrong in the text itself, and those that are not there.
+fn apart(lacking: impl Iterator<Item = Lacking>) -> (Vec<Problem>, Vec<Lacking>) {
+    let (wrong, lacking): (Vec<_>, Vec<_>) = lacking.partition(|one| one.why.is_mistake());
+    (wrong.into_iter().map(|one| one.problem).collect(), lacking)
+}
+
+fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| (problem.line, problem.column));
-    if problems.is_empty() { Ok((config, ring)) } else { Err(LoadError::Invalid(problems)) }
 }
 
 /// The group whose members may control the daemon, where the system has none of that name.
@@ -148,15 +231,22 @@ fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
     checks.chain(webhooks).chain(config.sync_groups.iter().filter_map(of_group)).collect()
 }
 
-/// Every address of this machine and the interface that has it.
-fn own_addresses() -> io::Result<Vec<(InterfaceName, IpAddr)>> {
-    let address = |storage: SockaddrStorage| -> Option<IpAddr> {
+/// Every address of this machine, with its interface and the length of its prefix.
+fn own_addresses() -> io::Result<Vec<OwnAddress>> {
+    let ip = |storage: SockaddrStorage| -> Option<IpAddr> {
         let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
         v4.or_else(|| storage.as_sockaddr_in6().map(|v6| v6.ip().into()))
     };
+    let ones = |mask: IpAddr| match mask {
+        IpAddr::V4(mask) => mask.to_bits().count_ones(),
+        IpAddr::V6(mask) => mask.to_bits().count_ones(),
+    };
     let addresses = getifaddrs()?.filter_map(|entry| {
-        let name = InterfaceName::try_from(entry.interface_name.as_str()).ok()?;
-        Some((name, entry.address.and_then(address)?))
+        let interface = InterfaceName::try_from(entry.interface_name.as_str()).ok()?;
+        let address = entry.address.and_then(ip)?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = entry.netmask.and_then(ip).and_then(|mask| u8::try_from(ones(mask)).ok());
+        Some(OwnAddress { interface, address, prefix: prefix.unwrap_or(longest) })
     });
     Ok(addresses.collect())
 }
@@ -165,17 +255,22 @@ fn own_addresses() -> io::Result<Vec<(InterfaceName, IpAddr)>> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict<'a> {
     file: String,
+    /// Whether its text is right. What is `awaited` is no matter of the text.
     valid: bool,
     node: Option<&'a NodeName>,
-    /// What is wrong with the configuration.
+    /// What is wrong with the text.
     problems: &'a [Problem],
+    /// What it needs of this machine and does not find there.
+    awaited: &'a [Problem],
+    /// What is hardly meant.
+    warnings: &'a [Problem],
     /// Why it could not be read at all.
     error: Option<String>,
 }
 
 impl<'a> Verdict<'a> {
     /// The verdict on the file of this name.
-    pub(crate) fn of(path: &Path, result: &'a Result<Config, LoadError>) -> Self {
+    pub(crate) fn of(path: &Path, Checked { result, findings }: &'a Checked) -> Self {
         let problems: &[Problem] = match result {
             Err(LoadError::Invalid(problems)) => problems,
             _ => &[],
@@ -185,6 +280,8 @@ impl<'a> Verdict<'a> {
             valid: result.is_ok(),
             node: result.as_ref().ok().and_then(|config| config.this_node.as_ref()),
             problems,
+            awaited: &findings.awaited,
+            warnings: &findings.warnings,
             error: match result {
                 Err(error) if problems.is_empty() => Some(error.to_string()),
                 _ => None,
@@ -201,10 +298,10 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let path = Path::new("/nonexistent/vipd.yaml");
-        let result = file(path, Some("db1".try_into().unwrap()));
-        let text = result.as_ref().unwrap_err().to_string();
+        let checked = check(path, Some("db1".try_into().unwrap()));
+        let text = checked.result.as_ref().unwrap_err().to_string();
         assert!(text.starts_with("/nonexistent/vipd.yaml: cannot be read: "), "{text}");
-        let verdict = serde_json::to_value(Verdict::of(path, &result)).unwrap();
+        let verdict = serde_json::to_value(Verdict::of(path, &checked)).unwrap();
         assert_eq!(verdict["valid"], false);
         assert_eq!(verdict["error"], text);
     }
@@ -223,7 +320,7 @@ mod tests {
                     instances:\n  db: { interface: eth0, virtual_router_id: 51, addresses: \
                     [10.0.0.100/24], track: [good, pg, my, web, name] }\n";
         std::fs::write(&path, text).unwrap();
-        let result = file(&path, Some("db1".try_into().unwrap()));
+        let result = check(&path, Some("db1".try_into().unwrap())).result;
         std::fs::remove_file(&path).unwrap();
         let said = result.unwrap_err().to_string();
         let lines: Vec<&str> = said.lines().collect();
@@ -257,7 +354,7 @@ mod tests {
                  notify:\n      webhook: '{url}'\n"
             );
             std::fs::write(&path, text).unwrap();
-            let result = file(&path, Some("db1".try_into().unwrap()));
+            let result = check(&path, Some("db1".try_into().unwrap())).result;
             std::fs::remove_file(&path).unwrap();
             let said = result.unwrap_err().to_string();
             let start = format!("{}:8:16: instances.db.notify.webhook: ", path.display());
@@ -269,7 +366,8 @@ mod tests {
     /// Rule: this machine's addresses are known by interface; the loopback one always is.
     #[test]
     fn own_addresses_include_loopback() {
-        let loopback = ("lo".try_into().unwrap(), IpAddr::from([127, 0, 0, 1]));
+        let (interface, address) = ("lo".try_into().unwrap(), IpAddr::from([127, 0, 0, 1]));
+        let loopback = OwnAddress { interface, address, prefix: 8 };
         assert!(own_addresses().unwrap().contains(&loopback));
     }
 }

@@ -1,11 +1,14 @@
 //! Whether the programs that a configuration names may run: one that is missing, or that anybody
-//! could replace, is a mistake in the file, and not a check that fails some night.
+//! could replace, does not. That is said when the configuration is read, and asked again before
+//! each start of a program: it may come with a file system that is mounted later.
 
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use caps::{CapSet, Capability};
+use nix::errno::Errno;
 use nix::libc::{S_ISVTX, S_IWGRP, S_IWOTH};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
@@ -124,13 +127,27 @@ fn may_become(name: &str, who: (Uid, Gid)) -> Result<(), Wrong> {
     })
 }
 
+/// Whether a program may be started as this user now.
+///
+/// # Errors
+/// Why not, for people.
+pub(crate) fn fit(path: &Path, user: Uid, group: Gid) -> Result<(), String> {
+    let of_path = format!("{}: ", path.display());
+    inspect(path, (user, group))
+        .map_err(|(what, _)| what.strip_prefix(&of_path).unwrap_or(&what).to_owned())
+}
+
 /// What is wrong with a program, and what would be right.
 type Fault = (String, &'static str);
 
 /// Whether this program may run as this user.
 fn inspect(path: &Path, (user, group): (Uid, Gid)) -> Result<(), Fault> {
     let shown = path.display();
-    let missing = |error| (format!("{shown}: {error}"), "name a program that is there");
+    let missing = |error: io::Error| {
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        let why = errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned());
+        (format!("{shown}: {why}"), "name a program that is there")
+    };
     let real = fs::canonicalize(path).map_err(missing)?;
     let file = fs::metadata(&real).map_err(missing)?;
     if !file.is_file() {

@@ -1,21 +1,38 @@
 //! Another configuration while the daemon runs: read beside the protocol loop, taken as a whole.
+//! What the one in effect needs of this machine and does not find there is looked for again and
+//! again.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::load::{self, LoadError};
+use super::load::{self, LoadError, Loaded, Source};
 use crate::api::{BadFile, FileStatus, Reloaded, Response};
+use crate::config::Problem;
 use crate::engine::Plan;
-use crate::keyring::KeyRing;
-use crate::model::Config;
-use crate::time::Wall;
+use crate::model::{Config, Node};
+use crate::time::{Mono, Span, Wall};
+
+/// How often what is not on this machine is looked for.
+const LOOK_EVERY: Span = Span::from_secs(2);
+
+/// At least this long after a look that has found nothing the next one comes, whatever happens.
+const PAUSE: Span = Span::from_millis(200);
 
 /// What came of reading the file.
-pub(crate) type Loaded = Result<(Config, KeyRing), BadFile>;
+pub(crate) type Read = Result<Loaded, BadFile>;
+
+/// What has been read.
+pub(crate) enum Reads {
+    /// The file, because somebody has asked for it.
+    Loaded(Read),
+    /// The configuration in effect again, for what it lacks.
+    Looked(Read),
+}
 
 /// Somebody wants the file read.
 #[derive(Debug)]
@@ -44,12 +61,37 @@ pub(crate) struct Reload {
     path: PathBuf,
     /// When what is in effect was read.
     loaded: Wall,
-    loading: Option<oneshot::Receiver<Loaded>>,
+    loading: Option<oneshot::Receiver<Read>>,
     /// Those for whom the file is being read.
     wanted: Vec<Wanted>,
     /// Those who have asked meanwhile: the file may have changed since.
     next: Vec<Wanted>,
     refused: Vec<String>,
+    awaited: Awaited,
+}
+
+/// What the configuration in effect needs of this machine and does not find there.
+#[derive(Debug, Default)]
+struct Awaited {
+    /// What the configuration in effect was read from, and the node that this machine is by it.
+    source: Option<Source>,
+    node: Option<Node>,
+    /// A line for each thing.
+    lines: Vec<String>,
+    /// Those of them that are no instance's fault, and so are told here.
+    apart: Vec<String>,
+    /// When to look again; `None` while there is nothing to look for.
+    due: Option<Mono>,
+    /// When the last look ended.
+    looked: Mono,
+    looking: Option<oneshot::Receiver<Read>>,
+}
+
+/// What is awaited now that was not before, and what was and is not any more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct News {
+    pub(crate) missing: Vec<String>,
+    pub(crate) found: Vec<String>,
 }
 
 impl Reload {
@@ -62,7 +104,68 @@ impl Reload {
             wanted: Vec::new(),
             next: Vec::new(),
             refused: Vec::new(),
+            awaited: Awaited::default(),
         }
+    }
+
+    /// This is in effect now: looks for what it lacks from now on.
+    pub(crate) fn in_effect(
+        &mut self,
+        now: Mono,
+        config: &Config,
+        awaited: &[Problem],
+        source: Source,
+    ) -> News {
+        self.awaited.source = Some(source);
+        self.awaited.looking = None;
+        self.awaits(now, config, awaited)
+    }
+
+    /// What is awaited now. Says what has come and gone of it.
+    pub(crate) fn awaits(&mut self, now: Mono, config: &Config, awaited: &[Problem]) -> News {
+        let faults: BTreeSet<&str> = config.awaited.values().map(String::as_str).collect();
+        let is_apart = |problem: &&Problem| !faults.contains(problem.what.as_str());
+        let apart = awaited.iter().filter(is_apart).map(ToString::to_string);
+        let old = std::mem::replace(&mut self.awaited.apart, apart.collect());
+        let is_this = |node: &&Node| Some(&node.name) == config.this_node.as_ref();
+        self.awaited.node = config.nodes.iter().find(is_this).cloned();
+        self.awaited.lines = awaited.iter().map(ToString::to_string).collect();
+        self.awaited.looked = now;
+        self.awaited.due = (!awaited.is_empty()).then(|| now + LOOK_EVERY);
+        let [old, new] =
+            [&old, &self.awaited.apart].map(|lines| lines.iter().collect::<BTreeSet<_>>());
+        let only = |these: &BTreeSet<&String>, others: &BTreeSet<&String>| {
+            these.difference(others).map(|line| (*line).clone()).collect()
+        };
+        News { missing: only(&new, &old), found: only(&old, &new) }
+    }
+
+    /// Something has happened to the interfaces: a look may be worth it.
+    pub(crate) fn may_have_come(&mut self) {
+        let earliest = self.awaited.looked + PAUSE;
+        self.awaited.due = self.awaited.due.map(|due| due.min(earliest));
+    }
+
+    /// When to look for what is awaited.
+    pub(crate) fn due(&self) -> Option<Mono> {
+        self.awaited.due.filter(|_| self.awaited.looking.is_none() && self.loading.is_none())
+    }
+
+    /// Looks for what is awaited, where that is due, on a thread of its own.
+    pub(crate) fn look(&mut self, now: Mono) {
+        let Some(source) = self.awaited.source.clone() else { return };
+        if self.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let was = self.awaited.node.clone();
+        let (done, looking) = oneshot::channel();
+        let thread = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+            // The protocol loop may have ended meanwhile.
+            let _ = done.send(source.load(was).map_err(bad_file));
+        });
+        // A system without a thread may have one the next time.
+        self.awaited.due = Some(now + LOOK_EVERY);
+        self.awaited.looking = thread.is_ok().then_some(looking);
     }
 
     /// Reads the file, on a thread of its own: a slow disk must not delay an advertisement.
@@ -74,25 +177,28 @@ impl Reload {
             self.next.push(wanted);
             return Ok(());
         }
-        let path = self.path.clone();
+        let (path, was) = (self.path.clone(), self.awaited.node.clone());
         let (done, loading) = oneshot::channel();
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             // The protocol loop may have ended meanwhile.
-            let _ = done.send(load(&path));
+            let _ = done.send(load::file(&path, was).map_err(bad_file));
         })?;
         self.loading = Some(loading);
         self.wanted.push(wanted);
         Ok(())
     }
 
-    /// Waits until a file that was asked for has been read; for ever where none was.
-    pub(crate) async fn loaded(&mut self) -> Loaded {
-        let Some(loading) = &mut self.loading else { return std::future::pending().await };
-        let ended = |_| {
-            let error = Some("the thread that reads it has ended".to_owned());
-            Err(BadFile { problems: Vec::new(), error })
-        };
-        loading.await.unwrap_or_else(ended)
+    /// Waits until the file that was asked for has been read, or a look has ended; for ever where
+    /// neither is under way.
+    pub(crate) async fn reads(&mut self) -> Reads {
+        let (loading, looking) = (&mut self.loading, &mut self.awaited.looking);
+        tokio::select! {
+            read = arrives(loading) => Reads::Loaded(read),
+            read = arrives(looking) => {
+                *looking = None;
+                Reads::Looked(read)
+            }
+        }
     }
 
     /// Whether what was read is to be taken, and not only looked at.
@@ -113,8 +219,8 @@ impl Reload {
         }
         for Wanted { dry_run, reply } in self.wanted.drain(..) {
             let reloaded = match outcome {
-                Ok(plan) if dry_run => Reloaded::Planned(plan.clone()),
-                Ok(plan) => Reloaded::Done(plan.clone()),
+                Ok(plan) if dry_run => Reloaded::Planned(Box::new(plan.clone())),
+                Ok(plan) => Reloaded::Done(Box::new(plan.clone())),
                 Err(refused) => Reloaded::Refused(refused.clone()),
             };
             // A client that has gone is no error.
@@ -138,15 +244,22 @@ impl Reload {
             path: self.path.display().to_string(),
             loaded: self.loaded,
             refused: self.refused.clone(),
+            awaited: self.awaited.lines.clone(),
         }
     }
 
-    /// What stands behind the engine's status, with the semicolon that separates it.
+    /// What stands behind the engine's status, with the semicolons that separate it.
     pub(crate) fn status(&self) -> String {
-        let Some(first) = self.refused.first() else { return String::new() };
-        let mut text = format!("; the configuration was not reloaded: {first}");
-        if self.refused.len() > 1 {
-            let _ = write!(text, " (and {} more)", self.refused.len() - 1);
+        let mut text = String::new();
+        for (what, lines) in [
+            ("the configuration was not reloaded", &self.refused),
+            ("not on this machine", &self.awaited.apart),
+        ] {
+            let Some(first) = lines.first() else { continue };
+            let _ = write!(text, "; {what}: {first}");
+            if lines.len() > 1 {
+                let _ = write!(text, " (and {} more)", lines.len() - 1);
+            }
         }
         text
     }
@@ -158,11 +271,19 @@ pub(crate) fn lines(refused: &BadFile) -> Vec<String> {
     problems.chain(refused.error.clone()).collect()
 }
 
-fn load(path: &Path) -> Loaded {
-    load::with_keys(path).map_err(|error| match error {
+async fn arrives(reading: &mut Option<oneshot::Receiver<Read>>) -> Read {
+    let Some(reading) = reading else { return std::future::pending().await };
+    reading.await.unwrap_or_else(|_| {
+        let error = Some("the thread that reads it has ended".to_owned());
+        Err(BadFile { problems: Vec::new(), error })
+    })
+}
+
+fn bad_file(error: LoadError) -> BadFile {
+    match error {
         LoadError::Invalid(problems) => BadFile { problems, error: None },
         other => BadFile { problems: Vec::new(), error: Some(other.to_string()) },
-    })
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +300,14 @@ mod tests {
             hint: None,
         };
         Err(BadFile { problems: lines.iter().map(problem).collect(), error: None })
+    }
+
+    /// The refusal that a reload ends with.
+    fn read(runtime: &tokio::runtime::Runtime, reload: &mut Reload) -> BadFile {
+        match runtime.block_on(reload.reads()) {
+            Reads::Loaded(read) => read.unwrap_err(),
+            Reads::Looked(_) => panic!("nobody has looked"),
+        }
     }
 
     /// A reload that a signal wants; the file does not matter.
@@ -227,13 +356,44 @@ mod tests {
         let (reply, mut answer) = oneshot::channel();
         reload.ask(Wanted::by_client(false, reply)).unwrap();
         reload.ask(Wanted::by_signal()).unwrap();
-        let first = runtime.block_on(reload.loaded()).unwrap_err();
+        let first = read(&runtime, &mut reload);
         assert!(lines(&first)[0].starts_with("/nowhere/vipd.yaml: cannot be read"));
         reload.done(Wall(8), &Err(first)).unwrap();
         assert!(answer.try_recv().is_err(), "what was read for the first is too old for it");
-        let second = runtime.block_on(reload.loaded()).unwrap_err();
+        let second = read(&runtime, &mut reload);
         reload.done(Wall(9), &Err(second)).unwrap();
         assert!(matches!(answer.try_recv(), Ok(Response::Reload(Reloaded::Refused(_)))));
         assert!(reload.loading.is_none());
+    }
+
+    fn awaited(lines: &[&str]) -> Vec<Problem> {
+        refused(lines).unwrap_err().problems
+    }
+
+    /// Rule: what is missing is looked for now and then until nothing is, and soon where an
+    /// interface has changed; what is an instance's fault already is not told twice, and each thing
+    /// is told once.
+    #[test]
+    fn what_is_missing_is_looked_for() {
+        let mut reload = Reload::new("vipd.yaml".into(), Wall(7));
+        let mut config = Config::default();
+        config.awaited.insert("web".try_into().unwrap(), "no key".to_owned());
+        let second = |seconds| Mono(0) + Span::from_secs(seconds);
+        let line = |what: &str| format!("vipd.yaml:3:1: {what}");
+        assert_eq!(reload.due(), None);
+        let news = reload.awaits(second(1), &config, &awaited(&["no key", "no group"]));
+        assert_eq!((news.missing, news.found), (vec![line("no group")], vec![]));
+        assert_eq!(reload.status(), format!("; not on this machine: {}", line("no group")));
+        assert_eq!(reload.file().awaited, [line("no key"), line("no group")]);
+        assert_eq!(reload.due(), Some(second(1) + LOOK_EVERY));
+        reload.may_have_come();
+        assert_eq!(reload.due(), Some(second(1) + PAUSE));
+        let again = reload.awaits(second(5), &config, &awaited(&["no key", "no group"]));
+        assert_eq!(again, News::default());
+        let news = reload.awaits(second(7), &Config::default(), &[]);
+        assert_eq!((news.missing, news.found), (vec![], vec![line("no group")]));
+        assert_eq!((reload.due(), reload.status().as_str()), (None, ""));
+        reload.may_have_come();
+        assert_eq!(reload.due(), None);
     }
 }

@@ -12,7 +12,7 @@ use super::control::Control;
 use super::directory::Directory;
 use super::errands::Errands;
 use super::exit::Exit;
-use super::load::{self, LoadError};
+use super::load::{self, LoadError, Loaded};
 use super::log;
 use super::netlink::Netlink;
 use super::permission::{self, Missing};
@@ -28,8 +28,6 @@ use super::standby::{self, StandbyFile};
 use super::systemd::Systemd;
 use crate::engine::Standby;
 use crate::engine::story::Severity;
-use crate::keyring::KeyRing;
-use crate::model::Config;
 use crate::trace::Header;
 
 /// Why the agent did not start, or had to end.
@@ -44,10 +42,11 @@ enum Failure {
 impl Failure {
     fn exit(&self) -> Exit {
         match self {
+            // The machine's own addresses are the kernel's business, and not the file's.
+            Self::Config(LoadError::Addresses(_)) | Self::System { .. } => Exit::System,
             Self::Config(_) => Exit::Config,
             Self::Permission(_) => Exit::Permission,
             Self::Runtime(refusal) => refusal.exit(),
-            Self::System { .. } => Exit::System,
         }
     }
 }
@@ -86,7 +85,7 @@ pub(crate) fn main(options: &RunOptions) -> Exit {
 }
 
 fn run(options: &RunOptions) -> Result<(), Failure> {
-    let loaded = load::with_keys(&options.config).map_err(Failure::Config)?;
+    let loaded = load::file(&options.config, None).map_err(Failure::Config)?;
     permission::check().map_err(Failure::Permission)?;
     let path = runtime::path(options.runtime.directory.as_deref());
     let directory = RuntimeDirectory::take(path).map_err(Failure::Runtime)?;
@@ -98,7 +97,7 @@ fn run(options: &RunOptions) -> Result<(), Failure> {
 
 async fn serve(
     options: &RunOptions,
-    (config, keys): (Config, KeyRing),
+    Loaded { config, keys, awaited, source, .. }: Loaded,
     directory: &RuntimeDirectory,
 ) -> Result<(), Failure> {
     // Before there are other threads.
@@ -134,7 +133,10 @@ async fn serve(
     let held = directory.held().naming(&options.config);
     let hands = Hands::new(sockets, netlink, held, control, errands);
     let condition = Condition::new(&config, &refusals, clock::moment());
-    let reload = Reload::new(options.config.clone(), now.wall);
+    let mut reload = Reload::new(options.config.clone(), now.wall);
+    for line in reload.in_effect(now.mono, &config, &awaited, source).missing {
+        teller.notice(Severity::Warning, format!("not on this machine: {line}"));
+    }
     let shell = Shell { hands, keys, teller, recorder, systemd, condition, reload };
     let agent = Agent::new(config, now, shell);
     let mut agent = tried("starting the event loop", agent)?;

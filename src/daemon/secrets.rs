@@ -1,5 +1,6 @@
 //! The secrets from where the configuration says that they are. They are read at the start and with
-//! each reload, together with the configuration, and only if all can be had is it taken.
+//! each reload, together with the configuration. An instance takes part only while all of its
+//! secrets can be had.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -60,18 +61,35 @@ pub(crate) enum Unusable {
     Gone,
 }
 
-/// All secrets of a configuration that was read from this text.
-///
-/// # Errors
-/// Each one that cannot be had, with its place in the text and the reason.
-pub(crate) fn read(
-    file: &Path,
-    text: &str,
-    config: &Config,
-) -> Result<KeyRing, Vec<(Problem, Unusable)>> {
-    let (mut ring, mut problems) = (KeyRing::default(), Vec::new());
+impl Unusable {
+    /// Whether the text of the configuration is wrong. All else is about this machine.
+    pub(crate) const fn is_mistake(&self) -> bool {
+        matches!(self, Self::BadInline(_))
+    }
+
+    /// Whether who is not the daemon could not have it anyway.
+    pub(crate) const fn is_hidden(&self) -> bool {
+        matches!(self, Self::NoCredentials(_) | Self::Forbidden(_))
+    }
+}
+
+/// A secret that cannot be had.
+#[derive(Debug)]
+pub(crate) struct Lacking {
+    /// Whose it is.
+    pub(crate) instance: InstanceName,
+    /// The reason, with its place in the text.
+    pub(crate) problem: Problem,
+    /// The reason.
+    pub(crate) why: Unusable,
+}
+
+/// All secrets of a configuration that was read from this text, of the virtual routers whose
+/// secrets are all there; and each one that cannot be had.
+pub(crate) fn read(file: &Path, text: &str, config: &Config) -> (KeyRing, Vec<Lacking>) {
+    let (mut ring, mut lacking) = (KeyRing::default(), Vec::new());
     for instance in &config.instances {
-        let mut found = Vec::new();
+        let (mut found, before) = (Vec::new(), lacking.len());
         for (id, source) in instance.authentication.secrets() {
             let path = place_in_file(&instance.name, id, source);
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -81,15 +99,17 @@ pub(crate) fn read(
                     let (line, column) = config::locate(text, &path);
                     let (file, key) = (file.display().to_string(), path.join("."));
                     let what = why.to_string();
-                    problems.push((Problem { file, line, column, key, what, hint: None }, why));
+                    let problem = Problem { file, line, column, key, what, hint: None };
+                    lacking.push(Lacking { instance: instance.name.clone(), problem, why });
                 }
             }
         }
-        if let Some(secrets) = together(found) {
+        let is_complete = lacking.len() == before;
+        if let Some(secrets) = together(found).filter(|_| is_complete) {
             ring.put(keyring::places(instance), secrets);
         }
     }
-    if problems.is_empty() { Ok(ring) } else { Err(problems) }
+    (ring, lacking)
 }
 
 /// The secret that a farewell lacks, from where it was when that was written down.

@@ -30,6 +30,10 @@ pub struct Plan {
     /// Whether other users may control the daemon.
     #[serde(default)]
     pub control_group: bool,
+    /// What the configuration needs of the machine and does not find there (yet), a line for each
+    /// thing: for who looks at the machine to fill in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<String>,
 }
 
 /// What becomes of an instance.
@@ -129,6 +133,7 @@ impl Plan {
             sync_groups: groups(old, new),
             nodes: old.nodes != new.nodes || old.this_node != new.this_node,
             control_group: old.control_group != new.control_group,
+            awaited: Vec::new(),
         }
     }
 
@@ -221,8 +226,11 @@ impl fmt::Display for RouterName {
 /// One line for each thing that changes.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let awaited = self.awaited.iter().map(|line| format!("not on this machine: {line}"));
         if self.is_empty() {
-            return f.write_str("nothing changes");
+            let lines: Vec<String> =
+                ["nothing changes".to_owned()].into_iter().chain(awaited).collect();
+            return f.write_str(&lines.join("\n"));
         }
         let mut lines: Vec<String> = self.instances.iter().map(ToString::to_string).collect();
         let moved = |m: &MovedAddress| format!("{} moves from {} to {}", m.address, m.from, m.to);
@@ -235,6 +243,7 @@ impl fmt::Display for Plan {
         if self.control_group {
             lines.push("who may control vipd changes".to_owned());
         }
+        lines.extend(awaited);
         f.write_str(&lines.join("\n"))
     }
 }

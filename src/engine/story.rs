@@ -70,6 +70,8 @@ pub enum Fault {
     TrackFailing(TrackName, TrackFailure),
     /// This member of its sync group cannot take part.
     GroupMember(GroupName, InstanceName),
+    /// Something that it needs is not on this machine yet: what.
+    Awaiting(String),
     /// The operator has taken it out of the election. Not a fault, but as good a reason as one.
     Standby,
 }
@@ -103,6 +105,7 @@ impl Fault {
             Self::CannotSend(..) => "cannot_send",
             Self::TrackFailing(..) => "check_failing",
             Self::GroupMember(..) => "group_member",
+            Self::Awaiting(_) => "awaiting",
             Self::Standby => "standby",
         }
     }
@@ -163,6 +166,7 @@ impl fmt::Display for Fault {
             Self::GroupMember(group, member) => {
                 write!(f, "{member}, of the same sync group {group}, cannot take part")
             }
+            Self::Awaiting(what) => write!(f, "waiting: {what}"),
             Self::Standby => f.write_str(
                 "taken out by the operator: it stays out until `vipctl online` puts it back",
             ),

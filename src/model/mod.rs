@@ -15,7 +15,7 @@ mod track;
 mod transport;
 mod virtual_mac;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub struct SyncGroup {
 /// A whole valid configuration, as this node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Which of `nodes` this one is; `None` where there is no list.
+    /// Which of `nodes` this one is; `None` where there is no list, and while it is not known.
     pub this_node: Option<NodeName>,
     /// The group in order of preference; empty where priorities are given by hand.
     pub nodes: Vec<Node>,
@@ -93,6 +93,10 @@ pub struct Config {
     /// The group of users (`group(5)`) whose members may control the daemon; `None`: only root may.
     #[serde(default)]
     pub control_group: Option<String>,
+    /// The instances that cannot take part before something is on this machine, and what that is:
+    /// one of the nodes' addresses, the addresses of an owner, a key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub awaited: BTreeMap<InstanceName, String>,
 }
 
 impl Config {

@@ -204,7 +204,7 @@ impl Scene {
             process: 4711,
             text: status.to_string(),
             status,
-            file: FileStatus { path, loaded: start, refused: Vec::new() },
+            file: FileStatus { path, loaded: start, refused: Vec::new(), awaited: Vec::new() },
             protocol_loop: LoopStatus { lateness, held_up: 2 },
             notes: Vec::new(),
             events: self.events.clone(),

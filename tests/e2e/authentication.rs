@@ -245,8 +245,9 @@ pub(crate) fn credential_and_stranger(lab: &Lab) {
     stranger.reports(&["its signature is wrong", "node11"]);
 }
 
-/// Rule: a key that cannot be had, or that others can read, is refused at the start with its place, and
-/// at a reload nothing changes; without what stands in it.
+/// Rule: an instance whose key cannot be had, or can be read by others, takes no part, after a
+/// start and after a reload; `vipd check` says why, with its place. What stands in it is never
+/// said.
 pub(crate) fn refused_keys(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
@@ -255,24 +256,37 @@ pub(crate) fn refused_keys(lab: &Lab) {
     let yaml = config.yaml();
     let line = yaml.lines().position(|line| line.contains("authentication")).expect("the key") + 1;
     let place = format!(".yaml:{line}:");
-    let start_fails = |why: &str| {
-        let (status, _, log) = Agent::launch(node, &mut Agent::command(node, &yaml)).exit();
-        assert_eq!(status.code(), Some(78), "{log}");
-        assert!(log.contains(&place) && log.contains(why), "{place} {why}: {log}");
-        assert!(log.contains("instances.web.authentication.keys.1.file"), "{log}");
-        assert!(!log.contains("0123456789"), "{log}");
+    let start = || {
+        let agent = Agent::launch(node, &mut Agent::command(node, &yaml));
+        within(BOUND, "it is ready", || agent.has_said("READY=1"));
+        agent
+    };
+    let waits = |why: &str| {
+        let agent = start();
+        agent.reports(&["web: fault", "waiting: ", why]);
+        assert!(!node.holds(VIP), "it takes part without its key");
+        assert!(!agent.log().contains("0123456789"), "{}", agent.log());
+        assert!(agent.stop().success());
+        let mut check = Command::new(program("vipd"));
+        let file = node.directory().join(format!("{}.yaml", node.number()));
+        let output = node.inside(|| check.arg("check").arg(file).output()).expect("vipd runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(69), "{said}");
+        assert!(said.contains(&place) && said.contains(why), "{place} {why}: {said}");
+        assert!(said.contains("instances.web.authentication.keys.1.file"), "{said}");
+        assert!(!said.contains("0123456789"), "{said}");
     };
     fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("its mode");
-    start_fails("has the mode 0644");
+    waits("has the mode 0644");
     fs::write(&path, "0123456789").expect("no key");
     fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("its mode");
-    start_fails("a key has 32 to 64 bytes, this one has 10");
+    waits("a key has 32 to 64 bytes, this one has 10");
     fs::remove_file(&path).expect("the key's file");
-    start_fails("cannot be read: No such file");
+    waits("cannot be read: No such file");
 
     let agent = Agent::start(node, &group.config());
     group.taken_over_by(node);
     fs::write(node.directory().join(format!("{}.yaml", node.number())), &yaml).expect("a file");
     agent.signal(nix::sys::signal::Signal::SIGHUP);
-    agent.reports(&["web: active", "the configuration was not reloaded", "cannot be read"]);
+    agent.reports(&["web: fault", "waiting: ", "cannot be read"]);
 }

@@ -22,6 +22,7 @@ mod devices;
 mod doctor;
 mod doctor_paths;
 mod election;
+mod facts;
 mod failure;
 mod first;
 mod floods;
@@ -245,9 +246,14 @@ const CASES: &[lab::Case] = &lab::cases![
     readme::configuration,
     demo::interrupted,
     demo::killed,
+    facts::own_address,
+    facts::address_elsewhere,
+    facts::owners_addresses,
+    facts::key,
+    facts::programs,
+    facts::users_and_groups,
     refusal::every_mistake_at_once,
     refusal::unreadable,
-    refusal::unknown_node,
     refusal::missing_capability,
     replay::of_a_real_run,
     reload::from_nothing,

@@ -59,15 +59,6 @@ pub(crate) fn unreadable(lab: &Lab) {
     assert!(log.contains(&missing.display().to_string()), "{log}");
 }
 
-/// Rule: a machine that is not in the list of nodes refuses to start, and names its own
-/// addresses.
-pub(crate) fn unknown_node(lab: &Lab) {
-    let group = Group::new(lab, &[11]);
-    let yaml = group.config().yaml().replace("node11: 10.77.0.11", "node99: 10.77.0.99");
-    let log = refused(&group, &mut Agent::command(&group.nodes[0], &yaml), 78);
-    assert!(log.contains("10.77.0.11"), "its own address is not in:\n{log}");
-}
-
 /// Rule: without a capability that it needs, the agent refuses with 77 (`EX_NOPERM`), names it and
 /// says how to grant it.
 pub(crate) fn missing_capability(lab: &Lab) {

@@ -10,6 +10,7 @@
 )]
 
 mod authentication;
+mod awaiting;
 mod copies;
 mod departure;
 mod extra;

@@ -26,6 +26,7 @@ mod haproxy;
 mod install;
 #[path = "../lab/mod.rs"]
 mod lab;
+mod late;
 mod ledger;
 mod life;
 mod machine;
@@ -58,6 +59,8 @@ fn main() -> std::process::ExitCode {
             install::as_documented,
             install::bad_configuration,
             install::web_side,
+            late::own_address,
+            late::own_address_never,
             install::other_places,
         ])
     })

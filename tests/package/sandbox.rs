@@ -165,10 +165,9 @@ fn another_user(machine: &Machine) {
     let yaml =
         configuration().replace("[/usr/local/bin/self]", "[/usr/local/bin/self], user: nobody");
     machine.write("/etc/vipd/vipd.yaml", &yaml);
-    let refused =
-        machine.run("systemctl reload vipd; systemctl status --no-pager --full vipd").text;
+    machine.does("systemctl reload vipd");
     let reason = "vipd runs as vipd and may not start a program as 'nobody'";
-    assert!(refused.contains(reason), "{refused}");
+    machine.reports(&["not on this machine: ", reason]);
     let drop_in = "[Service]\nAmbientCapabilities=CAP_SETUID CAP_SETGID CAP_KILL\n\
                    CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_KILL\n\
                    SystemCallFilter=@setuid\n";

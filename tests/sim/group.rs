@@ -160,6 +160,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         instances: vec![instance],
         sync_groups: Vec::new(),
         control_group: None,
+        awaited: std::collections::BTreeMap::new(),
     }
 }
 

@@ -96,6 +96,11 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
     let mend = match fault {
         // Told by themselves.
         Fault::TrackFailing(..) | Fault::Standby => return None,
+        Fault::Awaiting(_) => {
+            "vipd goes on by itself once it is there; vipd check says where the file \
+                               names it"
+                .to_owned()
+        }
         Fault::GroupMember(_, member) => format!("see what is said of {member}"),
         Fault::InterfaceMissing(name) => {
             format!("ip link show; the interface's name stands under interface: or dev: ({name})")

@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::finding::{Finding, Kind, LeftOut, Severity};
 use super::system::{Ran, System, content};
 use crate::api::Snapshot;
-use crate::config::{self, Here, Problem};
+use crate::config::{self, Here, OwnAddress, Problem};
 use crate::ctl::socket::Trouble;
 use crate::ctl::wire::own_addresses;
-use crate::model::{Config, InterfaceName};
+use crate::model::Config;
 use crate::time::Wall;
 
 /// Where the packaged service has its configuration.
@@ -37,12 +36,8 @@ pub(super) fn read(path: &str) -> File {
         Err(error) => return File::Unreadable(error.to_string()),
     };
     let own = own_addresses().unwrap_or_default().into_iter();
-    let addresses: Vec<(InterfaceName, IpAddr)> = own
-        .filter_map(|own| {
-            Some((InterfaceName::try_from(own.interface.as_str()).ok()?, own.address))
-        })
-        .collect();
-    match config::load(path, &text, &Here::Machine { addresses }) {
+    let addresses: Vec<OwnAddress> = own.filter_map(|own| own.named()).collect();
+    match config::load(path, &text, &Here::machine(addresses)) {
         Ok(config) => File::Valid(Box::new(config)),
         Err(problems) => File::Invalid(problems),
     }
@@ -249,8 +244,7 @@ mod tests {
     /// Rule: a configuration that is wrong is named with its lines, as the way to mend it.
     #[test]
     fn a_wrong_configuration_is_the_reason() {
-        let Err(problems) =
-            config::load("vipd.yaml", "instances: 7\n", &Here::Machine { addresses: Vec::new() })
+        let Err(problems) = config::load("vipd.yaml", "instances: 7\n", &Here::machine(Vec::new()))
         else {
             panic!()
         };

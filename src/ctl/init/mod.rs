@@ -17,7 +17,7 @@ use clap::Args;
 use super::Told;
 use super::exit::{self, Exit};
 use super::wire::{Heard, Membership, OwnAddress, Seen, Wire, in_network, own_addresses};
-use crate::config::{self, Here};
+use crate::config::{self, Findings, Here};
 use crate::model::{
     Family, InstanceName, InterfaceName, Node, NodeName, Scope, VirtualAddress, Vrid,
 };
@@ -332,21 +332,18 @@ fn missing<I: BufRead, O: Write>(asker: &Asker<I, O>) -> Failure {
 
 /// What `vipd check` would say on this machine. What it refuses is not written.
 fn check(options: &InitOptions, own: &[OwnAddress], text: &str) -> Result<(), Failure> {
-    let named = own.iter().filter_map(|own| {
-        Some((InterfaceName::try_from(own.interface.as_str()).ok()?, own.address))
-    });
-    let here = Here::Machine { addresses: named.collect() };
+    let here = Here::machine(own.iter().filter_map(OwnAddress::named).collect());
     let file = options.output.display().to_string();
-    match config::load(&file, text, &here) {
-        Ok(_) => Ok(()),
-        Err(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            Err(refused(format!(
-                "vipd would refuse this configuration, so it was not written:\n{}",
-                lines.join("\n")
-            )))
+    let (result, Findings { awaited, .. }) = config::examine(&file, text, &here);
+    let (why, problems) = match result {
+        Err(problems) => ("vipd would refuse this configuration", problems),
+        Ok(_) if !awaited.is_empty() => {
+            ("this machine lacks what this configuration needs", awaited)
         }
-    }
+        Ok(_) => return Ok(()),
+    };
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(refused(format!("{why}, so it was not written:\n{}", lines.join("\n"))))
 }
 
 fn next_steps(options: &InitOptions, draft: &Draft) -> String {

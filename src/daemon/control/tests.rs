@@ -216,7 +216,12 @@ fn long_snapshot() -> Snapshot {
         process: 1,
         text: "x".repeat(1024 * 1024),
         status: Status::default(),
-        file: FileStatus { path: String::new(), loaded: Wall(0), refused: Vec::new() },
+        file: FileStatus {
+            path: String::new(),
+            loaded: Wall(0),
+            refused: Vec::new(),
+            awaited: Vec::new(),
+        },
         protocol_loop: LoopStatus { lateness: Histogram::of_lateness(), held_up: 0 },
         notes: Vec::new(),
         events: Vec::new(),

@@ -79,7 +79,7 @@ impl fmt::Display for Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Here, load};
+    use crate::config::{Here, OwnAddress, load};
     use crate::model::{InterfaceName, NodeName};
 
     /// Rule: the configuration that newcomers see is valid on both nodes and describes the
@@ -89,7 +89,8 @@ mod tests {
         for node in Node::BOTH {
             let address = IpAddr::from(node.machine().address);
             let interface = InterfaceName::try_from(super::super::lab::INTERFACE).unwrap();
-            let here = Here::Machine { addresses: vec![(interface.clone(), address)] };
+            let own = OwnAddress { interface: interface.clone(), address, prefix: 24 };
+            let here = Here::machine(vec![own]);
             let config = load("demo", CONFIGURATION, &here).unwrap();
             assert_eq!(config.this_node, Some(NodeName::try_from(node.name()).unwrap()));
             assert_eq!(config.node_at(address), config.this_node.as_ref());

@@ -4,6 +4,7 @@
 use std::io::{self, PipeWriter, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::pin::pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +19,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use super::Aside;
+use crate::daemon::program;
 
 /// Where programs are looked for by the programs that are started.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -227,7 +229,7 @@ fn input(bytes: &[u8]) -> Result<Stdio, String> {
     written.map(Stdio::from).map_err(|error| format!("cannot be started: {error}"))
 }
 
-/// Has the program run as its user, where that is another one than ours.
+/// Has the program run as its user, where that is another one than ours, and where it is fit to.
 fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
     let account =
         user(program.user.as_deref()).map_err(|why| format!("cannot be started: {why}"))?;
@@ -238,6 +240,10 @@ fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
         }
         None => account.gid,
     };
+    if let Some(path) = program.command.first() {
+        program::fit(Path::new(path), account.uid, group)
+            .map_err(|why| format!("cannot be started: {why}"))?;
+    }
     if (account.uid, group) != (geteuid(), getegid()) {
         command.uid(account.uid.as_raw()).gid(group.as_raw());
     }

@@ -162,6 +162,11 @@ impl Instance {
         if let Some((fault, _)) = &self.refused {
             return Some(fault.clone());
         }
+        // One that leaves may have a namesake that stays.
+        let awaited = context.config.awaited.get(&self.config.name);
+        if let Some(what) = awaited.filter(|_| !self.is_ending()) {
+            return Some(Fault::Awaiting(what.clone()));
+        }
         let fault = self.config.interfaces().find_map(|name| context.links.fault(name));
         fault.or_else(|| self.no_source(context)).or_else(|| self.judge(context).fault)
     }
