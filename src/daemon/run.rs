@@ -12,6 +12,7 @@ use super::condition::Condition;
 use super::control::Control;
 use super::errands::Errands;
 use super::exit::Exit;
+use super::files;
 use super::load::{self, LoadError};
 use super::log;
 use super::netlink::Netlink;
@@ -101,6 +102,7 @@ async fn serve(
     (config, keys): (Config, KeyRing),
     directory: &RuntimeDirectory,
 ) -> Result<(), Failure> {
+    files::allow_all();
     // Before there are other threads.
     let refusals = [realtime::lock_memory(), realtime::schedule(Thread::Protocol)];
     let refusals: Vec<_> = refusals.into_iter().filter_map(Result::err).collect();

@@ -41,6 +41,7 @@ mod lab;
 mod links;
 mod many;
 mod observers;
+mod opening;
 mod operator;
 mod owner;
 mod paths;
@@ -141,6 +142,10 @@ const CASES: &[lab::Case] = &lab::cases![
     observers::browser,
     observers::prometheus,
     sockets::abuse,
+    opening::beside_a_move,
+    opening::small_mtu,
+    opening::many_groups,
+    opening::open_files,
     operator::looking,
     operator::standby_and_back,
     operator::standby_alone,
