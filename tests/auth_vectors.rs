@@ -201,6 +201,8 @@ impl Receiver {
             forwards_ipv6: false,
         };
         let _ = one.engine.handle(now, Input::Link { interface: eth0(), link: Some(link) });
+        let (interface, missing) = (eth0(), Vec::new());
+        let _ = one.engine.handle(now, Input::Listening { interface, family, missing });
         one
     }
 

@@ -49,6 +49,9 @@ impl Scripted {
         let at = now(self.millis);
         let actions = self.engine.handle(at, input.clone());
         self.steps.push(Step { at, input, actions: actions.clone() });
+        for opened in node::opened(&actions) {
+            self.tell(opened);
+        }
         actions
     }
 

@@ -60,7 +60,12 @@ fn live_by(config: Config) {
             forwards_ipv6: false,
         };
         let interface = instance.interface.clone();
-        let _ = engine.handle(now, Input::Link { interface, link: Some(link) });
+        for action in engine.handle(now, Input::Link { interface, link: Some(link) }) {
+            if let Action::Listen { interface, family, .. } = action {
+                let missing = Vec::new();
+                let _ = engine.handle(now, Input::Listening { interface, family, missing });
+            }
+        }
     }
     pass(&mut engine, &mut now, 20);
     let plan = Plan::new(&config, &config);

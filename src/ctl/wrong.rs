@@ -88,6 +88,7 @@ fn of_instance(snapshot: &Snapshot, instance: &InstanceStatus) -> Vec<String> {
     if let Some(phase) = instance.waits_for {
         lines.push(format!("waiting for {phase} to end"));
     }
+    lines.extend(instance.missing_paths.iter().map(ToString::to_string));
     lines.extend(misplaced(instance));
     lines.extend(instance.conflicts.iter().map(|conflict| {
         let (text, count, lasts) = (&conflict.text, conflict.count, conflict.lasts);

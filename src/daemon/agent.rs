@@ -80,12 +80,13 @@ impl Agent {
     ///
     /// # Errors
     /// When the system refuses a timer or signals.
-    pub(crate) fn new(config: Config, now: Now, shell: Shell) -> io::Result<Self> {
+    pub(crate) fn new(config: Config, now: Now, mut shell: Shell) -> io::Result<Self> {
         let signals = Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
         };
+        shell.hands.configure(&config);
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
         let Shell { hands, keys, teller, recorder, systemd, condition, reload } = shell;
         let started = now.wall;
@@ -129,7 +130,7 @@ impl Agent {
             if self.hands.exits() {
                 return Ok(());
             }
-            let ready = self.hands.listens();
+            let ready = self.hands.has_tried_to_listen();
             self.systemd.tell(now.mono, ready, || {
                 in_words(&self.engine.status(now), &self.condition, &self.reload, now)
             });
@@ -298,6 +299,9 @@ impl Agent {
 
     /// Hands in everything that has happened by now, except that time has passed.
     fn hear(&mut self, now: Now) -> io::Result<()> {
+        for input in self.hands.take_sockets() {
+            self.hand_in(now, input);
+        }
         while let Some(failure) = self.hands.next_failure() {
             self.hand_in(now, failure);
         }

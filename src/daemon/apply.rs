@@ -1,7 +1,7 @@
 //! Carrying out what the engine wants: on sockets, by netlink, into the log. What could not be
 //! done goes back to the engine as an input.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
@@ -18,9 +18,9 @@ use super::netlink::{
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
 use super::socket::Outgoing;
-use super::sockets::Sockets;
+use super::sockets::{Settled, Sockets, said};
 use crate::engine::{Action, Input, ProbeResult, SystemError};
-use crate::model::{Family, InterfaceName, Mac, VirtualAddress};
+use crate::model::{Config, Family, InterfaceName, Mac, VirtualAddress};
 use crate::time::Mono;
 
 /// What carries out the actions.
@@ -37,8 +37,8 @@ pub(crate) struct Hands {
     failures: VecDeque<Input>,
     indices: BTreeMap<InterfaceName, u32>,
     macs: BTreeMap<InterfaceName, Mac>,
-    /// Where a socket should be open and could not be opened.
-    unopened: BTreeSet<(InterfaceName, Family)>,
+    /// The devices with virtual MAC addresses that were made.
+    devices: BTreeMap<InterfaceName, Family>,
     exit: bool,
 }
 
@@ -79,14 +79,20 @@ impl Hands {
             failures: VecDeque::new(),
             indices: BTreeMap::new(),
             macs: BTreeMap::new(),
-            unopened: BTreeSet::new(),
+            devices: BTreeMap::new(),
             exit: false,
         }
+    }
+
+    /// Learns which instance has what.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        self.outbox.reconfigure(config);
     }
 
     /// Learns from an input what actions need to know.
     pub(crate) fn learn(&mut self, input: &Input) {
         if let Input::Reload { config } = input {
+            self.configure(config);
             self.netlink.watch(config.interfaces());
             self.errands.reconfigure(config);
         }
@@ -100,12 +106,15 @@ impl Hands {
             if before != link.mac {
                 self.watch_again(interface.clone());
             }
+            if let Some(family) = self.devices.get(interface) {
+                // Before something is to be sent through it. If that fails, sending says so.
+                let _ = self.sockets.open_device(interface, (link.index, *family));
+            }
         } else {
             self.indices.remove(interface);
             self.macs.remove(interface);
             self.sockets.stop_watching(interface);
             self.sockets.forget_device(interface);
-            self.unopened.retain(|(missing, _)| missing != interface);
         }
     }
 
@@ -119,7 +128,7 @@ impl Hands {
         while let Some(work) = self.outbox.next() {
             match work {
                 Work::Addresses(actions) => self.change(actions),
-                Work::Messages(interface, actions) => self.send(&interface, actions),
+                Work::Messages(actions) => self.send(actions),
                 Work::One(action) => self.one(action, now, teller),
             }
         }
@@ -175,9 +184,26 @@ impl Hands {
         !self.failures.is_empty()
     }
 
-    /// Whether every socket that should be open is.
-    pub(crate) fn listens(&self) -> bool {
-        self.unopened.is_empty()
+    /// Says if every socket that should be open was tried once.
+    pub(crate) fn has_tried_to_listen(&self) -> bool {
+        !self.sockets.is_opening()
+    }
+
+    /// Takes in the sockets that were opened meanwhile. What came of them is for the engine.
+    pub(crate) fn take_sockets(&mut self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        while let Some(settled) = self.sockets.settle() {
+            match settled {
+                Settled::Input(input) => inputs.push(input),
+                Settled::Send(actions) => self.send_in_order(actions),
+                Settled::NotSent(actions, error) => {
+                    for action in actions {
+                        self.failed(action, error.clone());
+                    }
+                }
+            }
+        }
+        inputs
     }
 
     /// Whether everything is done and the end has come.
@@ -190,26 +216,51 @@ impl Hands {
     }
 
     fn change(&mut self, actions: Vec<Action>) {
+        for action in &actions {
+            match action {
+                Action::AddDevice { device } => {
+                    self.devices.insert(device.name(), device.family);
+                }
+                Action::RemoveDevice { device } => {
+                    self.devices.remove(&device.name());
+                }
+                _ => {}
+            }
+        }
         let outcomes = self.netlink.request(actions.iter().filter_map(system_change).collect());
         self.changing = Some(Changing { actions, outcomes });
     }
 
-    fn send(&mut self, interface: &InterfaceName, actions: Vec<Action>) {
+    /// Sends what can be sent now; what goes through a device waits until that has its socket.
+    fn send(&mut self, actions: Vec<Action>) {
+        let now = actions.into_iter().filter_map(|action| self.keep(action)).collect();
+        self.send_in_order(now);
+    }
+
+    /// Keeps what cannot be sent yet; gives back what can.
+    fn keep(&mut self, action: Action) -> Option<Action> {
+        let Action::Send { through: Some(device), source, .. } = &action else {
+            return Some(action);
+        };
+        let (device, family) = (device.clone(), Family::of(*source));
+        let Some(index) = self.indices.get(&device) else { return Some(action) };
+        // If that fails, so does sending.
+        let _ = self.sockets.open_device(&device, (*index, family));
+        self.sockets.keep(&device, family, action)
+    }
+
+    fn send_in_order(&mut self, actions: Vec<Action>) {
         let mut rest = actions.as_slice();
         let mut results = Vec::with_capacity(actions.len());
-        while let Some((through, source)) = rest.first().and_then(way) {
-            let same =
-                rest.iter().take_while(|action| way(action) == Some((through, source))).count();
+        while let Some(way) = rest.first().and_then(way) {
+            let same = rest.iter().take_while(|action| self::way(action) == Some(way)).count();
             let (batch, later) = rest.split_at(same);
             let messages: Vec<Outgoing<'_>> = batch.iter().filter_map(outgoing).collect();
-            let sent = match through {
-                Some(device) => {
-                    let index = self.indices.get(device).copied();
-                    self.sockets.send_through(device, index, source, &messages)
-                }
+            let Way { interface, through, source } = way;
+            results.extend(match through {
+                Some(device) => self.sockets.send_through(device, source, &messages),
                 None => self.sockets.send(interface, source, &messages),
-            };
-            results.extend(sent);
+            });
             rest = later;
         }
         for (action, result) in actions.into_iter().zip(results) {
@@ -243,17 +294,10 @@ impl Hands {
         let result = match &action {
             Action::Listen { interface, index, family, virtual_router_ids, groups } => {
                 let (place, heard) = ((*index, *family), (&**virtual_router_ids, &**groups));
-                let opened = self.sockets.listen(interface, place, heard, now);
-                let place = (interface.clone(), *family);
-                match opened {
-                    Ok(()) => self.unopened.remove(&place),
-                    Err(_) => self.unopened.insert(place),
-                };
-                opened
+                self.sockets.listen(interface, place, heard, now)
             }
             Action::StopListening { interface, family } => {
                 self.sockets.close(interface, *family);
-                self.unopened.remove(&(interface.clone(), *family));
                 Ok(())
             }
             Action::Announce { interface, frame } => match self.indices.get(interface) {
@@ -346,10 +390,20 @@ fn system_change(action: &Action) -> Option<SystemChange> {
     Some(SystemChange::Wish(Wish { thing, wanted }))
 }
 
-/// By which device a message leaves, where not by the interface itself, and from which address.
-fn way(action: &Action) -> Option<(Option<&InterfaceName>, IpAddr)> {
+/// By which socket a message leaves, and from which address.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Way<'a> {
+    interface: &'a InterfaceName,
+    /// The device, where it is not the interface itself.
+    through: Option<&'a InterfaceName>,
+    source: IpAddr,
+}
+
+fn way(action: &Action) -> Option<Way<'_>> {
     match action {
-        Action::Send { through, source, .. } => Some((through.as_ref(), *source)),
+        Action::Send { interface, through, source, .. } => {
+            Some(Way { interface, through: through.as_ref(), source: *source })
+        }
         _ => None,
     }
 }
@@ -360,12 +414,5 @@ fn outgoing(action: &Action) -> Option<Outgoing<'_>> {
             Some(Outgoing { destination: *destination, message })
         }
         _ => None,
-    }
-}
-
-fn said(error: &io::Error) -> SystemError {
-    match error.raw_os_error() {
-        Some(errno) => system_error(errno),
-        None => SystemError { errno: 0, text: error.to_string() },
     }
 }

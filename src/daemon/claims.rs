@@ -1,7 +1,7 @@
 //! Hearing who else claims an address: packet sockets that let in nothing but that.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::filter;
 use super::socket::{Readiness, link_layer_address};
-use crate::model::Mac;
+use crate::model::{Family, Mac};
 
 /// How many frames are read at once: under a flood of them, which anyone on the segment can make,
 /// VRRP packets and deadlines have their turn in between.
@@ -27,43 +27,45 @@ const LONGEST: usize = 1_514;
 pub(crate) struct ClaimSocket {
     socket: Socket,
     readiness: Readiness,
+    family: Family,
 }
 
 impl ClaimSocket {
-    /// Hears the ARP packets on the interface of this index that claim one of `senders` and do not
-    /// come from `own`, the interface's Ethernet address.
+    /// Hears the packets of this family on the interface of this index that claim one of
+    /// `addresses` and do not come from `own`, the interface's Ethernet address: ARP packets, or
+    /// neighbour advertisements, the unsolicited ones, which go to all nodes, and the solicited
+    /// ones that come this way.
     ///
     /// # Errors
-    /// What the kernel says, for example that there is no such interface (`ENODEV`), or that this
-    /// is more addresses than a filter has room for (about 2,000).
-    pub(crate) fn arp(index: u32, own: Option<Mac>, senders: &[Ipv4Addr]) -> io::Result<Self> {
-        Self::open(index, libc::ETH_P_ARP, &filter::arp(own, senders))
-    }
-
-    /// The same with the neighbour advertisements for one of `targets`: the unsolicited ones, which
-    /// go to all nodes, and the solicited ones that come this way.
-    ///
-    /// # Errors
-    /// As [`ClaimSocket::arp`].
-    pub(crate) fn neighbours(
+    /// What the kernel says, for example that there is no such interface (`ENODEV`).
+    pub(crate) fn open(
+        family: Family,
         index: u32,
         own: Option<Mac>,
-        targets: &[Ipv6Addr],
+        addresses: &[IpAddr],
     ) -> io::Result<Self> {
-        let filter = filter::neighbour_advertisements(own, targets);
-        Self::open(index, libc::ETH_P_IPV6, &filter)
-    }
-
-    fn open(index: u32, protocol: libc::c_int, filter: &[SockFilter]) -> io::Result<Self> {
         // Protocol 0: nothing matches (packet(7)), so nothing comes before the filter is there.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
-        socket.attach_filter(filter)?;
+        socket.attach_filter(&filter(family, own, addresses))?;
         // A socket for one protocol does not see the frames that this machine sends.
+        let protocol = match family {
+            Family::V4 => libc::ETH_P_ARP,
+            Family::V6 => libc::ETH_P_IPV6,
+        };
         let protocol = u16::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         socket.bind(&link_layer_address(index, protocol))?;
         let readiness = Readiness::of(&socket)?;
-        Ok(Self { socket, readiness })
+        Ok(Self { socket, readiness, family })
+    }
+
+    /// From now on hears who claims one of these addresses instead of those before. Claims of the
+    /// old ones that have arrived already still come: the engine knows which it holds.
+    ///
+    /// # Errors
+    /// What the kernel says; then it hears the same as before.
+    pub(crate) fn hear(&self, own: Option<Mac>, addresses: &[IpAddr]) -> io::Result<()> {
+        self.socket.attach_filter(&filter(self.family, own, addresses))
     }
 
     /// Its readiness for reading.
@@ -94,10 +96,29 @@ impl ClaimSocket {
     }
 }
 
+fn filter(family: Family, own: Option<Mac>, addresses: &[IpAddr]) -> Vec<SockFilter> {
+    match family {
+        Family::V4 => {
+            let v4 = addresses.iter().filter_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            });
+            filter::arp(own, &v4.collect::<Vec<_>>())
+        }
+        Family::V6 => {
+            let v6 = addresses.iter().filter_map(|address| match address {
+                IpAddr::V4(_) => None,
+                IpAddr::V6(address) => Some(*address),
+            });
+            filter::neighbour_advertisements(own, &v6.collect::<Vec<_>>())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::env;
-    use std::net::IpAddr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::process::Command;
 
     use super::*;
@@ -132,6 +153,10 @@ mod tests {
         assert!(status.success(), "ip {command}");
     }
 
+    fn arp(index: u32, own: Option<Mac>, address: Ipv4Addr) -> io::Result<ClaimSocket> {
+        ClaimSocket::open(Family::V4, index, own, &[address.into()])
+    }
+
     /// Both ends of a cable in this namespace.
     fn cable() -> (u32, u32) {
         ip("link add here address 02:00:00:00:00:01 type veth peer name there");
@@ -141,7 +166,7 @@ mod tests {
         let (here, there) = (index("here"), index("there"));
         // What is sent before the kernel has noticed the carrier is lost.
         let probe = gratuitous_arp(OTHER, Ipv4Addr::LOCALHOST, ArpForm::Reply);
-        let socket = ClaimSocket::arp(here, None, &[Ipv4Addr::LOCALHOST]).unwrap();
+        let socket = arp(here, None, Ipv4Addr::LOCALHOST).unwrap();
         let frames = FrameSocket::open().unwrap();
         assert!(!heard_at_last(&socket, || frames.send(there, &probe).unwrap()).is_empty());
         (here, there)
@@ -180,7 +205,7 @@ mod tests {
         in_a_runtime(|| {
             let (here, there) = cable();
             let own = Mac([2, 0, 0, 0, 0, 1]);
-            let socket = ClaimSocket::arp(here, Some(own), &[VIP]).unwrap();
+            let socket = arp(here, Some(own), VIP).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = |mac, address| gratuitous_arp(mac, address, ArpForm::Request);
             frames.send(here, &claim(own, VIP)).unwrap();
@@ -207,7 +232,7 @@ mod tests {
             let (here, there) = cable();
             let own = Mac([2, 0, 0, 0, 0, 1]);
             let vip: Ipv6Addr = "2001:db8::100".parse().unwrap();
-            let socket = ClaimSocket::neighbours(here, Some(own), &[vip]).unwrap();
+            let socket = ClaimSocket::open(Family::V6, here, Some(own), &[vip.into()]).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = |mac| unsolicited_neighbour_advertisement(mac, vip, false);
             frames.send(here, &claim(own)).unwrap();
@@ -227,7 +252,7 @@ mod tests {
         }
         in_a_runtime(|| {
             let (here, there) = cable();
-            let socket = ClaimSocket::arp(here, None, &[VIP]).unwrap();
+            let socket = arp(here, None, VIP).unwrap();
             let frames = FrameSocket::open().unwrap();
             let claim = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
             for _ in 0..=AT_ONCE {
@@ -248,8 +273,16 @@ mod tests {
             ip("link set here up");
             let all = heard_at_last(&socket, || frames.send(there, &claim).unwrap());
             assert!(!all.is_empty() && all.iter().all(|frame| *frame == claim), "{all:?}");
-            assert!(ClaimSocket::arp(there + 100, None, &[VIP]).is_err());
+            assert!(arp(there + 100, None, VIP).is_err());
         });
+    }
+
+    /// Waits for what is being opened and closed.
+    fn settled(sockets: &mut Sockets) {
+        for _ in 0..50 {
+            assert!(sockets.settle().is_none());
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     /// Rule: a list replaces the one before, an empty one ends it, and what is heard comes as an
@@ -267,6 +300,7 @@ mod tests {
             let mut heard = |watched: &[Ipv4Addr]| {
                 let watched: Vec<IpAddr> = watched.iter().copied().map(Into::into).collect();
                 sockets.watch(&interface, here, None, &watched).unwrap();
+                settled(&mut sockets);
                 for address in [VIP, second] {
                     let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
                     sockets.announce(there, &claim).unwrap();

@@ -4,6 +4,7 @@
 //! run ── agent (the loop) ── apply ── outbox (order)
 //!          │                   ├───── held (what `release` finds when we are dead)
 //!          │                   ├───── sockets ── socket (VRRP, frames), claims
+//!          │                   │         └────── opener (a thread of its own: opens and closes)
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
 //!          ├── errands (the second runtime: what may block or hang)
@@ -25,14 +26,17 @@ mod demo;
 mod directory;
 mod errands;
 mod exit;
+mod files;
 mod filter;
 mod held;
 mod load;
 mod log;
 mod netlink;
 mod notify;
+mod opener;
 mod outbox;
 mod outside;
+mod owners;
 mod permission;
 mod probe;
 mod program;

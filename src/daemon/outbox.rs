@@ -2,23 +2,25 @@
 //!
 //! The actions of one answer of the engine go out in their order. Changes of addresses take the
 //! kernel's time; meanwhile only that waits which must not overtake them: the rest of the same
-//! answer, and whatever concerns the same virtual router, socket, device or address, or writes down what
-//! is held. So an advertisement
-//! is never late because of another virtual router's addresses.
+//! answer, and whatever concerns the same virtual router, socket, device or address, or writes down
+//! what is held. A message is the exception: of its own answer it waits for nothing but its own
+//! instance's changes. So an advertisement is never late because of another virtual router's
+//! addresses, also where both are due in the same turn.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use super::owners::Owners;
 use crate::engine::Action;
-use crate::model::{Family, InterfaceName, Routing};
+use crate::model::{Config, Family, InstanceName, InterfaceName, Routing};
 
 /// Something that may be done now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Change addresses, routes, rules and devices, in this order; then call [`Outbox::addresses_done`].
     Addresses(Vec<Action>),
-    /// Send messages through one interface, in this order.
-    Messages(InterfaceName, Vec<Action>),
+    /// Send messages, in this order.
+    Messages(Vec<Action>),
     /// Anything else.
     One(Action),
 }
@@ -26,6 +28,7 @@ pub(crate) enum Work {
 /// Actions that are not carried out yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
+    owners: Owners,
     answers: u64,
     /// What need not wait.
     ready: VecDeque<Action>,
@@ -45,6 +48,11 @@ struct Waiting {
 }
 
 impl Outbox {
+    /// Learns from another configuration which instance has what.
+    pub(crate) fn reconfigure(&mut self, config: &Config) {
+        self.owners.reconfigure(config);
+    }
+
     /// Takes one answer of the engine.
     pub(crate) fn push(&mut self, actions: Vec<Action>) {
         self.answers += 1;
@@ -63,15 +71,14 @@ impl Outbox {
             self.under_way = true;
             return Some(Work::Addresses(std::mem::take(&mut self.batch)));
         };
-        let Action::Send { interface, .. } = &action else { return Some(Work::One(action)) };
-        let interface = interface.clone();
+        if !matches!(action, Action::Send { .. }) {
+            return Some(Work::One(action));
+        }
         let mut messages = vec![action];
-        while let Some(Action::Send { interface: next, .. }) = self.ready.front()
-            && *next == interface
-        {
+        while let Some(Action::Send { .. }) = self.ready.front() {
             messages.extend(self.ready.pop_front());
         }
-        Some(Work::Messages(interface, messages))
+        Some(Work::Messages(messages))
     }
 
     /// The kernel has answered for the address changes that were taken last.
@@ -85,10 +92,11 @@ impl Outbox {
 
     fn sort_in(&mut self, waiting: Waiting) {
         let kind = kind(&waiting.action);
-        let waits = self.held.keeps(waiting.answer, &kind, self.under_way);
+        let of = Of { answer: waiting.answer, owner: self.owners.of(&waiting.action).cloned() };
+        let waits = self.held.keeps(&of, &kind, self.under_way);
         let takes_time = matches!(kind, Kind::Change(_) | Kind::Device(_));
         if waits || takes_time {
-            self.held.hold(waiting.answer, kind);
+            self.held.hold(of, kind);
         }
         match (waits, takes_time) {
             (true, _) => self.waiting.push(waiting),
@@ -100,6 +108,12 @@ impl Outbox {
 
 /// An interface and family: where there is a socket.
 type Place = (InterfaceName, Family);
+
+/// The answer that an action stands in, and the instance that it is for, where that is known.
+struct Of {
+    answer: u64,
+    owner: Option<InstanceName>,
+}
 
 /// What takes the kernel's time to change.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +188,8 @@ fn kind(action: &Action) -> Kind {
 struct Held {
     /// Answers of which something is not done.
     answers: BTreeSet<u64>,
+    /// The answers with unfinished changes, and whose these are; `None`: not known.
+    owners: BTreeSet<(u64, Option<InstanceName>)>,
     /// Answers of which more than address changes is not done: a batch must not take from behind.
     mixed: BTreeSet<u64>,
     /// The last of the answers that change this.
@@ -188,28 +204,34 @@ struct Held {
 }
 
 impl Held {
-    fn keeps(&self, answer: u64, kind: &Kind, under_way: bool) -> bool {
+    fn keeps(&self, Of { answer, owner }: &Of, kind: &Kind, under_way: bool) -> bool {
         if let Kind::Change(changed) = kind {
             let last = self.changes.get(changed);
             let device = changed.interface().and_then(|on| self.devices.get(on));
             return under_way
-                || self.mixed.contains(&answer)
-                || last.into_iter().chain(device).any(|last| *last != answer);
+                || self.mixed.contains(answer)
+                || last.into_iter().chain(device).any(|last| last != answer);
         }
         if let Kind::Device(device) = kind {
             let is_on_it = |changed: &Changed| changed.interface() == Some(device);
             let on_it = self.changes.iter().filter(|(changed, _)| is_on_it(changed));
             let last = self.devices.get(device).into_iter().chain(on_it.map(|(_, last)| last));
-            return under_way || self.mixed.contains(&answer) || { last }
-                .any(|last| *last != answer);
+            return under_way || self.mixed.contains(answer) || { last }.any(|last| last != answer);
         }
-        self.answers.contains(&answer)
+        if let Kind::Message(place, router, through) = kind {
+            let own_changes = match owner {
+                Some(_) => [owner, &None]
+                    .into_iter()
+                    .any(|owner| self.owners.contains(&(*answer, owner.clone()))),
+                None => self.answers.contains(answer),
+            };
+            return own_changes
+                || self.sockets.contains(place)
+                || through.as_ref().is_some_and(|by| self.devices.contains_key(by))
+                || self.messages.contains(&(place.clone(), *router));
+        }
+        self.answers.contains(answer)
             || match kind {
-                Kind::Message(place, router, through) => {
-                    self.sockets.contains(place)
-                        || through.as_ref().is_some_and(|by| self.devices.contains_key(by))
-                        || self.messages.contains(&(place.clone(), *router))
-                }
                 Kind::Socket(place) => {
                     self.sockets.contains(place)
                         || self.messages.iter().any(|(other, _)| other == place)
@@ -217,13 +239,15 @@ impl Held {
                 Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Note => self.note,
                 Kind::Exit => !self.answers.is_empty(),
-                Kind::Change(_) | Kind::Device(_) | Kind::Free => false,
+                Kind::Change(_) | Kind::Device(_) | Kind::Message(..) | Kind::Free => false,
             }
     }
 
-    fn hold(&mut self, answer: u64, kind: Kind) {
+    fn hold(&mut self, Of { answer, owner }: Of, kind: Kind) {
         self.answers.insert(answer);
-        if !matches!(kind, Kind::Change(_) | Kind::Device(_)) {
+        if matches!(kind, Kind::Change(_) | Kind::Device(_)) {
+            self.owners.insert((answer, owner));
+        } else {
             self.mixed.insert(answer);
         }
         match kind {
@@ -252,8 +276,11 @@ impl Held {
 mod tests {
     use super::*;
     use crate::engine::{HeldAddress, HeldRouter};
-    use crate::model::{Scope, VirtualAddress};
-    use crate::time::Mono;
+    use crate::model::{
+        Authentication, ChecksumStyle, IfAllFail, InstanceConfig, Interval, Notify, Preempt,
+        Priority, Scope, Transport, Version, VirtualAddress, Vrid,
+    };
+    use crate::time::{Mono, Span};
 
     fn interface(name: &str) -> InterfaceName {
         name.try_into().unwrap()
@@ -305,7 +332,7 @@ mod tests {
     }
 
     fn messages(sends: Vec<Action>) -> Work {
-        Work::Messages(interface("eth0"), sends)
+        Work::Messages(sends)
     }
 
     /// All that can be done now.
@@ -450,6 +477,93 @@ mod tests {
         assert_eq!(batches, [199]);
     }
 
+    /// A configuration with an instance for each of these virtual routers: router 51 has the
+    /// addresses 1 and 2, router 52 the addresses 3 and 4, and so on.
+    fn config(routers: &[u8]) -> Config {
+        let instance = |router: &u8| {
+            let first = (router - 51) * 2 + 1;
+            InstanceConfig {
+                name: format!("i{router}").as_str().try_into().unwrap(),
+                virtual_router_id: Vrid::try_from(*router).unwrap(),
+                addresses: vec![address(first)],
+                extra_addresses: vec![address(first + 1)],
+                ..instance()
+            }
+        };
+        Config { instances: routers.iter().map(instance).collect(), ..Config::default() }
+    }
+
+    fn instance() -> InstanceConfig {
+        InstanceConfig {
+            notify: Notify::default(),
+            name: "web".try_into().unwrap(),
+            interface: interface("eth0"),
+            further_interfaces: Vec::new(),
+            transport: Transport::STANDARD,
+            virtual_router_id: Vrid::try_from(51).unwrap(),
+            version: Version::V3,
+            priority: Priority::try_from(100).unwrap(),
+            advertisement_interval: Interval::ONE_SECOND,
+            maximum_interval: Interval::LONGEST_V3,
+            addresses: Vec::new(),
+            extra_addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            preempt: Preempt::Always,
+            hold_down: Span::ZERO,
+            link_down_delay: Span::ZERO,
+            link_up_delay: Span::ZERO,
+            lease: None,
+            announce_refresh: Span::ZERO,
+            checksum: ChecksumStyle::Auto,
+            tracks: Vec::new(),
+            if_all_fail: IfAllFail::Release,
+            authentication: Authentication::None,
+            virtual_mac: false,
+        }
+    }
+
+    /// Bug guarded: of the instances that are due in one turn, one whose advertisement needs
+    /// nothing of the kernel must not wait for another one's addresses. Its own it must not
+    /// overtake: it preempts another router, or says that it has let go.
+    #[test]
+    fn an_advertisement_waits_for_its_own_addresses_only() {
+        let mut outbox = Outbox::default();
+        outbox.reconfigure(&config(&[51, 52, 53]));
+        let first = vec![write_down(&[1, 2]), add(1), add(2), announce(1), send(51, 200)];
+        let second = vec![send(52, 100), add(3), announce(3), send(52, 101)];
+        let third = vec![remove(5), send(53, 0)];
+        outbox.push([first, second, third].concat());
+        let expected = [
+            Work::One(write_down(&[1, 2])),
+            messages(vec![send(52, 100)]),
+            Work::Addresses(vec![add(1), add(2)]),
+        ];
+        assert_eq!(done(&mut outbox), expected);
+        outbox.push(vec![send(52, 102)]);
+        assert_eq!(done(&mut outbox), [], "it must not overtake an older one of the same router");
+        outbox.addresses_done();
+        let first = [Work::One(announce(1)), messages(vec![send(51, 200)])];
+        let all = done(&mut outbox);
+        assert_eq!(
+            all,
+            first.into_iter().chain([Work::Addresses(vec![add(3)])]).collect::<Vec<_>>()
+        );
+    }
+
+    /// Rule: the same after a reload, also for an instance that it has taken out.
+    #[test]
+    fn who_has_what_is_known_over_a_reload() {
+        let mut outbox = Outbox::default();
+        outbox.reconfigure(&config(&[51, 52]));
+        outbox.reconfigure(&config(&[52]));
+        outbox.push(vec![remove(1), send(51, 0), send(52, 100)]);
+        let expected = [messages(vec![send(52, 100)]), Work::Addresses(vec![remove(1)])];
+        assert_eq!(done(&mut outbox), expected);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [messages(vec![send(51, 0)])]);
+    }
+
     /// Rule: what leaves by a device, and what is put on it, waits until it is up, also where another
     /// answer has taken it up; another router's message does not.
     #[test]
@@ -476,10 +590,10 @@ mod tests {
         outbox.push(vec![through(51)]);
         outbox.push(vec![on_it()]);
         outbox.push(vec![send(52, 100)]);
-        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![send(52, 100)])));
+        assert_eq!(outbox.next(), Some(Work::Messages(vec![send(52, 100)])));
         assert_eq!(outbox.next(), None);
         outbox.addresses_done();
-        assert_eq!(outbox.next(), Some(Work::Messages(interface("eth0"), vec![through(51)])));
+        assert_eq!(outbox.next(), Some(Work::Messages(vec![through(51)])));
         assert_eq!(outbox.next(), Some(Work::Addresses(vec![on_it()])));
     }
 }

@@ -92,6 +92,12 @@ fn input(input: &Input) -> String {
         Input::Failed { action, error } => {
             format!("failed: {}: {}", self::action(action), error.text)
         }
+        Input::Listening { interface, family, missing } if missing.is_empty() => {
+            format!("listening on {interface} ({family})")
+        }
+        Input::Listening { interface, family, missing } => {
+            format!("listening on {interface} ({family}) but for {} groups", missing.len())
+        }
         Input::Reload { config } => {
             format!("a new configuration with {} instances", config.instances.len())
         }

@@ -12,6 +12,7 @@ use super::control::Control;
 use super::directory::Directory;
 use super::errands::Errands;
 use super::exit::Exit;
+use super::files;
 use super::load::{self, LoadError, Loaded};
 use super::log;
 use super::netlink::Netlink;
@@ -100,6 +101,7 @@ async fn serve(
     Loaded { config, keys, awaited, source, .. }: Loaded,
     directory: &RuntimeDirectory,
 ) -> Result<(), Failure> {
+    files::allow_all();
     // Before there are other threads.
     let refusals = [realtime::lock_memory(), realtime::schedule(Thread::Protocol)];
     let refusals: Vec<_> = refusals.into_iter().filter_map(Result::err).collect();

@@ -24,7 +24,6 @@ use super::filter;
 use crate::engine::Packet;
 use crate::model::{Family, Vrid};
 use crate::time::Wall;
-use crate::vrrp::packet::multicast_group;
 
 /// The number of VRRP in an IP header (RFC 9568 section 5.1.1.4).
 const VRRP: i32 = 112;
@@ -210,24 +209,28 @@ impl Sender {
 }
 
 impl VrrpSocket {
-    /// Opens the socket on the interface of this index, for these virtual routers. It hears VRRP's
-    /// multicast group, the ones of `groups`, and what is sent to this machine alone.
+    /// Opens the socket on the interface of this index, for these virtual routers. It hears what is
+    /// sent to this machine alone and to every group that the machine belongs to there, by
+    /// whichever [`Membership`].
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface.
-    pub(crate) fn open(
-        family: Family,
-        index: u32,
-        routers: &[Vrid],
-        groups: &[IpAddr],
-    ) -> io::Result<Self> {
+    pub(crate) fn open(family: Family, index: u32, routers: &[Vrid]) -> io::Result<Self> {
         let sender = Sender::with_filter(family, index, routers)?;
         let socket = &sender.socket;
         set_receiving(socket)?;
-        join(socket, family, index, groups)?;
+        hear_all_groups(socket, family)?;
         let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
         let readiness = Readiness::of(socket)?;
         Ok(Self { sender, readiness, family, capacity })
+    }
+
+    /// From now on hears these virtual routers and no others. What has arrived before still comes.
+    ///
+    /// # Errors
+    /// What the kernel says; then it hears the same as before.
+    pub(crate) fn hear(&self, routers: &[Vrid]) -> io::Result<()> {
+        self.sender.socket.attach_filter(&filter::vrrp(self.family, routers))
     }
 
     /// What sends through it.
@@ -326,26 +329,41 @@ fn set_receiving(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
-/// Joins the groups, after all other options: the first packet already meets all of them. What was
-/// sent to whom and with which TTL stands in the IP header, which a raw IPv4 socket passes along.
-fn join(socket: &Socket, family: Family, index: u32, more: &[IpAddr]) -> io::Result<()> {
+/// Has a socket hear the groups that other sockets have joined, after all other options: the first
+/// packet already meets all of them. What was sent to whom and with which TTL stands in the IP
+/// header, which a raw IPv4 socket passes along.
+fn hear_all_groups(socket: &Socket, family: Family) -> io::Result<()> {
     match family {
-        Family::V4 => socket.set_multicast_all_v4(false)?,
+        Family::V4 => socket.set_multicast_all_v4(true),
         Family::V6 => {
-            socket.set_multicast_all_v6(false)?;
             socket.set_recv_hoplimit_v6(true)?;
             setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+            socket.set_multicast_all_v6(true)
         }
     }
-    for group in [multicast_group(family)].iter().chain(more) {
+}
+
+/// The machine belongs to a multicast group on an interface as long as this is there. It receives
+/// nothing.
+#[derive(Debug)]
+pub(crate) struct Membership(#[expect(dead_code, reason = "open is all that it is")] Socket);
+
+impl Membership {
+    /// Joins the group.
+    ///
+    /// # Errors What the kernel says, for example that there is no such interface, or no IPv6 on it
+    /// (`ENODEV`).
+    pub(crate) fn join(index: u32, group: IpAddr) -> io::Result<Self> {
+        let domain = if group.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let socket = Socket::new(domain, Type::DGRAM, None)?;
         match group {
             IpAddr::V4(group) => {
-                socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index))?;
+                socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
             }
-            IpAddr::V6(group) => socket.join_multicast_v6(group, index)?,
+            IpAddr::V6(group) => socket.join_multicast_v6(&group, index)?,
         }
+        Ok(Self(socket))
     }
-    Ok(())
 }
 
 /// What packets are read into.

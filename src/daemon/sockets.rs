@@ -1,51 +1,96 @@
 //! The open sockets by interface and family: what arrives as inputs, what goes out as results.
+//!
+//! Nothing is opened, joined or closed here, which can take the kernel long: the [`Opener`] does
+//! that, and hands over what is open. What a socket lets in is replaced in place.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 
 use super::claims::ClaimSocket;
+use super::netlink::system_error;
+use super::opener::{Closing, Missing, Opened, Opener, Outcome, Place, What};
 use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, Sender, VrrpSocket};
-use crate::engine::Input;
+use crate::engine::{Action, Input, SystemError};
 use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::time::{Mono, Now, Wall};
 use crate::vrrp::auth::Proof;
 
+/// The most messages that wait for a socket. Usually opening takes less than a
+/// millisecond; an old advertisement is worth nothing.
+const WAITING: usize = 16;
+
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
 /// All sockets of the protocol.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    open: BTreeMap<(InterfaceName, Family), Open>,
-    /// Those that send through devices with virtual MAC addresses, each with its device's index.
-    devices: BTreeMap<(InterfaceName, Family), (u32, Sender)>,
-    watched: BTreeMap<(InterfaceName, Family), Watched>,
+    open: BTreeMap<Place, Vrrp>,
+    /// Those that send through devices with virtual MAC addresses.
+    devices: BTreeMap<Place, Device>,
+    watched: BTreeMap<Place, Watched>,
     frames: FrameSocket,
+    opener: Opener,
+    /// Sockets from the opener that are not in place yet.
+    handed_over: VecDeque<Opened>,
     buffers: Buffers,
     arrivals: Vec<Arrival>,
 }
 
+/// A socket that hears virtual routers.
 #[derive(Debug)]
-struct Open {
-    socket: VrrpSocket,
+struct Vrrp {
+    /// The order whose answer counts, and whether it is still to come.
+    number: u64,
+    awaited: bool,
+    index: u32,
+    routers: Vec<Vrid>,
+    groups: Vec<IpAddr>,
+    socket: Option<VrrpSocket>,
     /// When everything that had arrived was read: what is read next arrived later.
     emptied: Mono,
     /// The last error of reading (`errno(3)`), so that it is told once.
     error: Option<i32>,
 }
 
+/// A socket that sends through a device.
+#[derive(Debug)]
+struct Device {
+    number: u64,
+    index: u32,
+    sender: Option<Sender>,
+    /// Messages to send once it is open.
+    waiting: Vec<Action>,
+}
+
+/// A socket that hears claims.
 #[derive(Debug)]
 struct Watched {
-    socket: ClaimSocket,
+    number: u64,
+    index: u32,
+    own: Option<Mac>,
     addresses: Vec<IpAddr>,
+    socket: Option<ClaimSocket>,
     /// The last error of reading (`errno(3)`), so that it is told once.
     error: Option<i32>,
 }
 
+/// The consequence of an order's answer.
+#[derive(Debug)]
+pub(crate) enum Settled {
+    /// For the engine.
+    Input(Input),
+    /// These messages can be sent now.
+    Send(Vec<Action>),
+    /// These cannot.
+    NotSent(Vec<Action>, SystemError),
+}
+
 impl Sockets {
-    /// None yet but the one for frames.
+    /// None yet but the one for frames; within a tokio runtime.
     ///
     /// # Errors
     /// What the kernel says.
@@ -55,15 +100,18 @@ impl Sockets {
             devices: BTreeMap::new(),
             watched: BTreeMap::new(),
             frames: FrameSocket::open()?,
+            opener: Opener::start()?,
+            handed_over: VecDeque::new(),
             buffers: Buffers::new(),
             arrivals: Vec::new(),
         })
     }
 
-    /// Opens a VRRP socket instead of any other for the same interface and family.
+    /// Listens for these virtual routers there. Opens a socket if there is none, and joins
+    /// the groups; [`Sockets::settle`] tells what came of it.
     ///
     /// # Errors
-    /// What the kernel says; then there is none.
+    /// What the kernel says; then nothing else will be told.
     pub(crate) fn listen(
         &mut self,
         interface: &InterfaceName,
@@ -71,23 +119,52 @@ impl Sockets {
         (routers, groups): (&[Vrid], &[IpAddr]),
         now: Mono,
     ) -> io::Result<()> {
-        self.close(interface, family);
-        let socket = VrrpSocket::open(family, index, routers, groups)?;
-        let open = Open { socket, emptied: now, error: None };
-        self.open.insert((interface.clone(), family), open);
+        let place = (interface.clone(), family);
+        if self.open.get(&place).is_some_and(|open| open.index != index) {
+            self.close(interface, family);
+        }
+        if let Some(socket) = self.open.get(&place).and_then(|open| open.socket.as_ref()) {
+            socket.hear(routers)?;
+        }
+        let is_open = self.open.get(&place).is_some_and(|open| open.socket.is_some());
+        let (routers, groups) = (routers.to_vec(), groups.to_vec());
+        let new = (!is_open).then(|| routers.clone());
+        let order = What::Listen { index, routers: new, groups: groups.clone() };
+        let number = self.opener.open(place.clone(), order)?;
+        let (socket, emptied, error) = match self.open.remove(&place) {
+            Some(Vrrp { socket: Some(socket), emptied, error, .. }) => {
+                (Some(socket), emptied, error)
+            }
+            _ => (None, now, None),
+        };
+        let awaited = true;
+        let open = Vrrp { number, awaited, index, routers, groups, socket, emptied, error };
+        self.open.insert(place, open);
         Ok(())
     }
 
-    /// Closes the VRRP socket, if there is one.
+    /// Closes the VRRP socket, if there is one, and leaves its groups.
     pub(crate) fn close(&mut self, interface: &InterfaceName, family: Family) {
-        self.open.remove(&(interface.clone(), family));
+        let place = (interface.clone(), family);
+        if let Some(open) = self.open.remove(&place) {
+            if let Some(socket) = open.socket {
+                self.opener.close(place.clone(), Closing::Vrrp(socket));
+            }
+            // Without the thread there are no groups.
+            let _ = self.opener.open(place, What::Leave);
+        }
+    }
+
+    /// Says if a socket that should be open was not tried yet.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.open.values().any(|open| open.awaited)
     }
 
     /// From now on hears who else claims one of the `addresses` on the interface of this index
     /// and Ethernet address, instead of the addresses before; with none of them, nobody.
     ///
     /// # Errors
-    /// What the kernel says; then nobody is heard.
+    /// What the kernel says; then those before are heard.
     pub(crate) fn watch(
         &mut self,
         interface: &InterfaceName,
@@ -95,30 +172,46 @@ impl Sockets {
         own: Option<Mac>,
         addresses: &[IpAddr],
     ) -> io::Result<()> {
-        self.stop_watching(interface);
-        let (v4, v6) = by_family(addresses);
-        if !v4.is_empty() {
-            let socket = ClaimSocket::arp(index, own, &v4)?;
-            self.add_watch(interface, Family::V4, socket, addresses);
+        let mut result = Ok(());
+        for family in FAMILIES {
+            let place = (interface.clone(), family);
+            let is_of_it = |address: &IpAddr| Family::of(*address) == family;
+            let addresses: Vec<IpAddr> = addresses.iter().copied().filter(is_of_it).collect();
+            let watching = match self.watched.get_mut(&place) {
+                _ if addresses.is_empty() => {
+                    self.unwatch(place);
+                    Ok(())
+                }
+                Some(watched) if watched.index == index => watched.replace(own, addresses),
+                _ => {
+                    self.unwatch(place.clone());
+                    self.watch_anew(place, index, own, addresses)
+                }
+            };
+            result = result.and(watching);
         }
-        if !v6.is_empty() {
-            let socket = ClaimSocket::neighbours(index, own, &v6)?;
-            self.add_watch(interface, Family::V6, socket, addresses);
-        }
+        result
+    }
+
+    fn watch_anew(
+        &mut self,
+        place: Place,
+        index: u32,
+        own: Option<Mac>,
+        addresses: Vec<IpAddr>,
+    ) -> io::Result<()> {
+        let order = What::Watch { index, own, addresses: addresses.clone() };
+        let number = self.opener.open(place.clone(), order)?;
+        let watched = Watched { number, index, own, addresses, socket: None, error: None };
+        self.watched.insert(place, watched);
         Ok(())
     }
 
-    fn add_watch(
-        &mut self,
-        interface: &InterfaceName,
-        family: Family,
-        socket: ClaimSocket,
-        addresses: &[IpAddr],
-    ) {
-        let is_of_it = |address: &IpAddr| Family::of(*address) == family;
-        let addresses = addresses.iter().copied().filter(is_of_it).collect();
-        let watched = Watched { socket, addresses, error: None };
-        self.watched.insert((interface.clone(), family), watched);
+    fn unwatch(&mut self, place: Place) {
+        let socket = self.watched.remove(&place).and_then(|watched| watched.socket);
+        if let Some(socket) = socket {
+            self.opener.close(place, Closing::Claims(socket));
+        }
     }
 
     /// The addresses that are watched there.
@@ -129,7 +222,83 @@ impl Sockets {
 
     /// Hears no more who claims addresses there.
     pub(crate) fn stop_watching(&mut self, interface: &InterfaceName) {
-        self.watched.retain(|(name, _), _| name != interface);
+        for family in FAMILIES {
+            self.unwatch((interface.clone(), family));
+        }
+    }
+
+    /// Takes in the next socket that was opened for us, if there is one.
+    pub(crate) fn settle(&mut self) -> Option<Settled> {
+        loop {
+            let next = self.handed_over.pop_front();
+            let opened = next.or_else(|| self.opener.opened.try_recv().ok())?;
+            if let Some(settled) = self.put_in_place(opened) {
+                return Some(settled);
+            }
+        }
+    }
+
+    /// Closes a socket again if a newer order has replaced the one that it was opened for.
+    fn put_in_place(&mut self, Opened { number, place, outcome }: Opened) -> Option<Settled> {
+        match outcome {
+            Outcome::Listening(result) => {
+                let open = self.open.get_mut(&place).filter(|open| open.number == number);
+                match (open, result) {
+                    (Some(open), result) => Some(Settled::Input(open.settle(place, result))),
+                    (None, Ok((Some(socket), _))) => {
+                        self.opener.close(place, Closing::Vrrp(socket));
+                        None
+                    }
+                    (None, _) => None,
+                }
+            }
+            Outcome::Sender(result) => {
+                let device = self.devices.get_mut(&place).filter(|one| one.number == number);
+                match (device, result) {
+                    (Some(device), Ok(sender)) => {
+                        device.sender = Some(sender);
+                        Some(Settled::Send(std::mem::take(&mut device.waiting)))
+                    }
+                    (Some(device), Err(error)) => {
+                        let waiting = std::mem::take(&mut device.waiting);
+                        self.devices.remove(&place);
+                        Some(Settled::NotSent(waiting, said(&error)))
+                    }
+                    (None, Ok(sender)) => {
+                        self.opener.close(place, Closing::Sender(sender));
+                        None
+                    }
+                    (None, Err(_)) => None,
+                }
+            }
+            Outcome::Watching(result) => {
+                let watched = self.watched.get_mut(&place).filter(|one| one.number == number);
+                match (watched, result) {
+                    (Some(watched), Ok(socket)) => {
+                        // The list may be another one by now.
+                        let result = socket.hear(watched.own, &watched.addresses);
+                        watched.socket = Some(socket);
+                        let error = result.err()?;
+                        Some(Settled::Input(self.not_watched(place, &error)))
+                    }
+                    (Some(_), Err(error)) => Some(Settled::Input(self.not_watched(place, &error))),
+                    (None, Ok(socket)) => {
+                        self.opener.close(place, Closing::Claims(socket));
+                        None
+                    }
+                    (None, Err(_)) => None,
+                }
+            }
+        }
+    }
+
+    /// Forgets a list that failed, so that the next one is tried from the start.
+    fn not_watched(&mut self, place: Place, error: &io::Error) -> Input {
+        let addresses = self.watched.get(&place).map(|watched| watched.addresses.clone());
+        let interface = place.0.clone();
+        self.unwatch(place);
+        let action = Action::Watch { interface, addresses: addresses.unwrap_or_default() };
+        Input::Failed { action: Box::new(action), error: said(error) }
     }
 
     /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
@@ -137,7 +306,8 @@ impl Sockets {
     pub(crate) fn hear(&mut self, now: Now) -> (Vec<Input>, Vec<String>) {
         let (mut inputs, mut trouble) = (Vec::new(), Vec::new());
         for ((interface, family), open) in &mut self.open {
-            let result = open.socket.drain(&mut self.buffers, &mut self.arrivals);
+            let Some(socket) = &open.socket else { continue };
+            let result = socket.drain(&mut self.buffers, &mut self.arrivals);
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != open.error) {
                 let what = Errno::from_raw(errno).desc();
@@ -152,8 +322,9 @@ impl Sockets {
             }));
         }
         for ((interface, family), watched) in &mut self.watched {
+            let Some(socket) = &watched.socket else { continue };
             let mut frames = Vec::new();
-            let result = watched.socket.read(&mut frames);
+            let result = socket.read(&mut frames);
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != watched.error) {
                 let what = Errno::from_raw(errno).desc();
@@ -166,14 +337,18 @@ impl Sockets {
         (inputs, trouble)
     }
 
-    /// Ready when something may have arrived.
-    pub(crate) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        let vrrp = self.open.values().map(|open| open.socket.readiness());
-        let claims = self.watched.values().map(|watched| watched.socket.readiness());
+    /// Ready when something may have arrived, or a socket was opened.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // Without the thread there is nothing to wait for.
+        if let Poll::Ready(Some(opened)) = self.opener.opened.poll_recv(context) {
+            self.handed_over.push_back(opened);
+        }
+        let vrrp = self.open.values().filter_map(|open| open.socket.as_ref());
+        let claims = self.watched.values().filter_map(|watched| watched.socket.as_ref());
+        let all = vrrp.map(VrrpSocket::readiness).chain(claims.map(ClaimSocket::readiness));
         // Each of them has to be asked: that is what has it wake us.
-        let ready =
-            vrrp.chain(claims).filter(|readiness| readiness.poll(context).is_ready()).count();
-        if ready > 0 { Poll::Ready(()) } else { Poll::Pending }
+        let ready = all.filter(|readiness| readiness.poll(context).is_ready()).count();
+        if ready > 0 || !self.handed_over.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Sends messages from one source through one interface; the results in their order.
@@ -183,8 +358,9 @@ impl Sockets {
         source: IpAddr,
         messages: &[Outgoing<'_>],
     ) -> Vec<io::Result<()>> {
-        match self.open.get(&(interface.clone(), Family::of(source))) {
-            Some(open) => open.socket.sender().send(source, messages),
+        let open = self.open.get(&(interface.clone(), Family::of(source)));
+        match open.and_then(|open| open.socket.as_ref()) {
+            Some(socket) => socket.sender().send(source, messages),
             None => messages.iter().map(|_| Err(Errno::ENOTCONN.into())).collect(),
         }
     }
@@ -192,42 +368,66 @@ impl Sockets {
     /// Sends messages from one source, an address of another interface, through the device of this
     /// index; the results in their order.
     pub(crate) fn send_through(
-        &mut self,
+        &self,
         device: &InterfaceName,
-        index: Option<u32>,
         source: IpAddr,
         messages: &[Outgoing<'_>],
     ) -> Vec<io::Result<()>> {
-        let result = index
-            .ok_or(Errno::ENODEV.into())
-            .and_then(|index| self.open_device((device.clone(), Family::of(source)), index));
-        match result {
-            Ok(sender) => sender.send(source, messages),
-            Err(error) => {
-                let again = || {
-                    error.raw_os_error().map_or(error.kind().into(), io::Error::from_raw_os_error)
-                };
-                messages.iter().map(|_| Err(again())).collect()
-            }
+        let device = self.devices.get(&(device.clone(), Family::of(source)));
+        match device.and_then(|device| device.sender.as_ref()) {
+            Some(sender) => sender.send(source, messages),
+            None => messages.iter().map(|_| Err(Errno::ENODEV.into())).collect(),
         }
     }
 
-    fn open_device(&mut self, place: (InterfaceName, Family), index: u32) -> io::Result<&Sender> {
-        let family = place.1;
-        let slot = match self.devices.entry(place) {
-            Entry::Occupied(slot) if slot.get().0 == index => slot.into_mut(),
-            Entry::Occupied(mut slot) => {
-                slot.insert((index, Sender::open(family, index)?));
-                slot.into_mut()
+    /// Has a socket opened that sends through the device of this index, unless there is one.
+    ///
+    /// # Errors
+    /// That nobody opens it.
+    pub(crate) fn open_device(
+        &mut self,
+        device: &InterfaceName,
+        (index, family): (u32, Family),
+    ) -> io::Result<()> {
+        let place = (device.clone(), family);
+        if self.devices.get(&place).is_some_and(|device| device.index == index) {
+            return Ok(());
+        }
+        self.close_device(place.clone());
+        let number = self.opener.open(place.clone(), What::Send { index })?;
+        self.devices.insert(place, Device { number, index, sender: None, waiting: Vec::new() });
+        Ok(())
+    }
+
+    /// Keeps a message until the socket is open that it is to be sent through. Gives it back where
+    /// that is open already, or where too many wait.
+    pub(crate) fn keep(
+        &mut self,
+        device: &InterfaceName,
+        family: Family,
+        message: Action,
+    ) -> Option<Action> {
+        match self.devices.get_mut(&(device.clone(), family)) {
+            Some(device) if device.sender.is_none() && device.waiting.len() < WAITING => {
+                device.waiting.push(message);
+                None
             }
-            Entry::Vacant(slot) => slot.insert((index, Sender::open(family, index)?)),
-        };
-        Ok(&slot.1)
+            _ => Some(message),
+        }
     }
 
     /// Closes what sends through a device that is gone.
     pub(crate) fn forget_device(&mut self, device: &InterfaceName) {
-        self.devices.retain(|(name, _), _| name != device);
+        for family in FAMILIES {
+            self.close_device((device.clone(), family));
+        }
+    }
+
+    fn close_device(&mut self, place: Place) {
+        let sender = self.devices.remove(&place).and_then(|device| device.sender);
+        if let Some(sender) = sender {
+            self.opener.close(place, Closing::Sender(sender));
+        }
     }
 
     /// Sends an Ethernet frame through the interface of this index.
@@ -239,15 +439,53 @@ impl Sockets {
     }
 }
 
-fn by_family(addresses: &[IpAddr]) -> (Vec<Ipv4Addr>, Vec<Ipv6Addr>) {
-    let (mut v4, mut v6) = (Vec::new(), Vec::new());
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) => v4.push(*address),
-            IpAddr::V6(address) => v6.push(*address),
+impl Vrrp {
+    /// Takes in what came of its order, and tells the engine.
+    fn settle(
+        &mut self,
+        (interface, family): Place,
+        result: io::Result<(Option<VrrpSocket>, Missing)>,
+    ) -> Input {
+        self.awaited = false;
+        match result {
+            Ok((socket, missing)) => {
+                self.socket = socket.or(self.socket.take());
+                let missing =
+                    missing.into_iter().map(|(group, error)| (group, said(&error))).collect();
+                Input::Listening { interface, family, missing }
+            }
+            Err(error) => {
+                let action = Action::Listen {
+                    interface,
+                    index: self.index,
+                    family,
+                    virtual_router_ids: self.routers.clone(),
+                    groups: self.groups.clone(),
+                };
+                Input::Failed { action: Box::new(action), error: said(&error) }
+            }
         }
     }
-    (v4, v6)
+}
+
+impl Watched {
+    /// Another list, on the same interface. While the socket is not open yet, it will be that
+    /// one's.
+    fn replace(&mut self, own: Option<Mac>, addresses: Vec<IpAddr>) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            socket.hear(own, &addresses)?;
+        }
+        (self.own, self.addresses) = (own, addresses);
+        Ok(())
+    }
+}
+
+/// Translates the system's error for the engine.
+pub(super) fn said(error: &io::Error) -> SystemError {
+    match error.raw_os_error() {
+        Some(errno) => system_error(errno),
+        None => SystemError { errno: 0, text: error.to_string() },
+    }
 }
 
 /// The kernel's time of arrival on the monotonic clock. If the wall clock has been set meanwhile,

@@ -135,6 +135,18 @@ pub enum Input {
         /// How it ended: what the program said last, or what went wrong.
         result: ProbeResult,
     },
+    /// The socket of the last [`Action::Listen`] for this interface and family is open. Exactly one
+    /// answer comes for each that no other action on the same socket has overtaken: this, or
+    /// [`Input::Failed`].
+    Listening {
+        /// The interface.
+        interface: InterfaceName,
+        /// The family.
+        family: Family,
+        /// The groups that could not be joined, VRRP's own among them: nothing is heard of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<(IpAddr, SystemError)>,
+    },
     /// An action could not be carried out.
     Failed {
         /// The action.
@@ -205,8 +217,9 @@ impl Packet {
 #[serde(rename_all = "snake_case")]
 #[must_use = "an action that is not carried out leaves the system other than the engine thinks"]
 pub enum Action {
-    /// Open a VRRP socket there and hand in what arrives. Replaces one that is already open for
-    /// the same interface and family.
+    /// Open a VRRP socket there and hand in what arrives, or have the one that is open hear what
+    /// this says and no more. It never holds up what stands behind it; the outcome returns as
+    /// [`Input::Listening`] or [`Input::Failed`].
     Listen {
         /// The interface.
         interface: InterfaceName,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::event::Action;
 use super::link::{Link, LinkAddress, UnusableAddress};
+use super::listen::Listening;
 use super::story::{Fault, LinkLocal};
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, is_link_local};
 use crate::time::{Mono, Now, Span};
@@ -19,6 +21,8 @@ pub(super) struct Links {
     known: BTreeMap<InterfaceName, Known>,
     /// All addresses that move, of whichever instance: there may be thousands.
     moving: BTreeSet<IpAddr>,
+    /// The VRRP sockets on them.
+    pub(super) listening: Listening,
 }
 
 #[derive(Debug)]
@@ -44,6 +48,18 @@ impl Links {
             _ => now.mono,
         };
         self.known.insert(name, Known { link, carrier_since: since });
+    }
+
+    /// Asks for the sockets that these instances need.
+    pub(super) fn listen<'a>(
+        &mut self,
+        now: Now,
+        instances: impl Iterator<Item = &'a InstanceConfig>,
+        out: &mut Vec<Action>,
+    ) {
+        let mut listening = std::mem::take(&mut self.listening);
+        listening.update(now.mono, self, instances, out);
+        self.listening = listening;
     }
 
     /// Whether this interface was ever reported.

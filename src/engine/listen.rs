@@ -1,4 +1,7 @@
 //! Which VRRP sockets are open: one for each interface and family on which an instance has a path.
+//!
+//! Opening one and joining its groups takes the kernel's time, so the outcome is an input. Until
+//! then an instance that needs the socket does not start.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,13 +9,19 @@ use std::net::IpAddr;
 use super::event::Action;
 use super::link::Link;
 use super::links::Links;
+use super::story::Fault;
+use super::words::SystemError;
 use crate::model::{Family, InstanceConfig, InterfaceName, Path, Vrid};
 use crate::time::{Mono, Span};
+use crate::vrrp::packet::multicast_group;
 
-/// When a socket that could not be opened is tried again.
-pub(super) const RETRY: Span = Span::from_secs(2);
+/// When a socket that could not be opened, or a group that could not be joined, is tried again.
+const RETRY: Span = Span::from_secs(2);
 
 type Key = (InterfaceName, Family);
+
+/// The groups that could not be joined.
+type Missing = Vec<(IpAddr, SystemError)>;
 
 /// What a socket is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,24 +34,50 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Whether a socket that was opened for this does for `other`. An interface on which IPv6 is turned
-    /// off, or whose MTU falls below 1,280 bytes, has left its groups for good without a word to whoever
-    /// joined them (`addrconf_ifdown` and `ipv6_mc_destroy_dev` in Linux' `net/ipv6`); its addresses
-    /// have gone with that. So with the first one that comes the groups are joined again.
-    fn does_for(&self, other: &Self) -> bool {
-        let address_came = other.has_address && !self.has_address;
-        (self.index, &self.virtual_router_ids, &self.groups)
-            == (other.index, &other.virtual_router_ids, &other.groups)
-            && !address_came
+    /// Says if a socket for this must be opened again for `other`. An interface on which IPv6 is
+    /// turned off, or whose MTU falls below 1,280 bytes, has left its groups for good without a
+    /// word to whoever joined them (`addrconf_ifdown` and `ipv6_mc_destroy_dev` in Linux'
+    /// `net/ipv6`); its addresses have gone with that. So with the first one that comes the groups
+    /// are joined again.
+    fn is_void_for(&self, other: &Self) -> bool {
+        self.index != other.index || other.has_address && !self.has_address
+    }
+
+    fn asks_for_the_same_as(&self, other: &Self) -> bool {
+        (&self.virtual_router_ids, &self.groups) == (&other.virtual_router_ids, &other.groups)
+    }
+
+    fn listen(&self, (interface, family): &Key) -> Action {
+        Action::Listen {
+            interface: interface.clone(),
+            index: self.index,
+            family: *family,
+            virtual_router_ids: self.virtual_router_ids.clone(),
+            groups: self.groups.clone(),
+        }
     }
 }
 
-/// The sockets that are asked for.
-#[derive(Debug, Default)]
-pub(super) struct Listening {
-    open: BTreeMap<Key, Wanted>,
-    retry: BTreeMap<Key, Mono>,
+/// A socket that was asked for.
+#[derive(Debug)]
+struct Asked {
+    wanted: Wanted,
+    /// The last attempt was not answered yet.
+    awaited: bool,
+    /// The result of the last attempt that was.
+    outcome: Option<Result<Missing, SystemError>>,
+    retry: Option<Mono>,
 }
+
+impl Asked {
+    fn new(wanted: Wanted) -> Self {
+        Self { wanted, awaited: true, outcome: None, retry: None }
+    }
+}
+
+/// The sockets that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Listening(BTreeMap<Key, Asked>);
 
 impl Listening {
     /// Asks for what the instances need and is not open, and closes what is not needed.
@@ -53,48 +88,121 @@ impl Listening {
         instances: impl Iterator<Item = &'a InstanceConfig>,
         out: &mut Vec<Action>,
     ) {
-        self.retry.retain(|_, at| *at > now);
-        let mut wanted: BTreeMap<Key, Wanted> = BTreeMap::new();
-        let paths = instances.flat_map(|one| one.paths().map(move |path| (one, path)));
-        for (instance, Path { interface, family }) in paths {
-            let Some(link) = links.get(&interface) else { continue };
-            let wanted = wanted.entry((interface, family)).or_insert_with(|| Wanted {
-                index: link.index,
-                virtual_router_ids: Vec::new(),
-                groups: Vec::new(),
-                has_address: has_address(link, family),
-            });
-            wanted.virtual_router_ids.push(instance.virtual_router_id);
-            let group = instance.transport.group(family);
-            wanted.groups.extend(group.filter(|group| !wanted.groups.contains(group)));
-        }
-        for (interface, family) in self.open.keys().filter(|key| !wanted.contains_key(*key)) {
-            let (interface, family) = (interface.clone(), *family);
-            out.push(Action::StopListening { interface, family });
-        }
-        for (key, socket) in &wanted {
-            let is_open = self.open.get(key).is_some_and(|open| open.does_for(socket));
-            if !is_open && !self.retry.contains_key(key) {
-                let (interface, family) = key.clone();
-                let Wanted { index, virtual_router_ids, groups, .. } = socket.clone();
-                out.push(Action::Listen { interface, index, family, virtual_router_ids, groups });
+        let wanted = wanted(links, instances);
+        let stop = |(interface, family): &Key| Action::StopListening {
+            interface: interface.clone(),
+            family: *family,
+        };
+        self.0.retain(|key, _| {
+            let is_kept = wanted.contains_key(key);
+            if !is_kept {
+                out.push(stop(key));
+            }
+            is_kept
+        });
+        for (key, wanted) in wanted {
+            let Some(asked) = self.0.get_mut(&key) else {
+                out.push(wanted.listen(&key));
+                self.0.insert(key, Asked::new(wanted));
+                continue;
+            };
+            let is_due = asked.retry.is_some_and(|at| at <= now);
+            if asked.wanted.is_void_for(&wanted) {
+                out.extend([stop(&key), wanted.listen(&key)]);
+                *asked = Asked::new(wanted);
+            } else if is_due || !asked.wanted.asks_for_the_same_as(&wanted) {
+                out.push(wanted.listen(&key));
+                // The known result stays true until the answer.
+                (asked.wanted, asked.awaited, asked.retry) = (wanted, true, None);
+            } else {
+                asked.wanted = wanted;
             }
         }
-        wanted.retain(|key, _| !self.retry.contains_key(key));
-        self.open = wanted;
+    }
+
+    /// A socket is open, but for these groups.
+    pub(super) fn opened(&mut self, now: Mono, key: &Key, missing: Missing) {
+        let retry = (!missing.is_empty()).then(|| now + RETRY);
+        self.answered(key, Ok(missing), retry);
     }
 
     /// A socket could not be opened.
-    pub(super) fn failed(&mut self, now: Mono, interface: &InterfaceName, family: Family) {
-        let key = (interface.clone(), family);
-        self.open.remove(&key);
-        self.retry.insert(key, now + RETRY);
+    pub(super) fn failed(&mut self, now: Mono, key: &Key, error: SystemError) {
+        self.answered(key, Err(error), Some(now + RETRY));
+    }
+
+    fn answered(&mut self, key: &Key, outcome: Result<Missing, SystemError>, retry: Option<Mono>) {
+        if let Some(asked) = self.0.get_mut(key) {
+            (asked.awaited, asked.outcome, asked.retry) = (false, Some(outcome), retry);
+        }
+    }
+
+    /// Says if an answer about an instance's own interface is still to come.
+    pub(super) fn is_awaited(&self, instance: &InstanceConfig) -> bool {
+        own_paths(instance).any(|path| self.asked(&path).is_some_and(|asked| asked.awaited))
+    }
+
+    /// Says if an instance can send on this path.
+    pub(super) fn is_open(&self, path: &Path) -> bool {
+        let outcome = self.asked(path).and_then(|asked| asked.outcome.as_ref());
+        outcome.is_some_and(Result::is_ok)
+    }
+
+    /// The fault that keeps an instance from hearing others on its own interface.
+    pub(super) fn fault(&self, instance: &InstanceConfig) -> Option<Fault> {
+        own_paths(instance).find_map(|path| self.path_fault(instance, &path))
+    }
+
+    /// The fault that keeps an instance from hearing others on this path.
+    pub(super) fn path_fault(&self, instance: &InstanceConfig, path: &Path) -> Option<Fault> {
+        let interface = || path.interface.clone();
+        let missing = match self.asked(path)?.outcome.as_ref()? {
+            Ok(missing) => missing,
+            Err(error) => return Some(Fault::CannotListen(interface(), error.clone())),
+        };
+        if instance.transport.is_unicast() {
+            return None;
+        }
+        let group = instance.transport.group(path.family);
+        let group = group.unwrap_or_else(|| multicast_group(path.family));
+        let (_, error) = missing.iter().find(|(missing, _)| *missing == group)?;
+        Some(Fault::CannotJoin(group, interface(), error.clone()))
     }
 
     /// When to try again.
     pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        self.retry.values().min().map(|at| (*at, "socket"))
+        let retries = self.0.values().filter_map(|asked| asked.retry);
+        retries.min().map(|at| (at, "socket"))
     }
+
+    fn asked(&self, path: &Path) -> Option<&Asked> {
+        self.0.get(&(path.interface.clone(), path.family))
+    }
+}
+
+fn own_paths(instance: &InstanceConfig) -> impl Iterator<Item = Path> + use<'_> {
+    instance.paths().filter(|path| path.interface == instance.interface)
+}
+
+fn wanted<'a>(
+    links: &Links,
+    instances: impl Iterator<Item = &'a InstanceConfig>,
+) -> BTreeMap<Key, Wanted> {
+    let mut all: BTreeMap<Key, Wanted> = BTreeMap::new();
+    let paths = instances.flat_map(|one| one.paths().map(move |path| (one, path)));
+    for (instance, Path { interface, family }) in paths {
+        let Some(link) = links.get(&interface) else { continue };
+        let wanted = all.entry((interface, family)).or_insert_with(|| Wanted {
+            index: link.index,
+            virtual_router_ids: Vec::new(),
+            groups: Vec::new(),
+            has_address: has_address(link, family),
+        });
+        wanted.virtual_router_ids.push(instance.virtual_router_id);
+        let group = instance.transport.group(family);
+        wanted.groups.extend(group.filter(|group| !wanted.groups.contains(group)));
+    }
+    all
 }
 
 fn has_address(link: &Link, family: Family) -> bool {

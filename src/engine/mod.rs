@@ -52,7 +52,6 @@ pub use words::few;
 use group::Group;
 use instance::Instance;
 use links::Links;
-use listen::Listening;
 use track::Tracks;
 
 use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName};
@@ -67,7 +66,6 @@ pub struct Engine {
     config: Config,
     links: Links,
     tracks: Tracks,
-    listening: Listening,
     instances: Vec<Instance>,
     groups: Vec<Group>,
     stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
@@ -113,7 +111,6 @@ impl Engine {
             instances,
             groups,
             links,
-            listening: Listening::default(),
             stray_discards: BTreeMap::new(),
             written: Vec::new(),
             watched: BTreeMap::new(),
@@ -171,6 +168,10 @@ impl Engine {
                     group.hooked(now, &owner, number, &result, &mut out);
                 }
             }
+            Input::Listening { interface, family, missing } => {
+                self.links.listening.opened(now.mono, &(interface, family), missing);
+                self.each(now, &mut out, Instance::reconsider);
+            }
             Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
             Input::Reload { config } => self.reload(now, *config, &mut out),
             Input::Resumed { length } => {
@@ -207,7 +208,7 @@ impl Engine {
     pub fn next_deadline(&self) -> Option<Deadline> {
         let instances = self.instances.iter().filter_map(Instance::deadline);
         let groups = self.groups.iter().filter_map(Group::deadline);
-        let others = self.listening.deadline().into_iter().chain(self.tracks.deadline());
+        let others = self.links.listening.deadline().into_iter().chain(self.tracks.deadline());
         let next = instances.chain(groups).chain(others).min_by_key(|(at, _)| *at);
         next.map(|(at, why)| Deadline { at, why })
     }
@@ -285,7 +286,7 @@ impl Engine {
 
     fn update_listening(&mut self, now: Now, out: &mut Vec<Action>) {
         let configs = self.instances.iter().map(Instance::config);
-        self.listening.update(now.mono, &self.links, configs, out);
+        self.links.listen(now, configs, out);
     }
 
     fn received(
@@ -395,7 +396,8 @@ impl Engine {
 
     fn failed(&mut self, now: Now, action: &Action, error: &SystemError, out: &mut Vec<Action>) {
         if let Action::Listen { interface, family, .. } = action {
-            self.listening.failed(now.mono, interface, *family);
+            let key = (interface.clone(), *family);
+            self.links.listening.failed(now.mono, &key, error.clone());
         }
         let mut report = |what| out.push(Action::Report(Event::of_node(what)));
         match action {

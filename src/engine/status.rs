@@ -10,13 +10,13 @@ use super::conflict::ConflictStatus;
 use super::hook::call::HookName;
 use super::peers::PeerStatus;
 use super::standby::Standby;
-use super::story::{Lowered, Peer, StateName, TrackFailure, Why};
+use super::story::{Fault, Lowered, Peer, StateName, TrackFailure, Why};
 use super::words::few;
 use crate::histogram::Histogram;
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Interval, Mac, Node, NodeName, Phase, Preempt,
-    Priority, Route, Routing, Rule, TrackName, Transport, Version, VirtualAddress, VirtualDevice,
-    Vrid,
+    Family, GroupName, InstanceName, InterfaceName, Interval, Mac, Node, NodeName, Path, Phase,
+    Preempt, Priority, Route, Routing, Rule, TrackName, Transport, Version, VirtualAddress,
+    VirtualDevice, Vrid,
 };
 use crate::time::{Span, Wall};
 
@@ -131,6 +131,9 @@ pub struct InstanceStatus {
     pub tracks: Vec<TrackName>,
     /// What is wrong on the segment.
     pub conflicts: Vec<ConflictStatus>,
+    /// On which of its further interfaces nothing is heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_paths: Vec<MissingPath>,
     /// What its hooks did last.
     #[serde(default)]
     pub hooks: Vec<HookStatus>,
@@ -371,6 +374,30 @@ impl Status {
     }
 }
 
+/// An interface on which an instance should be heard in a family, and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingPath {
+    /// The interface.
+    pub interface: InterfaceName,
+    /// The family.
+    pub family: Family,
+    /// Why, for people.
+    pub reason: String,
+    /// Why, for programs.
+    pub why: Fault,
+}
+
+impl MissingPath {
+    pub(super) fn new((path, fault): (&Path, &Fault)) -> Self {
+        Self {
+            interface: path.interface.clone(),
+            family: path.family,
+            reason: fault.to_string(),
+            why: fault.clone(),
+        }
+    }
+}
+
 impl InstanceStatus {
     /// All addresses that move.
     pub fn moving_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
@@ -383,6 +410,7 @@ impl InstanceStatus {
             || self.leaving
             || self.lowered.is_some()
             || !self.conflicts.is_empty()
+            || !self.missing_paths.is_empty()
             || self.waits_for.is_some()
             || self.failed_hooks().next().is_some()
     }
@@ -458,8 +486,16 @@ impl fmt::Display for InstanceStatus {
         for failed in self.failed_hooks() {
             write!(f, "; {failed}")?;
         }
+        self.missing_paths.iter().try_for_each(|path| write!(f, "; {path}"))?;
         let mut conflicts = self.conflicts.iter();
         conflicts.try_for_each(|conflict| write!(f, "; conflict: {}", conflict.text))
+    }
+}
+
+/// `nothing is heard on eth1 (IPv6): ...`
+impl fmt::Display for MissingPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "nothing is heard on {} ({}): {}", self.interface, self.family, self.reason)
     }
 }
 

@@ -12,7 +12,8 @@ use super::link::Loss;
 use super::words::SystemError;
 pub use super::words::{Lowered, Peer, StateName, TrackFailure};
 use crate::model::{
-    GroupName, InstanceName, InterfaceName, Phase, Priority, Routing, TrackName, VirtualAddress,
+    Family, GroupName, InstanceName, InterfaceName, Phase, Priority, Routing, TrackName,
+    VirtualAddress,
 };
 use crate::time::Span;
 
@@ -58,6 +59,8 @@ pub enum Fault {
     NotEthernet(InterfaceName),
     /// The VRRP socket could not be opened.
     CannotListen(InterfaceName, SystemError),
+    /// Its multicast group could not be joined.
+    CannotJoin(IpAddr, InterfaceName, SystemError),
     /// An address could not be put on its interface.
     CannotInstall(VirtualAddress, InterfaceName, SystemError),
     /// A route or a rule could not be added.
@@ -99,6 +102,7 @@ impl Fault {
             Self::NoLinkLocal(..) => "no_link_local_address",
             Self::NotEthernet(_) => "not_ethernet",
             Self::CannotListen(..) => "cannot_listen",
+            Self::CannotJoin(..) => "cannot_join",
             Self::CannotInstall(..) => "cannot_install",
             Self::CannotRoute(..) => "cannot_route",
             Self::CannotMakeDevice(..) => "cannot_make_device",
@@ -145,6 +149,13 @@ impl fmt::Display for Fault {
             Self::NotEthernet(name) => write!(f, "{name} is not an Ethernet interface"),
             Self::CannotListen(name, error) => {
                 write!(f, "no VRRP socket on {name}: {}", error.text)
+            }
+            Self::CannotJoin(group, name, error) => {
+                write!(f, "{name} cannot join the multicast group {group}: {}", error.text)?;
+                match group {
+                    IpAddr::V4(_) => Ok(()),
+                    IpAddr::V6(_) => f.write_str(" (is IPv6 off there, or the MTU below 1280?)"),
+                }
             }
             Self::CannotInstall(address, name, error) => {
                 write!(f, "{address} cannot be put on {name}: {}", error.text)
@@ -356,6 +367,10 @@ pub enum What {
     HookFailed(HookName, String, bool),
     /// The addresses are somebody else's, says the hook `verify`: they are claimed anew.
     VerifyFailed(String),
+    /// Nothing is heard on one of its further interfaces; that is tried again.
+    PathMissing(InterfaceName, Family, Fault),
+    /// That is over.
+    PathBack(InterfaceName, Family),
     /// The file for `vipd release` could not be written.
     WriteDownFailed(SystemError),
     /// Other stations' claims to the addresses cannot be noticed.
@@ -407,6 +422,7 @@ impl Event {
             | What::Departing(_)
             | What::Reconfigured(_)
             | What::Standby(false)
+            | What::PathBack(..)
             | What::Reprioritized { why: None, .. }
             | What::TrackPasses(..) => Severity::Info,
             _ => Severity::Warning,
@@ -429,6 +445,19 @@ impl Event {
             }
             What::TrackPasses(track, detail) => write!(f, "check {track} passes: {detail}"),
             What::TrackFails(track, failure) => write!(f, "check {track} {failure}"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The line about a further interface.
+    fn tell_path(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            What::PathMissing(interface, family, fault) => {
+                write!(f, "nothing is heard on {interface} ({family}): {fault}; trying again")
+            }
+            What::PathBack(interface, family) => {
+                write!(f, "{interface} ({family}) is heard again")
+            }
             _ => Ok(()),
         }
     }
@@ -537,6 +566,7 @@ impl fmt::Display for Event {
                     "verify says that the addresses are not here: {reason}; claiming them anew"
                 )
             }
+            What::PathMissing(..) | What::PathBack(..) => self.tell_path(f),
             What::WriteDownFailed(error) => write!(
                 f,
                 "what this node holds could not be written down: {}; if the daemon is killed now, \

@@ -42,6 +42,7 @@ mod lab;
 mod links;
 mod many;
 mod observers;
+mod opening;
 mod operator;
 mod owner;
 mod paths;
@@ -146,6 +147,10 @@ const CASES: &[lab::Case] = &lab::cases![
     observers::prometheus,
     sockets::abuse,
     sockets::strangers,
+    opening::beside_a_move,
+    opening::small_mtu,
+    opening::many_groups,
+    opening::open_files,
     operator::looking,
     operator::standby_and_back,
     operator::standby_alone,

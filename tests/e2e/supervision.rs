@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 
 use crate::lab::{Agent, BOUND, Group, Lab, running_time, settled, within};
 
-/// Rule: READY=1 comes only when the sockets are open; STATUS= names each instance with its
-/// state, priority, addresses and the reason, as things change.
+/// Rule: READY=1 comes when the opening of each socket was tried; STATUS= names each instance with
+/// its state, priority, addresses and the reason, as things change.
 pub(crate) fn ready_and_status(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let first = Agent::start(&group.nodes[0], &group.config());

@@ -15,7 +15,7 @@ use vipd::trace::Step;
 use vipd::vrrp::auth::{Proof, Sequence, Stamper, unsigned};
 use vipd::vrrp::packet::{Advertisement, ChecksumForm};
 
-use crate::node::{GROUP, PEER, advertisement, eth0, instance, link, packet};
+use crate::node::{GROUP, PEER, advertisement, eth0, instance, link, opened, packet};
 
 /// The wall clock when the other one is zero.
 pub(crate) const ZERO: Wall = Wall(1_800_000_000_000_000_000);
@@ -99,6 +99,9 @@ impl Keyed {
         let mut actions = self.engine.handle(at, input.clone());
         self.steps.push(Step { at, input, actions: actions.clone() });
         self.ring.complete(&mut actions);
+        for opened in opened(&actions) {
+            actions.extend(self.tell(opened));
+        }
         actions
     }
 

@@ -22,6 +22,7 @@ mod hostile;
 mod intervals;
 mod ipv6;
 mod keyed;
+mod listening;
 mod node;
 mod owner;
 mod paths;
@@ -337,12 +338,11 @@ fn another_index_is_another_interface() {
 #[test]
 fn leftovers_are_removed() {
     let config = Config { instances: vec![instance(100)], ..Config::default() };
-    let mut engine = Engine::new(config, now(1_000_000));
+    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
     let mut with_leftover = link();
     with_leftover.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
     let input = Input::Link { interface: eth0(), link: Some(with_leftover) };
-    let actions = engine.handle(now(1_000_000), input);
-    assert_eq!(kinds(&actions), ["listen", "remove", "report"]);
+    assert_eq!(kinds(&node.tell(input)), ["listen", "remove", "report"]);
 }
 
 /// Rule: a virtual address is never the source of advertisements, not even where it comes first.

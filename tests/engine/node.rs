@@ -85,8 +85,13 @@ impl Node {
         engine_of(Config { instances: vec![config], ..Config::default() })
     }
 
+    /// Hands in one input, and that the sockets that it leads to are open.
     pub(crate) fn tell(&mut self, input: Input) -> Vec<Action> {
-        self.engine.handle(now(self.millis), input)
+        let mut actions = self.engine.handle(now(self.millis), input);
+        for opened in opened(&actions) {
+            actions.extend(self.engine.handle(now(self.millis), opened));
+        }
+        actions
     }
 
     /// Lets time pass to the engine's next deadline.
@@ -136,6 +141,18 @@ impl Node {
     pub(crate) fn state(&self) -> StateName {
         self.status().instances[0].state
     }
+}
+
+/// Every socket of these actions is open.
+pub(crate) fn opened(actions: &[Action]) -> Vec<Input> {
+    let opened = |action: &Action| match action {
+        Action::Listen { interface, family, .. } => {
+            let (interface, family, missing) = (interface.clone(), *family, Vec::new());
+            Some(Input::Listening { interface, family, missing })
+        }
+        _ => None,
+    };
+    actions.iter().filter_map(opened).collect()
 }
 
 /// An engine with this configuration whose interface is up.

@@ -401,6 +401,9 @@ impl World {
                     }
                 }
             }
+            Action::Listen { interface, family, .. } => {
+                return Some(Input::Listening { interface, family, missing: Vec::new() });
+            }
             Action::Probe { track, number } => {
                 let result = if self.nodes[node].well {
                     ProbeResult::Passed(String::new())

@@ -582,6 +582,8 @@ impl World {
                 if let Some(error) = self.apply(node, &action) {
                     let error = SystemError { errno: error, text: format!("errno {error}") };
                     inputs.push_back(Input::Failed { action: Box::new(action), error });
+                } else if let Action::Listen { interface, family, .. } = action {
+                    inputs.push_back(Input::Listening { interface, family, missing: Vec::new() });
                 }
             }
         }

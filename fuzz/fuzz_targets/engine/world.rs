@@ -114,6 +114,14 @@ impl World {
         if !actions.is_empty() {
             self.judge(&spoke);
         }
+        for action in &actions {
+            if let Action::Listen { interface, family, .. } = action
+                && !refused.contains(action)
+            {
+                let (interface, family, missing) = (interface.clone(), *family, Vec::new());
+                let _ = self.tell(Input::Listening { interface, family, missing });
+            }
+        }
         for action in refused {
             let error = SystemError { errno: self.refusals.1, text: "refused".to_owned() };
             let _ = self.tell(Input::Failed { action: Box::new(action), error });

@@ -135,6 +135,12 @@ fn fault(instance: &InstanceStatus) -> Option<Finding> {
         Fault::CannotListen(..) => "systemctl cat vipd: it needs CAP_NET_RAW and \
                                     RestrictAddressFamilies with AF_PACKET"
             .to_owned(),
+        Fault::CannotJoin(group, name, _) if group.is_ipv4() => {
+            format!("ip maddress show {name}; sysctl net.ipv4.igmp_max_memberships: not 0")
+        }
+        Fault::CannotJoin(_, name, _) => {
+            format!("ip link show {name}; sysctl net.ipv6.conf.{name}.disable_ipv6")
+        }
         Fault::CannotInstall(address, name, _) => {
             format!(
                 "ip address show to {}; ip link show {name}; for IPv6: sysctl \

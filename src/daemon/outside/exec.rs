@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 
 use super::Aside;
-use crate::daemon::program;
+use crate::daemon::{files, program};
 
 /// Where programs are looked for by the programs that are started.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -168,7 +168,7 @@ impl Leash {
         let mut child = command?.spawn().map_err(|error| refused(&error, program))?;
         let leader = Pid::from_raw(child.id().cast_signed());
         forgive(child.id());
-        unlock(leader);
+        limit(leader);
         let wanted = {
             let mut life = self.lock();
             let wanted = matches!(*life, Life::Unborn);
@@ -280,14 +280,19 @@ fn forgive(child: u32) {
     }
 }
 
-/// The daemon may lock as much memory as it wants (`LimitMEMLOCK=` in the unit), and this one no more
-/// than any other program (`prlimit(2)`). What it has locked by now stays, which is nothing.
-fn unlock(child: Pid) {
+/// The daemon may lock as much memory as it wants (`LimitMEMLOCK=` in the unit), and this one no
+/// more than any other program (`prlimit(2)`). What it has locked by now stays, which is nothing.
+/// It also gets the limit on open files with which the daemon was started: with more of them than
+/// 1,024, `select(2)` fails.
+fn limit(child: Pid) {
     let Some(child) = rustix::process::Pid::from_raw(child.as_raw()) else { return };
     let own = rustix::process::getrlimit(Resource::Memlock).maximum;
     let most = Some(own.map_or(LOCKED, |own| own.min(LOCKED)));
     // Another user's is not ours to change; it is no worse than without.
     let _ = prlimit(Some(child), Resource::Memlock, Rlimit { current: most, maximum: most });
+    if let Some(files) = files::at_start() {
+        let _ = prlimit(Some(child), Resource::Nofile, files);
+    }
 }
 
 fn process_number() -> std::ffi::OsString {

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use tokio::time::interval;
@@ -13,7 +13,7 @@ use crate::daemon::claims::ClaimSocket;
 use crate::daemon::netlink::look_up;
 use crate::daemon::socket::FrameSocket;
 use crate::engine::ProbeResult;
-use crate::model::{ArpProbe, Mac};
+use crate::model::{ArpProbe, Family, Mac};
 use crate::vrrp::frame::{arp_probe, arp_sender};
 
 /// How often the silent ones are asked again within one look: broadcasts get lost.
@@ -41,7 +41,8 @@ pub(crate) async fn look(probe: &ArpProbe, desk: &Desk) -> ProbeResult {
 /// Asks all of them at once, and the silent ones again, until that decides; for ever, where it
 /// does not.
 async fn ask(probe: &ArpProbe, index: u32, mac: Mac, desk: &Desk) -> io::Result<ProbeResult> {
-    let socket = ClaimSocket::arp(index, Some(mac), &probe.targets)?;
+    let targets: Vec<IpAddr> = probe.targets.iter().copied().map(Into::into).collect();
+    let socket = ClaimSocket::open(Family::V4, index, Some(mac), &targets)?;
     let frames = FrameSocket::open()?;
     let mut silent = probe.targets.clone();
     let mut witnesses = Witnesses::new(silent.clone(), probe.require);

@@ -1,5 +1,6 @@
 //! Whether an instance can take part: its interfaces, what the system lets it do, its checks.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::LinkAddress;
@@ -41,6 +42,7 @@ impl Instance {
         }
         self.set_priority(context, out);
         self.prepare_devices(context, out);
+        self.look_at_paths(context, out);
         let fault = self.believed_fault(context);
         // The checks are those of the whole group already.
         self.has_own_fault =
@@ -76,7 +78,9 @@ impl Instance {
                 self.changed(context, from, Why::Fault(fault), out);
             }
             // The kernel is at it; that takes milliseconds.
-            (Condition::Starting | Condition::Fault(_), None) if self.devices.are_awaited() => {}
+            (Condition::Starting | Condition::Fault(_), None)
+                if self.devices.are_awaited()
+                    || context.links.listening.is_awaited(&self.config) => {}
             (Condition::Starting, None) => self.start(context, Why::Started, out),
             (Condition::Fault(_), None) => self.start(context, Why::Recovered, out),
         }
@@ -168,7 +172,36 @@ impl Instance {
             return Some(Fault::Awaiting(what.clone()));
         }
         let fault = self.config.interfaces().find_map(|name| context.links.fault(name));
-        fault.or_else(|| self.no_source(context)).or_else(|| self.judge(context).fault)
+        fault
+            .or_else(|| self.no_source(context))
+            .or_else(|| context.links.listening.fault(&self.config))
+            .or_else(|| self.judge(context).fault)
+    }
+
+    /// On its further interfaces a socket may be missing: that is told, and no fault.
+    fn look_at_paths(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let further = self.config.paths().filter(|path| path.interface != self.config.interface);
+        let missing: BTreeMap<Path, Fault> = further
+            .filter_map(|path| {
+                let fault = context.links.listening.path_fault(&self.config, &path)?;
+                Some((path, fault))
+            })
+            .collect();
+        if missing == self.missing_paths {
+            return;
+        }
+        let before = std::mem::replace(&mut self.missing_paths, missing.clone());
+        for (path, fault) in &missing {
+            if before.get(path) != Some(fault) {
+                let (interface, family) = (path.interface.clone(), path.family);
+                self.report(What::PathMissing(interface, family, fault.clone()), out);
+            }
+        }
+        for path in before.into_keys().filter(|path| !missing.contains_key(path)) {
+            if self.config.paths().any(|own| own == path) {
+                self.report(What::PathBack(path.interface, path.family), out);
+            }
+        }
     }
 
     /// A family that it could not speak in on its own interface. Without an own address there it would

@@ -19,7 +19,7 @@ mod status;
 mod virtual_mac;
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::Context;
@@ -36,7 +36,7 @@ use super::routing::Routings;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use crate::model::{
-    ChecksumStyle, InstanceConfig, InterfaceName, Routing, Version, VirtualAddress,
+    ChecksumStyle, InstanceConfig, InterfaceName, Path, Routing, Version, VirtualAddress,
 };
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::ChecksumForm;
@@ -88,6 +88,8 @@ pub(super) struct Instance {
     history: VecDeque<Transition>,
     presence: Presence,
     failed_sends: FailedSends,
+    /// On which of its further interfaces nothing is heard, and why.
+    missing_paths: BTreeMap<Path, Fault>,
     checksum: ChecksumForm,
     authenticator: Authenticator,
     conflicts: Conflicts,
@@ -146,6 +148,7 @@ impl Instance {
             history: VecDeque::new(),
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
+            missing_paths: BTreeMap::new(),
             checksum,
             authenticator: Authenticator::new(now.mono),
             conflicts: Conflicts::default(),

@@ -3,12 +3,11 @@
 use std::net::IpAddr;
 
 use super::super::event::{Action, SystemError};
-use super::super::listen;
 use super::super::retry::InstallFailure;
 use super::super::story::{Fault, What};
 use super::virtual_mac::NotRaised;
 use super::{Context, Instance};
-use crate::model::{Family, InterfaceName};
+use crate::model::InterfaceName;
 use crate::time::Span;
 
 /// How long an instance stays in fault after the system has refused it something.
@@ -107,18 +106,17 @@ impl Instance {
             Action::RemoveDevice { device } if self.devices.not_removed(now, device) => {
                 self.report(What::DeviceLeft(device.name(), error.clone()), out);
             }
-            Action::Listen { interface, family, .. } if self.is_needed(interface, *family) => {
-                let fault = Fault::CannotListen(interface.clone(), error.clone());
-                self.refuse(context, fault, listen::RETRY, out);
+            Action::Listen { interface, family, .. }
+                if self
+                    .config
+                    .paths()
+                    .any(|path| (&path.interface, &path.family) == (interface, family)) =>
+            {
+                self.reconsider(context, out);
             }
             _ => return,
         }
         self.counters.failures += 1;
-    }
-
-    /// Without a socket on one of these it takes no part: on further interfaces one may be missing.
-    fn is_needed(&self, interface: &InterfaceName, family: Family) -> bool {
-        *interface == self.config.interface && self.config.families().any(|own| own == family)
     }
 
     /// An advertisement has not gone out. On a link that may be back in a moment that is no news. While

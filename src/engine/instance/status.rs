@@ -1,7 +1,7 @@
 //! What there is to know about an instance.
 
 use super::super::peers::Expected;
-use super::super::status::{Counters, InstanceStatus, Timer, Transition};
+use super::super::status::{Counters, InstanceStatus, MissingPath, Timer, Transition};
 use super::super::story::{Peer, StateName, Why};
 use super::Instance;
 use crate::model::Config;
@@ -45,6 +45,7 @@ impl Instance {
             timers: self.timers(now.mono),
             tracks: self.config.tracks.clone(),
             conflicts: self.conflicts.current(now.mono).collect(),
+            missing_paths: self.missing_paths.iter().map(MissingPath::new).collect(),
             hooks: self.hooks.status(),
             waits_for: self.waits_for(),
             peers: self.peers.status(now, &self.expected(config)),

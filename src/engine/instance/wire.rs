@@ -61,7 +61,7 @@ impl Instance {
         if self.is_silent() {
             return;
         }
-        for ends in self.ends(context) {
+        for ends in self.open_ends(context) {
             let sequence = self.authenticator.stamp(context.now.wall, &self.config);
             match self.message(&ends, priority, sequence) {
                 Ok(message) => {
@@ -130,6 +130,15 @@ impl Instance {
         self.config.paths().filter(usable).flat_map(of_path).collect()
     }
 
+    /// The same without the paths that have no socket.
+    fn open_ends(&self, context: &Context<'_>) -> Vec<Ends> {
+        let is_open = |ends: &Ends| {
+            let (interface, family) = (ends.interface.clone(), Family::of(ends.source));
+            context.links.listening.is_open(&Path { interface, family })
+        };
+        self.ends(context).into_iter().filter(is_open).collect()
+    }
+
     /// Its own address on a path, as seen by who sends from `other`.
     pub(super) fn own_address(
         &self,
@@ -148,7 +157,7 @@ impl Instance {
 
     /// Whether advertisements fail on all ways, so many in a row at the least.
     pub(super) fn is_unheard(&self, context: &Context<'_>, failures: u32) -> bool {
-        self.ends(context).iter().all(|ends| self.failed_sends.reaches(ends, failures))
+        self.open_ends(context).iter().all(|ends| self.failed_sends.reaches(ends, failures))
     }
 
     /// Whether this message is one of ours (its second byte is the virtual router ID).
