@@ -5,15 +5,18 @@
 //! either the old list or the new one. It is not synced to a disk: the runtime directory is in
 //! memory, and what the file describes dies with the machine as the file does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::net::if_::if_indextoname;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::HeldRouter;
+use crate::model::{InterfaceName, Routing};
 
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
@@ -30,6 +33,8 @@ pub(crate) struct HeldFile {
     path: PathBuf,
     temporary: PathBuf,
     configuration: Option<PathBuf>,
+    /// The indices of the interfaces, the last that are known.
+    indices: BTreeMap<InterfaceName, u32>,
 }
 
 /// The file as it is written.
@@ -40,6 +45,9 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<&'a Path>,
     routers: &'a [HeldRouter],
+    /// By which an interface is found that has another name by then.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    indices: BTreeMap<&'a InterfaceName, u32>,
 }
 
 /// As much of a file as tells whether the rest can be read.
@@ -54,6 +62,8 @@ struct Routers {
     #[serde(default)]
     configuration: Option<PathBuf>,
     routers: Vec<HeldRouter>,
+    #[serde(default)]
+    indices: BTreeMap<InterfaceName, u32>,
 }
 
 /// Why the list cannot be read.
@@ -98,12 +108,19 @@ impl HeldFile {
     /// The one in this runtime directory, which need not exist.
     pub(crate) fn in_directory(directory: &Path) -> Self {
         let (path, temporary) = (directory.join(NAME), directory.join(TEMPORARY));
-        Self { path, temporary, configuration: None }
+        Self { path, temporary, configuration: None, indices: BTreeMap::new() }
     }
 
     /// The same, which names this configuration in what it writes.
     pub(crate) fn naming(self, configuration: &Path) -> Self {
         Self { configuration: std::path::absolute(configuration).ok(), ..self }
+    }
+
+    /// The interface of this name has this index.
+    pub(crate) fn learn(&mut self, interface: &InterfaceName, index: u32) {
+        if self.indices.get(interface) != Some(&index) {
+            self.indices.insert(interface.clone(), index);
+        }
     }
 
     /// Where it is.
@@ -123,7 +140,10 @@ impl HeldFile {
             };
         }
         let configuration = self.configuration.as_deref();
-        let text = serde_json::to_vec(&Written { format: FORMAT, configuration, routers })?;
+        let names = routers.iter().flat_map(interfaces);
+        let indices = names.filter_map(|name| Some((name, *self.indices.get(name)?))).collect();
+        let written = Written { format: FORMAT, configuration, routers, indices };
+        let text = serde_json::to_vec(&written)?;
         // For the owner alone: nobody else has any business with it.
         let mut options = File::options();
         let mut file =
@@ -132,12 +152,15 @@ impl HeldFile {
         fs::rename(&self.temporary, &self.path)
     }
 
-    /// The list; empty where there is no file.
+    /// The list, with the names that the interfaces have now; empty where there is no file.
     ///
     /// # Errors
     /// That it cannot be read, or not be understood.
     pub(crate) fn read(&self) -> Result<Vec<HeldRouter>, Unreadable> {
-        Ok(self.read_all()?.routers)
+        let Routers { mut routers, indices, .. } = self.read_all()?;
+        let names = renamed(&indices);
+        routers.iter_mut().for_each(|router| rename(router, &names));
+        Ok(routers)
     }
 
     /// The configuration that the list names; `None` where it names none or cannot be read.
@@ -159,6 +182,37 @@ impl HeldFile {
             Err(why) => why,
         };
         Err(Unreadable::Content { path, why })
+    }
+}
+
+/// The interfaces that something is on, or leaves by.
+fn interfaces(router: &HeldRouter) -> impl Iterator<Item = &InterfaceName> {
+    let of_addresses = router.addresses.iter().map(|held| &held.interface);
+    let of_farewells = router.farewells.iter().map(|farewell| &farewell.interface);
+    of_addresses.chain(of_farewells).chain(router.routing.iter().filter_map(Routing::dev))
+}
+
+/// The interfaces that have another name now.
+fn renamed(indices: &BTreeMap<InterfaceName, u32>) -> BTreeMap<&InterfaceName, InterfaceName> {
+    let now = |index: u32| {
+        let name = if_indextoname(index).ok()?.into_string().ok()?;
+        InterfaceName::try_from(name.as_str()).ok()
+    };
+    let all = indices.iter().filter_map(|(before, index)| Some((before, now(*index)?)));
+    all.filter(|(before, now)| *before != now).collect()
+}
+
+fn rename(router: &mut HeldRouter, names: &BTreeMap<&InterfaceName, InterfaceName>) {
+    let of_addresses = router.addresses.iter_mut().map(|held| &mut held.interface);
+    let of_farewells = router.farewells.iter_mut().map(|farewell| &mut farewell.interface);
+    let of_routes = router.routing.iter_mut().filter_map(|routing| match routing {
+        Routing::Route(route) => route.dev.as_mut(),
+        Routing::Rule(_) => None,
+    });
+    for interface in of_addresses.chain(of_farewells).chain(of_routes) {
+        if let Some(now) = names.get(&*interface) {
+            interface.clone_from(now);
+        }
     }
 }
 

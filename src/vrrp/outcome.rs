@@ -19,6 +19,13 @@ pub struct Heard {
     pub path: usize,
 }
 
+impl Heard {
+    /// The same with an interval that is no longer than this.
+    pub fn bounded(self, maximum: Interval) -> Self {
+        Self { interval: self.interval.min(maximum), ..self }
+    }
+}
+
 /// What a call led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the state has changed already; the system must follow"]
