@@ -2,9 +2,9 @@
 
 use super::event::Action;
 
-/// Where several instances let go, all that they take off the system goes to the kernel at once, and
-/// what follows from it, such as their farewells, comes after. Where something is put there as well,
-/// the order is that of the decisions.
+/// Where several instances let go, all that they take off the system goes to the kernel at once,
+/// and what follows from it, such as their farewells, comes after. Where something is put there as
+/// well, the order is that of the decisions.
 pub(super) fn removals_first(out: &mut [Action]) {
     if out.iter().any(adds) {
         return;

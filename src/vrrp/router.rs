@@ -164,13 +164,7 @@ impl Router {
         }
     }
 
-    fn hear_as_leaving(
-        &mut self,
-        now: Mono,
-        arrived: Mono,
-        heard: Heard,
-        own: IpAddr,
-    ) -> Outcome {
+    fn hear_as_leaving(&mut self, now: Mono, arrived: Mono, heard: Heard, own: IpAddr) -> Outcome {
         let State::Leaving(leaving) = &self.state else { return Outcome::Nothing };
         if !self.has_taken_over(leaving, arrived, heard, own) {
             return Outcome::Nothing;
@@ -191,13 +185,7 @@ impl Router {
     /// does: it installs them before it advertises. Any other router has waited for its skew time
     /// since the farewell. What comes sooner was sent by one that was active beside this one, and
     /// that may have yielded since. Half of the time is enough, because others round it.
-    fn has_taken_over(
-        &self,
-        leaving: &Leaving,
-        arrived: Mono,
-        heard: Heard,
-        own: IpAddr,
-    ) -> bool {
+    fn has_taken_over(&self, leaving: &Leaving, arrived: Mono, heard: Heard, own: IpAddr) -> bool {
         let Ok(priority) = Priority::try_from(heard.priority) else { return false };
         let ours = (self.settings.priority.get(), own);
         if compare_actives((heard.priority, heard.source), ours) == Ordering::Greater {

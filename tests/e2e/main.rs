@@ -264,6 +264,7 @@ const CASES: &[lab::Case] = &lab::cases![
     release::not_removed,
     release::swept_at_the_start,
     release::killed,
+    release::renamed,
     tracks::tcp,
     tracks::interface,
     tracks::file,

@@ -192,9 +192,9 @@ fn a_leaving_node_keeps_its_address() {
     assert!(renewals >= 4, "{renewals}");
 }
 
-/// Bug guarded: a router that had been active beside this one, and was about to yield to it, was taken
-/// for the successor: this one let go, and nobody had the address. A lower priority cannot have taken
-/// over before its skew time; a higher one answers before it advertises.
+/// Bug guarded: a router that had been active beside this one, and was about to yield to it, was
+/// taken for the successor: this one let go, and nobody had the address. A lower priority cannot
+/// have taken over before its skew time; a higher one answers before it advertises.
 #[test]
 fn only_the_successor_ends_a_departure() {
     for leave in [handover(None), Input::Stop] {
@@ -241,7 +241,7 @@ fn a_farewell_follows_the_removals() {
             break actions;
         }
     };
-    assert_eq!(kinds(&leaves)[..2], ["remove", "priority 0"], "{leaves:?}");
+    assert_eq!(kinds(&leaves)[..3], ["report", "remove", "priority 0"], "{leaves:?}");
 }
 
 /// The same of several instances: all that is removed goes to the kernel at once.
@@ -250,7 +250,7 @@ fn all_removals_come_before_all_farewells() {
     let mut node = active_group();
     // A link without carrier says nothing any more.
     let actions = node.tell(lan_link(false));
-    assert_eq!(kinds(&actions)[..3], ["remove", "remove", "priority 0"], "{actions:?}");
+    assert_eq!(kinds(&actions)[..4], ["remove", "remove", "report", "priority 0"], "{actions:?}");
     // Asked twice to stop, all let go at once.
     let mut node = active_group();
     node.tell(Input::Stop);

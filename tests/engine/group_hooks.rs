@@ -105,6 +105,7 @@ fn a_handover_is_told_once() {
     let mut node = active(&[Phase::Script]);
     let instance = "lan".try_into().unwrap();
     assert_eq!(started(&node.tell(Input::Handover { request: 7, instance, to: None })), []);
+    node.millis += 500;
     let (number, words) = one(&node.hear(from_peer(50)));
     assert_eq!(words, "/hooks/script GROUP gateway BACKUP 0");
     end(&mut node, number, None);
@@ -302,6 +303,7 @@ fn a_member_that_joins_is_not_waited_for() {
 fn a_stop_waits_until_it_was_told() {
     let mut node = active(&[Phase::Script]);
     assert_eq!(started(&node.tell(Input::Stop)), [], "the members still answer");
+    node.millis += 500;
     assert_eq!(started(&node.hear(from_peer(50))), [], "one of them does");
     let actions = hear_on_lan(&mut node, 50);
     let (number, words) = one(&actions);
@@ -344,11 +346,12 @@ fn lan_waits() -> Config {
 /// The instances that have all their addresses, and what they wait for.
 fn served(node: &Node) -> [(bool, Option<Phase>); 2] {
     let status = node.status();
-    [0, 1].map(|place| (!status.instances[place].held.is_empty(), status.instances[place].waits_for))
+    [0, 1]
+        .map(|place| (!status.instances[place].held.is_empty(), status.instances[place].waits_for))
 }
 
-/// Bug guarded: a reload that dissolved a sync group while a member's `before_claim` ran left the other
-/// instances active without addresses for ever. They advertised, so nobody else took over.
+/// Bug guarded: a reload that dissolved a sync group while a member's `before_claim` ran left the
+/// other instances active without addresses for ever. They advertised, so nobody else took over.
 #[test]
 fn a_dissolved_group_holds_nobody_back() {
     let alone = |config: Config| Config { sync_groups: Vec::new(), ..config };
@@ -370,8 +373,8 @@ fn a_dissolved_group_holds_nobody_back() {
     assert!(!node.status().instances[0].held.is_empty());
 }
 
-/// Rule: what a claim waits for is what the configuration says now. A hook that comes is waited for, one
-/// that goes is not, and one that runs already is until it has ended.
+/// Rule: what a claim waits for is what the configuration says now. A hook that comes is waited
+/// for, one that goes is not, and one that runs already is until it has ended.
 #[test]
 fn a_reload_changes_what_is_waited_for() {
     let waiting = (false, Some(Phase::BeforeClaim));

@@ -1,8 +1,8 @@
 //! The ends of the intervals' ranges, and what is learnt from others (RFC 9568 sections 5.2.7 and 6.1,
 //! RFC 3768 sections 5.3.7 and 6.1).
 
-use vipd::engine::{Action, Input};
 use vipd::engine::story::StateName;
+use vipd::engine::{Action, Input};
 use vipd::model::{Config, InstanceConfig, Interval, Preempt, Version};
 use vipd::time::Span;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm};
@@ -90,8 +90,9 @@ fn what_is_learnt_is_bounded() {
     assert_eq!(due(&node), 6_000_000_000 + 2_000_000_000 * 156 / 256);
 }
 
-/// Bug guarded: one forged frame with the longest interval was remembered as a live router for 164 s. As
-/// long a backup took the word of the real active router for that of a third one, its farewell too.
+/// Bug guarded: one forged frame with the longest interval was remembered as a live router for 164
+/// s. As long a backup took the word of the real active router for that of a third one, its
+/// farewell too.
 #[test]
 fn a_router_is_not_remembered_for_longer_than_the_bound() {
     let forged = || {
@@ -125,15 +126,15 @@ fn an_interval_does_not_put_off_a_conflict() {
     node.next();
     let mut all = String::new();
     for _ in 0..8 {
-        node.millis += 1_000;
+        node.next_sent();
         all += &told(&node.hear(from_peer(Version::V3, 50, 4095)));
     }
     assert!(all.contains("is active too"), "{all}");
 }
 
-/// Rule: `preempt: after` counts how long lower priorities were heard, and one advertisement lasts for
-/// no time. With a delay below the interval the next one decides: as good a router as this one could be
-/// heard by then. A repetition, or the same on another path, is no next one.
+/// Rule: `preempt: after` counts how long lower priorities were heard, and one advertisement lasts
+/// for no time. With a delay below the interval the next one decides: as good a router as this one
+/// could be heard by then. A repetition, or the same on another path, is no next one.
 #[test]
 fn a_preemption_delay_is_longer_than_one_advertisement() {
     for millis in [1, 100, 999] {

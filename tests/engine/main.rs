@@ -332,8 +332,8 @@ fn another_index_is_another_interface() {
     assert_eq!(node.status().instances[0].held, []);
 }
 
-/// Bug guarded: an interface that got another name kept the addresses that were put on it. Without a
-/// lease they stayed there for ever, also when they could not be removed at once.
+/// Bug guarded: an interface that got another name kept the addresses that were put on it. Without
+/// a lease they stayed there for ever, also when they could not be removed at once.
 #[test]
 fn what_is_on_a_renamed_interface_is_removed() {
     let route = extra::route();
@@ -343,8 +343,8 @@ fn what_is_on_a_renamed_interface_is_removed() {
         node.next();
         assert_eq!(node.state(), StateName::Active);
         let actions = node.tell(Input::Link { interface: eth0(), link: None });
-        assert_eq!(kinds(&actions)[..2], ["remove routing", "remove"], "{actions:?}");
-        let removal = actions[1].clone();
+        assert_eq!(kinds(&actions)[1..3], ["remove routing", "remove"], "{actions:?}");
+        let removal = actions[2].clone();
         let written = |actions: &[Action]| {
             actions.iter().rev().find_map(|action| match action {
                 Action::WriteDown { routers } => Some(routers.len()),

@@ -200,6 +200,7 @@ fn a_group_goes_and_comes_as_a_whole() {
     let mut node = groups::active_group();
     let actions = node.tell(out(Some("lan"), false));
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "priority 0").count(), 2);
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     assert_eq!(answers(&actions), [], "the other segment has nobody yet");
     let actions = groups::hear_on_lan(&mut node, 50);
@@ -253,6 +254,7 @@ fn the_whole_node() {
     let mut node = engine_of(config(vec![instance(100), other("mail", 61)]));
     node.next();
     node.tell(out(None, false));
+    node.millis += 500;
     node.hear(from_peer(50));
     // Nobody has taken the other one over.
     let answered = answer(&until_answered(&mut node));
@@ -292,6 +294,7 @@ fn what_comes_meanwhile_is_led_out_too() {
         node.next();
     }
     end_hook(&mut node, number);
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     assert_eq!(answers(&actions), [], "mail still waits for somebody");
     assert!(node.status().instances[1].leaving);
@@ -350,6 +353,7 @@ fn a_stop_calls_it_off() {
     let mut node = Node::active(100);
     node.tell(out(Some("web"), true));
     assert!(answers(&node.tell(Input::Stop)).is_empty());
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     let answered = answer(&actions);
     assert_eq!(answered.refused, [(name("web"), HandoverRefusal::CalledOff)]);
@@ -427,6 +431,7 @@ fn it_waits_for_before_release() {
     assert!(!kinds(&actions).contains(&"priority 0"), "{actions:?}");
     let number = hook(&actions);
     assert_eq!(kinds(&end_hook(&mut node, number))[..1], ["priority 0"]);
+    node.millis += 500;
     let answered = answer(&node.hear(from_peer(50)));
     assert_eq!(answered.standby, named(&["web"]));
 }
@@ -477,8 +482,8 @@ fn asked_again_nothing_happens() {
     assert_eq!(first.standby, whole_node());
 }
 
-/// Bug guarded: `online` took the request for standby back, and the handover that it had begun went on:
-/// the node gave its address away and did not preempt who had it. Now it stays, and says so.
+/// Bug guarded: `online` took the request for standby back, and the handover that it had begun went
+/// on: the node gave its address away and did not preempt who had it. Now it stays, and says so.
 #[test]
 fn online_calls_off_what_is_under_way() {
     let mut node = Node::active(100);

@@ -555,7 +555,10 @@ impl World {
                     let holds = |node: usize| {
                         let state = &self.nodes[node];
                         let awake = state.asleep.is_none() && self.loss == 0;
-                        awake && state.variant.is_whole() && self.nodes[node].holds[segment] && !self.leaves(node)
+                        awake
+                            && state.variant.is_whole()
+                            && self.nodes[node].holds[segment]
+                            && !self.leaves(node)
                     };
                     let both =
                         self.connected(segment, first, second) && holds(first) && holds(second);

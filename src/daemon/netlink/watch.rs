@@ -247,7 +247,9 @@ impl Watcher {
                 let key = AddressKey { address: address.address, prefix: address.prefix };
                 let add = wanted != Wanted::Gone;
                 let named = of(interface);
-                let index = if add { named } else {
+                let index = if add {
+                    named
+                } else {
                     self.placed.take(&self.table, interface, key).or(named)
                 };
                 let Some(index) = index else { return Asked::Nothing { add } };
@@ -278,9 +280,8 @@ impl Watcher {
             (Thing::Routing(routing), wanted) => {
                 let add = wanted != Wanted::Gone;
                 let named = routing.dev().map(of);
-                let placed = if add { None } else {
-                    self.placed.take_routing(&self.table, routing)
-                };
+                let placed =
+                    if add { None } else { self.placed.take_routing(&self.table, routing) };
                 let index = match (placed, named) {
                     (None, Some(None)) => return Asked::Nothing { add },
                     (placed, named) => placed.or(named.flatten()),

@@ -124,12 +124,11 @@ impl Group {
         self.hooks.changed(context.now, &self.config.notify, from, &event, out);
     }
 
-    /// Whether an instance that waits for its sync group waits for this one: as a member, or for the
-    /// hook that had begun when it still was one.
+    /// Whether an instance that waits for its sync group waits for this one: as a member, or for
+    /// the hook that had begun when it still was one.
     fn holds_back(&self, instance: &Instance) -> bool {
         let is_member = !self.retired && self.has(instance);
-        is_member
-            || self.hooks.is_at_gate() && self.asked_for.contains(&instance.config().name)
+        is_member || self.hooks.is_at_gate() && self.asked_for.contains(&instance.config().name)
     }
 
     /// Members whose addresses wait have them together: when the group's hook has ended, and those

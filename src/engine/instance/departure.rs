@@ -304,8 +304,8 @@ impl Instance {
         }
     }
 
-    /// There is no interface of this name any more: it is gone with all that was on it, or has another
-    /// name, and what was put on it is still there. Then it must go.
+    /// There is no interface of this name any more: it is gone with all that was on it, or has
+    /// another name, and what was put on it is still there. Then it must go.
     pub(in super::super) fn interface_vanished(
         &mut self,
         interface: &InterfaceName,
