@@ -379,12 +379,7 @@ fn reload(config: &Config) -> Input {
 
 /// Plays a story with one change before the step of this number, and takes it back some steps
 /// later.
-fn play(
-    wanted: Gates,
-    steps: &[Step],
-    change: fn(&mut Config),
-    (at, back): (usize, usize),
-) -> World {
+fn play(wanted: Gates, steps: &[Step], change: fn(&mut Config), at: usize, back: usize) -> World {
     let config = base(wanted);
     let mut changed = config.clone();
     change(&mut changed);
@@ -404,7 +399,6 @@ fn play(
     world
 }
 
-const OF_THE_GROUP: Gates = Gates { group: true, web: false, lan: false };
 const OF_ONE: Gates = Gates { group: false, web: false, lan: true };
 const OF_BOTH: Gates = Gates { group: true, web: true, lan: false };
 
@@ -415,7 +409,7 @@ fn each_change_at_each_step(hooks_end: bool, all: &[Gates], back: usize) {
                 for at in 0..=steps.len() {
                     let context = format!("{wanted:?}, {story}, {name} at {at}, back {back}");
                     let end = std::panic::catch_unwind(|| {
-                        let mut world = play(wanted, &steps, change, (at, at + back));
+                        let mut world = play(wanted, &steps, change, at, at + back);
                         // What the operator has taken out comes back.
                         world.tell(Input::Online { request: 10, instance: None });
                         world.rest(hooks_end);
@@ -432,7 +426,7 @@ fn each_change_at_each_step(hooks_end: bool, all: &[Gates], back: usize) {
 /// Here each change comes at each step, and everything has its addresses in the end.
 #[test]
 fn a_reload_at_each_step_leaves_nobody_waiting() {
-    each_change_at_each_step(true, &[OF_THE_GROUP, OF_ONE, OF_BOTH], NEVER);
+    each_change_at_each_step(true, &[OF_ONE, OF_BOTH], NEVER);
 }
 
 /// The same where the change is taken back a moment later.

@@ -21,7 +21,7 @@ use vipd::vrrp::auth::Proof;
 use crate::group;
 use crate::health;
 use crate::schedule::{Group, Wire};
-use crate::sync_hooks::{Hooks, Under};
+use crate::sync_hooks::{GROUP, Hooks, Under};
 use crate::world::packet;
 
 /// The instances and their segments.
@@ -203,7 +203,7 @@ fn config(group: &Group, hooks: &Hooks, node: usize, variant: Variant) -> Config
             .collect(),
         instances: (0..SEGMENTS.len()).map(instance).collect(),
         sync_groups: vec![SyncGroup {
-            name: "gateway".try_into().expect("valid"),
+            name: GROUP.try_into().expect("valid"),
             members: SEGMENTS.map(|name| name.try_into().expect("valid")).to_vec(),
             notify: hooks.of_group.clone(),
         }],
@@ -224,8 +224,9 @@ struct Node {
     hooks: Under,
     /// It sleeps until then, and since when.
     asleep: Option<(Mono, Mono)>,
-    /// The configuration that it has.
+    /// The configuration that it has, and whether it ever had another one.
     variant: Variant,
+    reloaded: bool,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -265,6 +266,7 @@ impl World {
             hooks: Under::default(),
             asleep: None,
             variant: Variant::Same,
+            reloaded: false,
         };
         let mut world = Self {
             now: Mono(1_000_000_000_000),
@@ -304,6 +306,7 @@ impl World {
             self.nodes[node].engine =
                 Some(Engine::new(config(&self.group, &self.hooks, node, Variant::Same), self.at()));
             self.nodes[node].variant = Variant::Same;
+            self.nodes[node].reloaded = false;
             self.nodes[node].handed_over = false;
             self.nodes[node].life += 1;
             self.nodes[node].hooks = Under::default();
@@ -353,6 +356,7 @@ impl World {
     fn reload(&mut self, node: usize, variant: Variant) {
         if self.nodes[node].engine.is_some() {
             self.nodes[node].variant = variant;
+            self.nodes[node].reloaded = true;
             self.nodes[node].hooks.reloaded();
             let config = config(&self.group, &self.hooks, node, variant);
             self.input(node, Input::Reload { config: Box::new(config) });
@@ -461,7 +465,8 @@ impl World {
         let segment_of = |name: &InterfaceName| SEGMENTS.iter().position(|s| *s == name.as_str());
         match action {
             Action::AddAddress { interface, .. } => {
-                if self.nodes[node].hooks.holds_back() {
+                let state = &self.nodes[node];
+                if state.variant.is_whole() && state.hooks.holds_back() {
                     self.broken =
                         Some(format!("node{node} takes an address before its hooks have ended"));
                 }
@@ -523,6 +528,11 @@ impl World {
             return;
         }
         let leaves = status.instances.iter().any(|instance| instance.leaving);
+        // One that a reload has put beside an active one may have to wait for a hook.
+        let joins = status.instances.iter().any(|instance| instance.waits_for.is_some());
+        if self.nodes[node].reloaded && joins {
+            return;
+        }
         let both = [0, 1].map(|place| status.instances[place].state);
         let differ = |state| (both[0] == state) != (both[1] == state);
         let [wan, lan] = self.nodes[node].holds;

@@ -9,6 +9,9 @@ use vipd::time::Span;
 
 use crate::hooks::{GRACE, TIMEOUT};
 
+/// The sync group.
+pub(crate) const GROUP: &str = "gateway";
+
 /// What a group and one of its members have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
@@ -74,7 +77,9 @@ impl Under {
         if !self.mixed && self.way.iter().any(is_beside) {
             return Err(format!("{phase} of {owner} begins beside another"));
         }
-        if phase == Phase::Script {
+        // Another group, which a reload has brought for a while, is told what that one is.
+        let of_the_group = matches!(&owner, HookOwner::Group(name) if name.as_str() == GROUP);
+        if phase == Phase::Script && of_the_group {
             self.told = Some(call.event.state());
             self.may_not_know = false;
         }
