@@ -58,7 +58,7 @@ struct Format {
 
 /// The rest.
 #[derive(Default, Deserialize)]
-struct Routers {
+struct Content {
     #[serde(default)]
     configuration: Option<PathBuf>,
     routers: Vec<HeldRouter>,
@@ -157,9 +157,11 @@ impl HeldFile {
     /// # Errors
     /// That it cannot be read, or not be understood.
     pub(crate) fn read(&self) -> Result<Vec<HeldRouter>, Unreadable> {
-        let Routers { mut routers, indices, .. } = self.read_all()?;
+        let Content { mut routers, indices, .. } = self.read_all()?;
         let names = renamed(&indices);
-        routers.iter_mut().for_each(|router| rename(router, &names));
+        for router in &mut routers {
+            rename(router, &names);
+        }
         Ok(routers)
     }
 
@@ -168,12 +170,12 @@ impl HeldFile {
         self.read_all().ok()?.configuration
     }
 
-    fn read_all(&self) -> Result<Routers, Unreadable> {
+    fn read_all(&self) -> Result<Content, Unreadable> {
         let path = self.path.clone();
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Routers::default());
+                return Ok(Content::default());
             }
             Err(error) => return Err(Unreadable::File { path, error }),
         };
@@ -216,7 +218,7 @@ fn rename(router: &mut HeldRouter, names: &BTreeMap<&InterfaceName, InterfaceNam
     }
 }
 
-fn parse(text: &[u8]) -> Result<Routers, String> {
+fn parse(text: &[u8]) -> Result<Content, String> {
     let damaged = |error: serde_json::Error| format!("the file is damaged: {error}");
     let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
     if format != FORMAT {

@@ -21,6 +21,7 @@ pub struct Heard {
 
 impl Heard {
     /// The same with an interval that is no longer than this.
+    #[must_use]
     pub fn bounded(self, maximum: Interval) -> Self {
         Self { interval: self.interval.min(maximum), ..self }
     }
