@@ -117,7 +117,7 @@ fn moves(node: &mut Scripted) {
     node.hear_each_second(50, 5);
     let instance = InstanceName::try_from("web").unwrap();
     node.tell(Input::Handover { request: 1, instance: instance.clone(), to: None });
-    node.pass(300);
+    node.pass(500);
     node.hear_each_second(50, 5);
     node.tell(Input::Handover { request: 2, instance, to: Some(name("right")) });
     node.tell(Input::Stop);

@@ -1,8 +1,9 @@
 //! Arbitrary operations on one engine: links, packets (right, wrong and mangled), claims, time that
-//! passes or is slept through, clocks that are set, answers of checks and hooks, refusals of the system,
-//! handovers, standby, reloads, and a stop. After each of them the invariants hold
-//! (docs/architecture.md): written down before it is touched, nothing held that is not active, nothing
-//! sent by a backup, leases renewed in time, refused packets without effect, progress, an end.
+//! passes or is slept through, clocks that are set, answers of checks and hooks, refusals of the
+//! system, handovers, standby, reloads, and a stop. After each of them the invariants hold
+//! (docs/architecture.md): written down before it is touched, nothing held that is not active,
+//! nothing sent by a backup, leases renewed in time, refused packets without effect, whoever is
+//! active has its addresses or waits for a hook that runs, progress, an end.
 
 #![no_main]
 
@@ -15,7 +16,7 @@ mod world;
 
 use libfuzzer_sys::fuzz_target;
 use vipd::engine::{Input, Link, LinkAddress, ProbeResult};
-use vipd::model::{InstanceName, InterfaceName, Mac, NodeName};
+use vipd::model::{Config, InstanceName, InterfaceName, Mac, NodeName};
 use vipd::time::{Now, Span};
 use vipd_fuzz::Food;
 
@@ -73,13 +74,15 @@ fn step(world: &mut World, food: &mut Food<'_>) {
             let wall = world.now.wall.0.saturating_add_signed(step);
             world.now = Now { wall: vipd::time::Wall(wall), ..world.now };
         }
-        _ => {
-            if food.byte() == 0 {
-                let _ = world.tell(Input::Stop);
-            } else {
-                world.meet_deadlines();
+        _ => match food.byte() {
+            0 => drop(world.tell(Input::Stop)),
+            1..128 => world.meet_deadlines(),
+            // In the middle of whatever a sync group has begun.
+            _ => {
+                let config = food.one_of(configs::of_one_group()).expect("a configuration");
+                apply(world, config.clone());
             }
-        }
+        },
     }
 }
 
@@ -178,6 +181,10 @@ fn hook_ends(world: &mut World, food: &mut Food<'_>) {
 
 fn reload(world: &mut World, food: &mut Food<'_>) {
     let config = food.one_of(configs::all()).expect("a configuration").clone();
+    apply(world, config);
+}
+
+fn apply(world: &mut World, config: Config) {
     world.keys.replace(configs::secrets(&config), world.engine.instances());
     let _ = world.tell(Input::Reload { config: Box::new(config) });
 }

@@ -99,6 +99,7 @@ impl Hands {
         let Input::Link { interface, link } = input else { return };
         if let Some(link) = link {
             self.indices.insert(interface.clone(), link.index);
+            self.held.learn(interface, link.index);
             let before = match link.mac {
                 Some(mac) => self.macs.insert(interface.clone(), mac),
                 None => self.macs.remove(interface),

@@ -5,14 +5,17 @@
 //! either the old list or the new one. It is not synced to a disk: the runtime directory is in
 //! memory, and what the file describes dies with the machine as the file does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::net::if_::if_indextoname;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
 use crate::engine::HeldRouter;
+use crate::model::{InterfaceName, Routing};
 
 /// The format that this version writes, and the only one that it reads.
 const FORMAT: u32 = 1;
@@ -26,6 +29,8 @@ pub(crate) struct HeldFile {
     directory: Directory,
     path: PathBuf,
     configuration: Option<PathBuf>,
+    /// The indices of the interfaces, the last that are known.
+    indices: BTreeMap<InterfaceName, u32>,
 }
 
 /// The file as it is written.
@@ -36,6 +41,9 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<&'a Path>,
     routers: &'a [HeldRouter],
+    /// By which an interface is found that has another name by then.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    indices: BTreeMap<&'a InterfaceName, u32>,
 }
 
 /// As much of a file as tells whether the rest can be read.
@@ -46,10 +54,12 @@ struct Format {
 
 /// The rest.
 #[derive(Default, Deserialize)]
-struct Routers {
+struct Content {
     #[serde(default)]
     configuration: Option<PathBuf>,
     routers: Vec<HeldRouter>,
+    #[serde(default)]
+    indices: BTreeMap<InterfaceName, u32>,
 }
 
 /// Why the list cannot be read.
@@ -94,12 +104,20 @@ impl HeldFile {
     /// The one in this runtime directory, which need not exist.
     pub(crate) fn in_directory(directory: &Directory) -> Self {
         let path = directory.path().join(NAME);
-        Self { directory: directory.clone(), path, configuration: None }
+        let (directory, indices) = (directory.clone(), BTreeMap::new());
+        Self { directory, path, configuration: None, indices }
     }
 
     /// The same, which names this configuration in what it writes.
     pub(crate) fn naming(self, configuration: &Path) -> Self {
         Self { configuration: std::path::absolute(configuration).ok(), ..self }
+    }
+
+    /// The interface of this name has this index.
+    pub(crate) fn learn(&mut self, interface: &InterfaceName, index: u32) {
+        if self.indices.get(interface) != Some(&index) {
+            self.indices.insert(interface.clone(), index);
+        }
     }
 
     /// Where it is.
@@ -116,16 +134,23 @@ impl HeldFile {
             return self.directory.remove(NAME);
         }
         let configuration = self.configuration.as_deref();
-        let text = serde_json::to_vec(&Written { format: FORMAT, configuration, routers })?;
-        self.directory.replace(NAME, &text)
+        let names = routers.iter().flat_map(interfaces);
+        let indices = names.filter_map(|name| Some((name, *self.indices.get(name)?))).collect();
+        let written = Written { format: FORMAT, configuration, routers, indices };
+        self.directory.replace(NAME, &serde_json::to_vec(&written)?)
     }
 
-    /// The list; empty where there is no file.
+    /// The list, with the names that the interfaces have now; empty where there is no file.
     ///
     /// # Errors
     /// That it cannot be read, or not be understood.
     pub(crate) fn read(&self) -> Result<Vec<HeldRouter>, Unreadable> {
-        Ok(self.read_all()?.routers)
+        let Content { mut routers, indices, .. } = self.read_all()?;
+        let names = renamed(&indices);
+        for router in &mut routers {
+            rename(router, &names);
+        }
+        Ok(routers)
     }
 
     /// The configuration that the list names; `None` where it names none or cannot be read.
@@ -133,11 +158,11 @@ impl HeldFile {
         self.read_all().ok()?.configuration
     }
 
-    fn read_all(&self) -> Result<Routers, Unreadable> {
+    fn read_all(&self) -> Result<Content, Unreadable> {
         let path = self.path.clone();
         let text = match self.directory.read(NAME) {
             Ok(Some(text)) => text,
-            Ok(None) => return Ok(Routers::default()),
+            Ok(None) => return Ok(Content::default()),
             Err(error) => return Err(Unreadable::File { path, error }),
         };
         let why = match parse(&text) {
@@ -148,7 +173,38 @@ impl HeldFile {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Routers, String> {
+/// The interfaces that something is on, or leaves by.
+fn interfaces(router: &HeldRouter) -> impl Iterator<Item = &InterfaceName> {
+    let of_addresses = router.addresses.iter().map(|held| &held.interface);
+    let of_farewells = router.farewells.iter().map(|farewell| &farewell.interface);
+    of_addresses.chain(of_farewells).chain(router.routing.iter().filter_map(Routing::dev))
+}
+
+/// The interfaces that have another name now.
+fn renamed(indices: &BTreeMap<InterfaceName, u32>) -> BTreeMap<&InterfaceName, InterfaceName> {
+    let now = |index: u32| {
+        let name = if_indextoname(index).ok()?.into_string().ok()?;
+        InterfaceName::try_from(name.as_str()).ok()
+    };
+    let all = indices.iter().filter_map(|(before, index)| Some((before, now(*index)?)));
+    all.filter(|(before, now)| *before != now).collect()
+}
+
+fn rename(router: &mut HeldRouter, names: &BTreeMap<&InterfaceName, InterfaceName>) {
+    let of_addresses = router.addresses.iter_mut().map(|held| &mut held.interface);
+    let of_farewells = router.farewells.iter_mut().map(|farewell| &mut farewell.interface);
+    let of_routes = router.routing.iter_mut().filter_map(|routing| match routing {
+        Routing::Route(route) => route.dev.as_mut(),
+        Routing::Rule(_) => None,
+    });
+    for interface in of_addresses.chain(of_farewells).chain(of_routes) {
+        if let Some(now) = names.get(&*interface) {
+            interface.clone_from(now);
+        }
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Content, String> {
     let damaged = |error: serde_json::Error| format!("the file is damaged: {error}");
     let Format { format } = serde_json::from_slice(text).map_err(damaged)?;
     if format != FORMAT {

@@ -352,6 +352,17 @@ mod tests {
         assert_eq!(done(&mut outbox), [Work::One(announce(1)), both]);
     }
 
+    /// Rule: the farewell of a router that does not go on answering is said when the kernel has
+    /// taken its addresses off.
+    #[test]
+    fn a_farewell_follows_the_removals() {
+        let mut outbox = Outbox::default();
+        outbox.push(vec![remove(1), remove(2), send(51, 0)]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![remove(1), remove(2)])]);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [messages(vec![send(51, 0)])]);
+    }
+
     /// Bug guarded: a kernel that is slow to change an address must not silence the virtual
     /// routers whose addresses stay.
     #[test]

@@ -298,7 +298,8 @@ pub enum Action {
         /// may have the address by then.
         not_after: Mono,
     },
-    /// Take an address off an interface. That it (or the interface) is not there is success.
+    /// Take an address off an interface. That it (or the interface) is not there is success. Where
+    /// the interface that it was put on has another name by now, it is taken off there.
     RemoveAddress {
         /// The interface.
         interface: InterfaceName,
@@ -320,7 +321,8 @@ pub enum Action {
         /// [`Input::RoutingRestored`].
         again: bool,
     },
-    /// Remove a route or a rule that has our protocol number. That it is not there is success.
+    /// Remove a route or a rule that has our protocol number. That it is not there is success. The
+    /// interface of a route may have another name by now, as with [`Action::RemoveAddress`].
     RemoveRouting {
         /// The route or rule.
         routing: Routing,

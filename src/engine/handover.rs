@@ -60,7 +60,8 @@ pub enum HandoverRefusal {
     Nobody(Span),
     /// No other node took the addresses, and it was not to leave without.
     Unclaimed,
-    /// It was called off: the instance could not go on taking part, or the daemon stopped.
+    /// It was called off: the instance could not go on taking part, the daemon stopped, or the
+    /// operator wanted it in the election after all.
     CalledOff,
 }
 
@@ -115,9 +116,10 @@ impl fmt::Display for HandoverRefusal {
                 "no other node took the addresses, so this one has kept them: is vipd running on \
                  another node, and does multicast get through? (--force gives them up all the same)",
             ),
-            Self::CalledOff => {
-                f.write_str("it was called off: the instance was in trouble, or the daemon stopped")
-            }
+            Self::CalledOff => f.write_str(
+                "it was called off: the instance was in trouble, the daemon stopped, or the \
+                 operator wanted it online",
+            ),
         }
     }
 }

@@ -129,10 +129,13 @@ impl Holding {
         }
     }
 
-    /// Forgets what was on an interface that does not exist any more.
-    pub(super) fn interface_vanished(&mut self, interface: &InterfaceName) {
-        self.held.retain(|held| held.interface != *interface);
-        self.unremoved.retain(|unremoved| unremoved.interface != *interface);
+    /// There is no interface of this name any more. Where it has another name now, what was put on
+    /// it is still there.
+    pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
+        let is_gone = |held: &mut Held| held.interface == *interface;
+        for held in self.held.extract_if(.., is_gone) {
+            out.push(remove(&held.interface, &held.address));
+        }
     }
 
     /// An address is gone from an interface. Returns it when it is one of ours and is put back

@@ -19,6 +19,7 @@ mod lease;
 mod link;
 mod links;
 mod listen;
+mod order;
 mod peers;
 pub mod plan;
 mod receive;
@@ -275,7 +276,7 @@ impl Engine {
         self.update_listening(now, out);
         self.each(now, out, |instance, context, out| {
             if vanished {
-                instance.interface_vanished(name);
+                instance.interface_vanished(name, out);
             }
             instance.reconsider(context, out);
             if readdressed {
@@ -357,6 +358,7 @@ impl Engine {
     /// is watched, and whether this is the end.
     fn settle(&mut self, now: Now, held: bool, out: &mut Vec<Action>) {
         self.keep_what_moved(out);
+        order::removals_first(out);
         self.instances.retain(|instance| !instance.is_gone());
         self.groups.retain(|group| !group.is_gone());
         let context =

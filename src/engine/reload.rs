@@ -51,6 +51,7 @@ impl Engine {
             self.instances.push(old);
         }
         self.reload_groups(now, out);
+        self.each(now, out, Instance::wait_anew);
         self.apply_standby(now, out);
         self.update_listening(now, out);
         self.each(now, out, Instance::reconsider);

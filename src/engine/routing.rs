@@ -76,10 +76,13 @@ impl Routings {
         out.extend(gone.map(|h| Action::RemoveRouting { routing: h.routing }));
     }
 
-    /// Forgets what went with an interface that does not exist any more.
-    pub(super) fn interface_vanished(&mut self, interface: &InterfaceName) {
-        self.held.retain(|h| h.routing.dev() != Some(interface));
-        self.unremoved.retain(|u| u.dev() != Some(interface));
+    /// There is no interface of this name any more. Where it has another name now, the routes
+    /// through it are still there.
+    pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
+        let is_gone = |held: &mut Held| held.routing.dev() == Some(interface);
+        for Held { routing, .. } in self.held.extract_if(.., is_gone) {
+            out.push(Action::RemoveRouting { routing });
+        }
     }
 
     /// Something may have gone: it is looked after at once.

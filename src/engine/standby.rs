@@ -140,11 +140,11 @@ impl Engine {
         let mut refused = Vec::new();
         match instance.map(|name| self.unit_of(name)) {
             None => {
-                self.call_off_standby(|_| true);
+                self.call_off_standby(now, |_| true, out);
                 self.standby = Standby::default();
             }
             Some(Ok(unit)) => {
-                self.call_off_standby(|name| unit.contains(name));
+                self.call_off_standby(now, |name| unit.contains(name), out);
                 if std::mem::take(&mut self.standby.node) {
                     let all = self.config.instances.iter().map(|instance| instance.name.clone());
                     self.standby.instances.extend(all);
@@ -165,18 +165,31 @@ impl Engine {
     }
 
     /// Who is still on the way out stays; what was asked for last counts.
-    fn call_off_standby(&mut self, comes_back: impl Fn(&InstanceName) -> bool) {
+    fn call_off_standby(
+        &mut self,
+        now: Now,
+        comes_back: impl Fn(&InstanceName) -> bool,
+        out: &mut Vec<Action>,
+    ) {
+        let mut staying = BTreeSet::new();
         for pending in &mut self.pending_standby {
             // It is not the whole node any more.
             pending.node = false;
             let called_off = |unit: &Vec<InstanceName>| unit.iter().any(&comes_back);
-            let (back, out) =
+            let (back, rest) =
                 std::mem::take(&mut pending.waiting).into_iter().partition(called_off);
-            pending.waiting = out;
+            pending.waiting = rest;
             let back: Vec<Vec<InstanceName>> = back;
-            let names = back.into_iter().flatten();
-            pending.refused.extend(names.map(|name| (name, HandoverRefusal::CalledOff)));
+            for name in back.into_iter().flatten() {
+                staying.insert(name.clone());
+                pending.refused.push((name, HandoverRefusal::CalledOff));
+            }
         }
+        self.each(now, out, |instance, context, out| {
+            if staying.contains(&instance.config().name) {
+                instance.stay(context, out);
+            }
+        });
     }
 
     /// The instances that go together with this one.

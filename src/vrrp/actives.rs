@@ -55,6 +55,13 @@ impl Actives {
         self.0.values().max_by_key(|active| active.heard)
     }
 
+    /// None of them is remembered for longer than this interval allows.
+    pub(super) fn bound(&mut self, maximum: Interval) {
+        for active in self.0.values_mut() {
+            active.interval = active.interval.min(maximum);
+        }
+    }
+
     /// Whether this is the one on its path.
     pub(super) fn is_known(&self, heard: Heard) -> bool {
         self.0.get(&heard.path).is_some_and(|active| active.source == heard.source)

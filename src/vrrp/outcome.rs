@@ -19,6 +19,14 @@ pub struct Heard {
     pub path: usize,
 }
 
+impl Heard {
+    /// The same with an interval that is no longer than this.
+    #[must_use]
+    pub fn bounded(self, maximum: Interval) -> Self {
+        Self { interval: self.interval.min(maximum), ..self }
+    }
+}
+
 /// What a call led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the state has changed already; the system must follow"]

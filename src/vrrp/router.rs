@@ -10,7 +10,7 @@ use std::net::IpAddr;
 pub use super::actives::{ActiveRouter, Actives};
 pub use super::outcome::{Departure, Heard, Outcome, Takeover};
 pub use super::settings::Settings;
-pub use super::state::{Active, Backup, Leaving, State};
+pub use super::state::{Active, Backup, Leaving, Lower, State};
 use super::timing::{active_down_interval, compare_actives, skew_time};
 use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
@@ -43,7 +43,7 @@ impl Router {
         self.state = State::Backup(Backup {
             active_down: now + self.active_down_interval(self.settings.interval),
             actives: Actives::default(),
-            lower_since: None,
+            lower: None,
             since: now,
             hold_until,
             handed_over: false,
@@ -70,14 +70,15 @@ impl Router {
                 true
             }
             State::Backup(backup) => {
+                backup.actives.bound(settings.maximum_interval);
                 let interval = backup.interval(&settings);
                 let patience = active_down_interval(settings.version, settings.priority, interval);
                 backup.active_down = now + patience;
-                backup.lower_since = backup
+                backup.lower = backup
                     .actives
                     .first()
                     .filter(|active| active.priority < settings.priority.get())
-                    .map(|_| backup.lower_since.unwrap_or(now));
+                    .map(|_| backup.lower.unwrap_or(Lower::since(now)));
                 false
             }
         }
@@ -129,23 +130,43 @@ impl Router {
         Outcome::Farewell
     }
 
-    /// A valid advertisement of another router, which arrived a little earlier than now, while our
-    /// own source address is `own`.
-    pub fn hear(&mut self, now: Mono, arrived: Mono, heard: Heard, own: IpAddr) -> Outcome {
-        match &self.state {
-            State::Initialize => Outcome::Nothing,
-            State::Backup(_) => {
-                self.hear_as_backup(now, arrived.min(now), heard);
+    /// It stays after all: the operator has called off its departure. [`Outcome::Nothing`] where it
+    /// is not leaving, or not to come back.
+    pub fn stay(&mut self, now: Mono) -> Outcome {
+        match &mut self.state {
+            State::Leaving(leaving) if leaving.why == Departure::Handover => {
+                self.state = State::Active(Active::new(now + self.settings.interval.span()));
+                Outcome::Reassert
+            }
+            // It takes part as after a start: who has its addresses may be preempted.
+            State::Backup(backup) => {
+                backup.handed_over = false;
                 Outcome::Nothing
             }
-            State::Active(_) => self.hear_as_active(now, heard, own),
-            State::Leaving(_) => self.hear_as_leaving(now, heard),
+            State::Initialize | State::Active(_) | State::Leaving(_) => Outcome::Nothing,
         }
     }
 
-    fn hear_as_leaving(&mut self, now: Mono, heard: Heard) -> Outcome {
+    /// A valid advertisement of another router, which arrived a little earlier than now, while our
+    /// own source address is `own`.
+    pub fn hear(&mut self, now: Mono, arrived: Mono, heard: Heard, own: IpAddr) -> Outcome {
+        let arrived = arrived.min(now);
+        // Whatever is remembered of a router lasts no longer than the bound allows.
+        let heard = heard.bounded(self.settings.maximum_interval);
+        match &self.state {
+            State::Initialize => Outcome::Nothing,
+            State::Backup(_) => {
+                self.hear_as_backup(now, arrived, heard);
+                Outcome::Nothing
+            }
+            State::Active(_) => self.hear_as_active(now, heard, own),
+            State::Leaving(_) => self.hear_as_leaving(now, arrived, heard, own),
+        }
+    }
+
+    fn hear_as_leaving(&mut self, now: Mono, arrived: Mono, heard: Heard, own: IpAddr) -> Outcome {
         let State::Leaving(leaving) = &self.state else { return Outcome::Nothing };
-        if heard.priority == 0 {
+        if !self.has_taken_over(leaving, arrived, heard, own) {
             return Outcome::Nothing;
         }
         match leaving.why {
@@ -158,6 +179,20 @@ impl Router {
             }
         }
         Outcome::Succeeded(heard)
+    }
+
+    /// Whether this proves that another router answers for the addresses. Who outranks this one
+    /// does: it installs them before it advertises. Any other router has waited for its skew time
+    /// since the farewell. What comes sooner was sent by one that was active beside this one, and
+    /// that may have yielded since. Half of the time is enough, because others round it.
+    fn has_taken_over(&self, leaving: &Leaving, arrived: Mono, heard: Heard, own: IpAddr) -> bool {
+        let Ok(priority) = Priority::try_from(heard.priority) else { return false };
+        let ours = (self.settings.priority.get(), own);
+        if compare_actives((heard.priority, heard.source), ours) == Ordering::Greater {
+            return true;
+        }
+        let skew = skew_time(self.settings.version, priority, self.settings.interval);
+        arrived >= leaving.since + skew.divided_by(2)
     }
 
     /// RFC 9568 section 6.4.2, lines (420) to (470).
@@ -180,17 +215,16 @@ impl Router {
         }
         let lower = heard.priority < settings.priority.get();
         let preempt = if backup.handed_over { Preempt::Never } else { settings.preempt };
-        if !lower {
-            backup.lower_since = None;
-        } else if backup.lower_since.is_none() {
-            backup.lower_since = Some(now);
+        if lower {
+            backup.hears_lower(now, heard.interval);
+        } else {
+            backup.lower = None;
         }
         if lower && preempt == Preempt::Always {
             return; // the timer runs on, and when it fires we take over
         }
-        let interval = heard.interval.min(settings.maximum_interval);
         backup.active_down =
-            now + active_down_interval(settings.version, settings.priority, interval);
+            now + active_down_interval(settings.version, settings.priority, heard.interval);
     }
 
     /// RFC 9568 section 6.4.3, lines (715) to (780).
@@ -235,11 +269,10 @@ impl Router {
     }
 
     fn become_backup(&mut self, now: Mono, heard: Heard) {
-        let interval = heard.interval.min(self.settings.maximum_interval);
         let mut backup = Backup {
-            active_down: now + self.active_down_interval(interval),
+            active_down: now + self.active_down_interval(heard.interval),
             actives: Actives::default(),
-            lower_since: None,
+            lower: None,
             since: now,
             hold_until: now,
             handed_over: false,
@@ -303,7 +336,7 @@ impl Router {
         State::Backup(Backup {
             active_down: now + self.active_down_interval(self.settings.interval),
             actives: Actives::default(),
-            lower_since: None,
+            lower: None,
             since: now,
             hold_until: now,
             handed_over: false,
@@ -380,12 +413,9 @@ impl Router {
 
     fn timer(&self, backup: &Backup) -> (Mono, &'static str) {
         let down = (backup.active_down, "active-down");
-        match (self.settings.preempt, backup.lower_since) {
-            (Preempt::After(delay), Some(since))
-                if since + delay < backup.active_down && !backup.handed_over =>
-            {
-                (since + delay, "preemption delay")
-            }
+        let Preempt::After(delay) = self.settings.preempt else { return down };
+        match backup.lower.and_then(|lower| lower.preempted_at(delay)) {
+            Some(at) if at < backup.active_down && !backup.handed_over => (at, "preemption delay"),
             _ => down,
         }
     }
@@ -431,7 +461,7 @@ impl Router {
         if late > interval.span() {
             backup.active_down =
                 now + active_down_interval(self.settings.version, self.settings.priority, interval);
-            backup.lower_since = None;
+            backup.lower = None;
             return Outcome::Distrusted(late);
         }
         let preempts = self.settings.preempt != Preempt::Never && !backup.handed_over;

@@ -276,17 +276,32 @@ fn leaving_ends_with_the_successor() {
     assert_eq!(due(&router), 4_062_500);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
     assert_eq!(hear(&mut router, 4_100, heard(12, 0)), Outcome::Nothing);
-    assert_eq!(hear(&mut router, 4_300, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
+    assert_eq!(hear(&mut router, 4_500, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
     assert_eq!(router.state(), &State::Initialize);
 
     let mut router = active();
     assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
-    assert_eq!(hear(&mut router, 4_300, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
+    assert_eq!(hear(&mut router, 4_500, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
     for millis in (5_300..30_000).step_by(1_000) {
         assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
         assert_eq!(router.fire(at(millis)), Outcome::Nothing, "it must not take them back");
     }
     assert!(matches!(router.fire(at(33_000)), Outcome::TakeOver(Takeover::Silence(..))));
+}
+
+/// Rule: a lower priority that is heard before half of its skew time has not taken over, whenever
+/// the loop gets to it; a higher one has.
+#[test]
+fn leaving_does_not_end_with_just_any_router() {
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(hear(&mut router, 4_400, heard(11, 50)), Outcome::Nothing);
+    let early = router.hear(at(4_900), at(3_990), heard(11, 50), address(10));
+    assert_eq!(early, Outcome::Nothing, "it had arrived before");
+    assert_eq!(hear(&mut router, 4_403, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
+    let mut router = active();
+    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(hear(&mut router, 4_001, heard(11, 200)), Outcome::Succeeded(heard(11, 200)));
 }
 
 /// Rule: where nobody takes over, a stop goes on after a bound, and a handover is undone.

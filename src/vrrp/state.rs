@@ -30,14 +30,35 @@ pub struct Backup {
     pub active_down: Mono,
     /// The active router, once heard.
     pub actives: Actives,
-    /// Since when only routers of lower priority have been heard.
-    pub lower_since: Option<Mono>,
+    /// That only routers of lower priority have been heard lately.
+    pub lower: Option<Lower>,
     /// Since when this state lasts.
     pub since: Mono,
     /// Nothing is claimed before (hold-down); the timers run on.
     pub hold_until: Mono,
     /// It has handed the addresses over: it doesn't preempt the one that it gave them to.
     pub handed_over: bool,
+}
+
+/// Only routers of lower priority were heard for some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lower {
+    /// Since then.
+    pub since: Mono,
+    /// When one was heard again, about an interval later: a single advertisement lasts for no time.
+    pub again: Option<Mono>,
+}
+
+impl Lower {
+    /// Heard for the first time.
+    pub(super) const fn since(now: Mono) -> Self {
+        Self { since: now, again: None }
+    }
+
+    /// When that has lasted for `delay`, as far as it is known.
+    pub(super) fn preempted_at(self, delay: Span) -> Option<Mono> {
+        self.again.map(|again| again.max(self.since + delay))
+    }
 }
 
 /// What belongs to being active.
@@ -89,11 +110,20 @@ impl Backup {
         self.actives.interval(settings)
     }
 
+    /// A router of lower priority was heard, which advertises at this interval. A second one within
+    /// half of it is a repetition, or has come on another path.
+    pub(super) fn hears_lower(&mut self, now: Mono, interval: Interval) {
+        let lower = self.lower.get_or_insert(Lower::since(now));
+        if now.since(lower.since) >= interval.span().divided_by(2) {
+            lower.again.get_or_insert(now);
+        }
+    }
+
     /// The active router is there as a last resort: this one takes over as after a farewell, so
     /// that the best of the healthy ones does.
     pub(super) fn relieve(&mut self, now: Mono, settings: &Settings) {
         let skew = skew_time(settings.version, settings.priority, self.interval(settings));
-        self.lower_since.get_or_insert(now);
+        self.lower.get_or_insert(Lower::since(now));
         self.active_down = self.active_down.min(now + skew);
     }
 
@@ -109,7 +139,7 @@ impl Backup {
             return;
         };
         let lower = active.priority < priority.get();
-        self.lower_since = lower.then(|| self.lower_since.unwrap_or(now));
+        self.lower = lower.then(|| self.lower.unwrap_or(Lower::since(now)));
         if settings.relieve(active.priority) {
             return self.relieve(now, settings);
         }

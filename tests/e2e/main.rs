@@ -279,6 +279,7 @@ const CASES: &[lab::Case] = &lab::cases![
     release::not_removed,
     release::swept_at_the_start,
     release::killed,
+    release::renamed,
     planted::files,
     planted::settings,
     planted::secrets,

@@ -232,3 +232,29 @@ pub(crate) fn killed(lab: &Lab) {
     assert!(took < Duration::from_secs(6), "taken over only after {took:?}");
     second.reports(&["web: active", "node11 (10.77.0.11) stops"]);
 }
+
+/// Bug guarded: an address without a lease stayed for ever on an interface that got another name:
+/// the running agent forgot it with the name, and `vipd release` found no interface of that name.
+pub(crate) fn renamed(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let [node, other] = &group.nodes[..] else { panic!("two nodes") };
+    let config = || group.config().set("lease", "off");
+    let agent = Agent::start(node, &config());
+    group.taken_over_by(node);
+    let _other = Agent::start(other, &config());
+    // While it is up: going down would be a fault before.
+    let rename =
+        |from: &str, to: &str| drop(node.run(&format!("ip link set dev {from} name {to}")));
+    rename("eth0", "wan0");
+    within(BOUND, "the address is taken off", || !node.holds(VIP));
+    group.taken_over_by(other);
+    rename("wan0", "eth0");
+    group.taken_over_by(node);
+    agent.kill();
+    rename("eth0", "wan0");
+    assert!(node.holds(VIP), "without a lease it stays");
+    let answer = release(node);
+    assert_eq!(answer.code, Some(0), "{answer:?}");
+    assert!(answer.out.contains(&format!("{VIP}/24 taken off wan0")), "{answer:?}");
+    assert!(!node.holds(VIP));
+}

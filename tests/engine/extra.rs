@@ -22,7 +22,7 @@ fn extra(address: &str) -> VirtualAddress {
     VirtualAddress { address, prefix: 24, ..virtual_address() }
 }
 
-fn route() -> Route {
+pub(crate) fn route() -> Route {
     Route {
         to: Network { address: [10, 9, 0, 0].into(), prefix: 16 },
         kind: RouteKind::Unicast,

@@ -105,6 +105,7 @@ fn a_handover_is_told_once() {
     let mut node = active(&[Phase::Script]);
     let instance = "lan".try_into().unwrap();
     assert_eq!(started(&node.tell(Input::Handover { request: 7, instance, to: None })), []);
+    node.millis += 500;
     let (number, words) = one(&node.hear(from_peer(50)));
     assert_eq!(words, "/hooks/script GROUP gateway BACKUP 0");
     end(&mut node, number, None);
@@ -302,6 +303,7 @@ fn a_member_that_joins_is_not_waited_for() {
 fn a_stop_waits_until_it_was_told() {
     let mut node = active(&[Phase::Script]);
     assert_eq!(started(&node.tell(Input::Stop)), [], "the members still answer");
+    node.millis += 500;
     assert_eq!(started(&node.hear(from_peer(50))), [], "one of them does");
     let actions = hear_on_lan(&mut node, 50);
     let (number, words) = one(&actions);
@@ -332,4 +334,71 @@ fn the_pipe_gets_keepalived_s_line() {
     let targets: Vec<&HookTarget> = calls.iter().map(|(_, call)| &call.target).collect();
     assert!(matches!(targets[..], [HookTarget::Fifo(_), HookTarget::Webhook(_)]), "{targets:?}");
     assert_eq!(calls[0].1.event.line(), "GROUP \"gateway\" MASTER 0\n");
+}
+
+/// The two instances of `groups`, of which lan alone has a hook.
+fn lan_waits() -> Config {
+    let mut config = config();
+    config.instances[1].notify = notify(&[Phase::BeforeClaim]);
+    config
+}
+
+/// The instances that have all their addresses, and what they wait for.
+fn served(node: &Node) -> [(bool, Option<Phase>); 2] {
+    let status = node.status();
+    [0, 1]
+        .map(|place| (!status.instances[place].held.is_empty(), status.instances[place].waits_for))
+}
+
+/// Bug guarded: a reload that dissolved a sync group while a member's `before_claim` ran left the
+/// other instances active without addresses for ever. They advertised, so nobody else took over.
+#[test]
+fn a_dissolved_group_holds_nobody_back() {
+    let alone = |config: Config| Config { sync_groups: Vec::new(), ..config };
+    let mut node = node(lan_waits());
+    node.next();
+    let waiting = (false, Some(Phase::BeforeClaim));
+    assert_eq!(served(&node), [waiting; 2]);
+    reload(&mut node, alone(lan_waits()));
+    assert_eq!(served(&node), [(true, None), waiting], "web has no hook of its own");
+    end_of_member(&mut node, "lan", 1);
+    assert_eq!(served(&node), [(true, None); 2]);
+
+    // Without the instance whose hook all waited for.
+    let mut node = self::node(lan_waits());
+    node.next();
+    let mut web = alone(config());
+    web.instances.truncate(1);
+    reload(&mut node, web);
+    assert!(!node.status().instances[0].held.is_empty());
+}
+
+/// Rule: what a claim waits for is what the configuration says now. A hook that comes is waited
+/// for, one that goes is not, and one that runs already is until it has ended.
+#[test]
+fn a_reload_changes_what_is_waited_for() {
+    let waiting = (false, Some(Phase::BeforeClaim));
+    let mut node = node(lan_waits());
+    node.next();
+    // The group gets one, and so does web.
+    let mut more = lan_waits();
+    more.instances[0].notify = notify(&[Phase::BeforeClaim]);
+    more.sync_groups[0].notify = notify(&[Phase::BeforeClaim]);
+    assert_eq!(started(&reload(&mut node, more.clone())).len(), 2);
+    // They go again, while they run.
+    assert_eq!(started(&reload(&mut node, lan_waits())), []);
+    for name in ["web", "lan"] {
+        assert_eq!(served(&node), [waiting; 2]);
+        end_of_member(&mut node, name, 1);
+    }
+    assert_eq!(served(&node), [waiting; 2]);
+    end(&mut node, 1, None);
+    assert_eq!(served(&node), [(true, None); 2]);
+
+    // An instance that claims alone comes into a group, and waits with it.
+    let mut node = self::node(Config { sync_groups: Vec::new(), ..more.clone() });
+    node.next();
+    reload(&mut node, more);
+    end_of_member(&mut node, "web", 1);
+    assert_eq!(served(&node)[0], waiting, "lan waits still");
 }

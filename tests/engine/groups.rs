@@ -156,6 +156,7 @@ fn a_handover_moves_the_group() {
     let instance = "lan".try_into().unwrap();
     let actions = node.tell(Input::Handover { request: 7, instance, to: None });
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "priority 0").count(), 2);
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "remove").count(), 1);
     let actions = hear_on_lan(&mut node, 50);

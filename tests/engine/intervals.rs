@@ -1,9 +1,10 @@
 //! The ends of the intervals' ranges, and what is learnt from others (RFC 9568 sections 5.2.7 and 6.1,
 //! RFC 3768 sections 5.3.7 and 6.1).
 
-use vipd::engine::Action;
 use vipd::engine::story::StateName;
-use vipd::model::{InstanceConfig, Interval, Version};
+use vipd::engine::{Action, Input};
+use vipd::model::{Config, InstanceConfig, Interval, Preempt, Version};
+use vipd::time::Span;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm};
 
 use crate::node::{GROUP, Node, OURS, PEER, advertisement, instance, now, packet, told};
@@ -87,6 +88,70 @@ fn what_is_learnt_is_bounded() {
     let mut node = Node::new(bounded);
     node.hear(from_peer(Version::V3, 200, 4095));
     assert_eq!(due(&node), 6_000_000_000 + 2_000_000_000 * 156 / 256);
+}
+
+/// Bug guarded: one forged frame with the longest interval was remembered as a live router for 164
+/// s. As long a backup took the word of the real active router for that of a third one, its
+/// farewell too.
+#[test]
+fn a_router_is_not_remembered_for_longer_than_the_bound() {
+    let forged = || {
+        let best = Advertisement { interval: interval(4095), ..advertisement(254) };
+        packet(&best, [10, 0, 0, 66].into(), ChecksumForm::Message)
+    };
+    let bounded = InstanceConfig { maximum_interval: interval(200), ..config(Version::V3, 100) };
+    let unbounded = config(Version::V3, 100);
+    for late in [false, true] {
+        // What is remembered follows another bound, too.
+        let start = if late { unbounded.clone() } else { bounded.clone() };
+        let mut node = Node::new(start);
+        node.hear(from_peer(Version::V3, 200, 100));
+        node.hear(forged());
+        let instances = vec![bounded.clone()];
+        node.tell(Input::Reload { config: Box::new(Config { instances, ..Config::default() }) });
+        for _ in 0..9 {
+            node.millis += 1_000;
+            node.hear(from_peer(Version::V3, 200, 100));
+        }
+        node.hear(from_peer(Version::V3, 0, 100));
+        assert_eq!(due(&node), 1_000_000_000 * 156 / 256, "a skew time after the farewell");
+    }
+}
+
+/// Bug guarded: one forged interval put off for two minutes what is told of a second active router.
+#[test]
+fn an_interval_does_not_put_off_a_conflict() {
+    let bounded = InstanceConfig { maximum_interval: interval(200), ..config(Version::V3, 100) };
+    let mut node = Node::new(bounded);
+    node.next();
+    let mut all = String::new();
+    for _ in 0..8 {
+        node.next_sent();
+        all += &told(&node.hear(from_peer(Version::V3, 50, 4095)));
+    }
+    assert!(all.contains("is active too"), "{all}");
+}
+
+/// Rule: `preempt: after` counts how long lower priorities were heard, and one advertisement lasts
+/// for no time. With a delay below the interval the next one decides: as good a router as this one
+/// could be heard by then. A repetition, or the same on another path, is no next one.
+#[test]
+fn a_preemption_delay_is_longer_than_one_advertisement() {
+    for millis in [1, 100, 999] {
+        let preempt = Preempt::After(Span::from_millis(millis));
+        let mut node = Node::new(InstanceConfig { preempt, ..config(Version::V3, 100) });
+        let lower = || from_peer(Version::V3, 50, 100);
+        node.hear(lower());
+        node.millis += 5;
+        node.hear(lower());
+        assert!(due(&node) > 3_000_000_000, "{millis}");
+        node.millis += 995;
+        node.tell(Input::Deadline);
+        assert_eq!(node.state(), StateName::Backup, "{millis}");
+        node.hear(lower());
+        let actions = node.tell(Input::Deadline);
+        assert!(told(&actions).contains("preempting 10.0.0.11"), "{}", told(&actions));
+    }
 }
 
 /// Rule: version 2 learns nothing: another interval is refused, and the timer runs on (RFC 3768 section

@@ -299,6 +299,7 @@ fn a_handover_by_name_needs_the_link_local_address() {
         let (instance, to) = ("web".try_into().unwrap(), Some("db2".try_into().unwrap()));
         let mut actions = node.tell(Input::Handover { request: 1, instance, to });
         if !actions.iter().any(|action| matches!(action, Action::Answer { .. })) {
+            node.millis += 500;
             actions = hear(&mut node, packet(&advertisement(90), PEER, 255));
         }
         let answer = |action| match action {

@@ -139,7 +139,7 @@ fn instances_come_and_go() {
     let name = |place: usize| node.status().instances[place].name.to_string();
     assert_eq!([name(0), name(1)], ["api", "web"]);
     assert!(node.status().instances[1].leaving);
-    node.millis += 300;
+    node.millis += 500;
     // The successor's advertisement: the router that leaves still listens.
     let actions = node.hear(from_peer(80));
     assert!(told(&actions).contains("it is not in the configuration any more"), "{actions:?}");

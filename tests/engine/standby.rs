@@ -124,7 +124,7 @@ fn an_active_instance_hands_over_first() {
     let actions = node.tell(out(Some("web"), false));
     assert_eq!(kinds(&actions), ["priority 0", "report"]);
     assert_eq!(node.state(), StateName::Active);
-    node.millis += 200;
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     let answered = answer(&actions);
     assert_eq!(answered.standby, named(&["web"]));
@@ -200,6 +200,7 @@ fn a_group_goes_and_comes_as_a_whole() {
     let mut node = groups::active_group();
     let actions = node.tell(out(Some("lan"), false));
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "priority 0").count(), 2);
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     assert_eq!(answers(&actions), [], "the other segment has nobody yet");
     let actions = groups::hear_on_lan(&mut node, 50);
@@ -253,6 +254,7 @@ fn the_whole_node() {
     let mut node = engine_of(config(vec![instance(100), other("mail", 61)]));
     node.next();
     node.tell(out(None, false));
+    node.millis += 500;
     node.hear(from_peer(50));
     // Nobody has taken the other one over.
     let answered = answer(&until_answered(&mut node));
@@ -292,6 +294,7 @@ fn what_comes_meanwhile_is_led_out_too() {
         node.next();
     }
     end_hook(&mut node, number);
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     assert_eq!(answers(&actions), [], "mail still waits for somebody");
     assert!(node.status().instances[1].leaving);
@@ -350,6 +353,7 @@ fn a_stop_calls_it_off() {
     let mut node = Node::active(100);
     node.tell(out(Some("web"), true));
     assert!(answers(&node.tell(Input::Stop)).is_empty());
+    node.millis += 500;
     let actions = node.hear(from_peer(50));
     let answered = answer(&actions);
     assert_eq!(answered.refused, [(name("web"), HandoverRefusal::CalledOff)]);
@@ -427,6 +431,7 @@ fn it_waits_for_before_release() {
     assert!(!kinds(&actions).contains(&"priority 0"), "{actions:?}");
     let number = hook(&actions);
     assert_eq!(kinds(&end_hook(&mut node, number))[..1], ["priority 0"]);
+    node.millis += 500;
     let answered = answer(&node.hear(from_peer(50)));
     assert_eq!(answered.standby, named(&["web"]));
 }
@@ -475,4 +480,66 @@ fn asked_again_nothing_happens() {
     assert_eq!(kinds(&actions), ["answer"]);
     assert_eq!(answer(&actions), first);
     assert_eq!(first.standby, whole_node());
+}
+
+/// Bug guarded: `online` took the request for standby back, and the handover that it had begun went
+/// on: the node gave its address away and did not preempt who had it. Now it stays, and says so.
+#[test]
+fn online_calls_off_what_is_under_way() {
+    let mut node = Node::active(100);
+    node.tell(out(Some("web"), false));
+    node.next();
+    let actions = node.tell(online(Some("web")));
+    assert_eq!(kinds(&actions)[..3], ["advertise", "announce", "announce"], "{actions:?}");
+    assert!(told(&actions).starts_with("not handed over: it was called off"));
+    let [back, called_off] = &answers(&actions)[..] else { panic!("{actions:?}") };
+    assert_eq!((&back.standby, back.refused.len()), (&Standby::default(), 0));
+    assert_eq!(called_off.refused, [(name("web"), HandoverRefusal::CalledOff)]);
+    assert!(!node.status().instances[0].leaving);
+    // It defends its address, and hears nothing of a successor any more.
+    node.millis += 600;
+    assert!(!kinds(&node.hear(from_peer(50))).contains(&"remove"));
+    assert_eq!(node.state(), StateName::Active);
+}
+
+/// The same while `before_release` runs: it ends, and nothing follows from that.
+#[test]
+fn online_calls_off_what_waits_for_a_hook() {
+    let mut web = instance(100);
+    web.notify = before_release();
+    let mut node = engine_of(config(vec![web]));
+    node.next();
+    let number = hook(&node.tell(out(None, false)));
+    let actions = node.tell(online(None));
+    assert_eq!(answers(&actions).len(), 2, "{actions:?}");
+    assert!(!kinds(&actions).contains(&"priority 0"), "{actions:?}");
+    end_hook(&mut node, number);
+    assert_eq!(node.state(), StateName::Active);
+    assert!(!node.status().instances[0].leaving);
+}
+
+/// The same where one member of a sync group has found its successor already: it takes its address
+/// back, as a node that preempts does after its standby.
+#[test]
+fn online_brings_a_whole_group_back() {
+    let mut node = groups::active_group();
+    node.tell(out(Some("lan"), false));
+    node.millis += 500;
+    node.hear(from_peer(50));
+    assert_eq!(states(&node), [StateName::Backup, StateName::Active]);
+    let actions = node.tell(online(Some("lan")));
+    assert_eq!(states(&node), [StateName::Active; 2], "{}", told(&actions));
+    assert_eq!(answers(&actions).len(), 2);
+}
+
+/// Rule: who stops goes, whatever comes after.
+#[test]
+fn online_does_not_call_off_a_stop() {
+    let mut node = Node::active(100);
+    node.tell(out(Some("web"), false));
+    node.tell(Input::Stop);
+    node.tell(online(Some("web")));
+    assert!(node.status().instances[0].leaving);
+    node.millis += 500;
+    assert!(kinds(&node.hear(from_peer(50))).contains(&"exit"));
 }

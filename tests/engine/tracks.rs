@@ -34,7 +34,7 @@ fn with(tracks: &[TrackConfig], instance: InstanceConfig) -> Config {
     Config { instances, tracks: tracks.to_vec(), ..Config::default() }
 }
 
-fn look(actions: &[Action]) -> Option<(TrackName, u64)> {
+pub(crate) fn look(actions: &[Action]) -> Option<(TrackName, u64)> {
     actions.iter().find_map(|action| match action {
         Action::Probe { track, number } => Some((track.clone(), *number)),
         _ => None,

@@ -9,6 +9,9 @@ use vipd::time::Span;
 
 use crate::hooks::{GRACE, TIMEOUT};
 
+/// The sync group.
+pub(crate) const GROUP: &str = "gateway";
+
 /// What a group and one of its members have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
@@ -52,6 +55,10 @@ pub(crate) struct Under {
     way: Vec<Begun>,
     /// What the group was told last.
     pub(crate) told: Option<StateName>,
+    /// A reload may have given it hooks that were not told of what was before.
+    pub(crate) may_not_know: bool,
+    /// Some of what runs began under another configuration.
+    mixed: bool,
 }
 
 impl Under {
@@ -65,11 +72,16 @@ impl Under {
     ) -> Result<Option<Span>, String> {
         let phase = call.event.phase();
         let gate = phase.is_waited_for();
-        if self.way.iter().any(|other| other.owner == owner && other.gate == gate) {
+        // An instance that is replaced and its successor have the same name.
+        let is_beside = |other: &Begun| other.owner == owner && other.gate == gate;
+        if !self.mixed && self.way.iter().any(is_beside) {
             return Err(format!("{phase} of {owner} begins beside another"));
         }
-        if phase == Phase::Script {
+        // Another group, which a reload has brought for a while, is told what that one is.
+        let of_the_group = matches!(&owner, HookOwner::Group(name) if name.as_str() == GROUP);
+        if phase == Phase::Script && of_the_group {
             self.told = Some(call.event.state());
+            self.may_not_know = false;
         }
         self.way.push(Begun { owner, number, gate });
         let never = rng.u8(..12) == 0;
@@ -86,12 +98,25 @@ impl Under {
         let is_it = |one: &Begun| one.owner == *owner && one.number == number;
         let place = self.way.iter().position(is_it)?;
         self.way.remove(place);
+        self.mixed &= !self.way.is_empty();
         let fails = rng.u8(..6) == 0;
         Some(if fails {
             ProbeResult::Failed("exit code 1".to_owned())
         } else {
             ProbeResult::Passed(String::new())
         })
+    }
+
+    /// Another configuration is in effect.
+    pub(crate) fn reloaded(&mut self) {
+        self.may_not_know = true;
+        self.mixed = !self.way.is_empty();
+    }
+
+    /// Whether all addresses of this node wait for something that is under way. After a reload some
+    /// may not have to.
+    pub(crate) fn holds_back(&self) -> bool {
+        !self.mixed && self.is_at_gate()
     }
 
     /// Whether something that the addresses wait for is under way.

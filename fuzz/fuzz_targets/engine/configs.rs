@@ -92,17 +92,65 @@ sync_groups: { gateway: { members: [wan, lan], notify: { script: /bin/true, befo
     hold_down: 0s",
 ];
 
-/// All of them, as node db1 sees them.
+/// The instances of one sync group and what a reload may do to them while they claim or leave:
+/// other hooks, names, members, interfaces and virtual routers, or no group at all.
+const OF_ONE_GROUP: [&str; 9] = [
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true, before_release: /bin/true } }
+sync_groups: { gateway: { members: [wan, lan], notify: { script: /bin/true, before_claim: /bin/true } } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }
+sync_groups: { gateway: { members: [wan, lan] } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s, notify: { before_claim: /bin/true, before_release: /bin/true } }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s }
+sync_groups: { gateway: { members: [wan, lan], notify: { before_claim: /bin/false } } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s }
+  dmz: { interface: eth0, virtual_router_id: 54, addresses: [10.0.0.105/24], hold_down: 0s, notify: { before_claim: /bin/true } }
+sync_groups: { gateway: { members: [wan, lan, dmz] } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s }
+  dmz: { interface: eth0, virtual_router_id: 54, addresses: [10.0.0.105/24], hold_down: 0s, notify: { before_claim: /bin/true } }
+sync_groups: { other: { members: [wan, dmz], notify: { before_claim: /bin/true } } }",
+    "instances:
+  lan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
+  wan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }
+sync_groups: { gateway: { members: [wan, lan] } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 55, addresses: [10.0.0.100/24], hold_down: 0s }
+  lan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }
+sync_groups: { gateway: { members: [wan, lan], notify: { before_claim: /bin/true } } }",
+    "instances:
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }",
+];
+
+/// The configurations around one sync group.
+pub(crate) fn of_one_group() -> &'static [Config] {
+    static ALL: OnceLock<Vec<Config>> = OnceLock::new();
+    ALL.get_or_init(|| read(&OF_ONE_GROUP))
+}
+
+/// All others, as node db1 sees them.
 pub(crate) fn all() -> &'static [Config] {
     static ALL: OnceLock<Vec<Config>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let here = Here::Node(NodeName::try_from("db1").expect("a name"));
-        let read = |instances: &str| {
-            let text = format!("{NODES}{instances}\n");
-            load("vipd.yaml", &text, &here).unwrap_or_else(|problems| panic!("{problems:?}"))
-        };
-        INSTANCES.map(read).into()
-    })
+    ALL.get_or_init(|| read(&INSTANCES))
+}
+
+fn read(texts: &[&str]) -> Vec<Config> {
+    let here = Here::Node(NodeName::try_from("db1").expect("a name"));
+    let read = |instances: &&str| {
+        let text = format!("{NODES}{instances}\n");
+        load("vipd.yaml", &text, &here).unwrap_or_else(|problems| panic!("{problems:?}"))
+    };
+    texts.iter().map(read).collect()
 }
 
 /// The secrets of those that have some.

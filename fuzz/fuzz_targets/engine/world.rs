@@ -38,6 +38,8 @@ pub(crate) struct World {
     /// The checks that look, and the hooks that run.
     pub(crate) looks: BTreeMap<TrackName, u64>,
     pub(crate) hooks: BTreeSet<(HookOwner, u64)>,
+    /// Those of the hooks that a takeover or a departure waits for, ended ones among them.
+    gates: BTreeSet<(HookOwner, u64)>,
     pub(crate) ended: bool,
     /// How many more inputs this run may take.
     pub(crate) budget: u32,
@@ -63,6 +65,7 @@ impl World {
             refusals: (0, 0),
             looks: BTreeMap::new(),
             hooks: BTreeSet::new(),
+            gates: BTreeSet::new(),
             ended: false,
             budget: 3_000,
             present: BTreeMap::new(),
@@ -196,10 +199,13 @@ impl World {
                     self.looks.remove(track);
                 }
             }
-            Action::Hook { owner, number, .. } => {
+            Action::Hook { owner, number, call } => {
                 let last = self.last_hook.insert(owner.clone(), *number);
                 assert!(last < Some(*number), "hook {number} of {owner} again");
                 self.hooks.insert((owner.clone(), *number));
+                if call.event.phase().is_waited_for() {
+                    self.gates.insert((owner.clone(), *number));
+                }
             }
             Action::CancelHook { owner, number } => {
                 self.hooks.remove(&(owner.clone(), *number));
@@ -241,6 +247,12 @@ impl World {
                 one.state == StateName::Active && one.held.iter().any(|a| a.address == *address)
             });
             assert!(is_held || present.excused, "{address} stays where nobody holds it");
+        }
+        let gate_runs = self.gates.intersection(&self.hooks).next().is_some();
+        for one in status.instances.iter().filter(|one| one.state == StateName::Active) {
+            let has_all = one.addresses.iter().all(|address| one.held.contains(address));
+            let is_settled = one.own_priority.is_owner() || has_all && one.waits_for.is_none();
+            assert!(is_settled || gate_runs, "{} is active and waits for nothing", one.name);
         }
         for ((interface, family, number), priority) in spoke {
             let is_it = |one: &&vipd::engine::status::InstanceStatus| {

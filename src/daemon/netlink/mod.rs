@@ -7,6 +7,7 @@ mod device;
 mod interface;
 mod lookup;
 mod message;
+mod placed;
 mod removal;
 mod requests;
 mod routing;

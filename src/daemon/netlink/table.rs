@@ -149,6 +149,11 @@ impl Table {
         self.find(name).map(|(index, _)| index)
     }
 
+    /// Whether there is an interface of this index.
+    pub(super) fn has(&self, index: u32) -> bool {
+        self.interfaces.contains_key(&index)
+    }
+
     /// The interface that has this name now, and how it was made.
     pub(super) fn made(&self, name: &InterfaceName) -> Option<(u32, &Made)> {
         self.find(name).map(|(index, interface)| (index, &interface.made))

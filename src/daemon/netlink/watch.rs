@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::device;
 use super::interface::AddressKey;
 use super::message::{self, Message};
+use super::placed::Placed;
 use super::requests::{Order, Requests};
 use super::table::Table;
 use super::{
@@ -46,6 +47,7 @@ pub(super) struct Watcher {
     events: Events,
     requests: Requests,
     table: Table,
+    placed: Placed,
     settings: Settings,
 }
 
@@ -60,12 +62,14 @@ struct Batch {
 enum Asked {
     /// Nothing: there is no such interface.
     Nothing { add: bool },
-    /// To add or to remove an address.
-    Address { add: bool, index: u32, key: AddressKey },
+    /// To add an address.
+    AddressThere,
+    /// To remove one from the interface of this index, which had this name.
+    AddressGone { interface: InterfaceName, index: u32, key: AddressKey },
     /// To add a route or a rule: anew, after removing one that may have been left, or again.
     RoutingThere { again: bool, is_rule: bool },
-    /// To remove a route or a rule.
-    RoutingGone,
+    /// To remove a route or a rule, the route through the interface of this index.
+    RoutingGone { routing: Routing, index: Option<u32> },
     /// What it is about a device, how many orders it came to, and why it came to none.
     Device { change: SystemChange, count: usize, refused: Option<SystemError> },
 }
@@ -78,7 +82,8 @@ impl Watcher {
     ) -> io::Result<(Self, Vec<Input>)> {
         let events = subscribe()?;
         let requests = Requests::open()?;
-        let mut watcher = Self { events, requests, table: Table::new(names), settings };
+        let (table, placed) = (Table::new(names), Placed::default());
+        let mut watcher = Self { events, requests, table, placed, settings };
         watcher.reload().await?;
         let state = watcher.table.news();
         Ok((watcher, state))
@@ -241,7 +246,16 @@ impl Watcher {
             (Thing::Address(interface, address), wanted) => {
                 let key = AddressKey { address: address.address, prefix: address.prefix };
                 let add = wanted != Wanted::Gone;
-                let Some(index) = of(interface) else { return Asked::Nothing { add } };
+                let named = of(interface);
+                let index = if add {
+                    named
+                } else {
+                    self.placed.take(&self.table, interface, key).or(named)
+                };
+                let Some(index) = index else { return Asked::Nothing { add } };
+                if add {
+                    self.placed.put(interface, key, index);
+                }
                 let (message, not_after) = match wanted {
                     Wanted::There { lease, not_after, .. } => {
                         // An expectation that is left from before; one of this batch holds.
@@ -258,20 +272,28 @@ impl Watcher {
                     }
                 };
                 orders.push(Order { message, not_after, is_slow: false });
-                Asked::Address { add, index, key }
+                if add {
+                    return Asked::AddressThere;
+                }
+                Asked::AddressGone { interface: interface.clone(), index, key }
             }
             (Thing::Routing(routing), wanted) => {
                 let add = wanted != Wanted::Gone;
-                let index = match routing.dev().map(of) {
-                    Some(None) => return Asked::Nothing { add },
-                    Some(Some(index)) => Some(index),
-                    None => None,
+                let named = routing.dev().map(of);
+                let placed =
+                    if add { None } else { self.placed.take_routing(&self.table, routing) };
+                let index = match (placed, named) {
+                    (None, Some(None)) => return Asked::Nothing { add },
+                    (placed, named) => placed.or(named.flatten()),
                 };
+                if let Some(index) = index.filter(|_| add) {
+                    self.placed.put_routing(routing, index);
+                }
                 let message = routing::remove(index, routing);
                 let remove = Order { message, not_after: None, is_slow: false };
                 let Wanted::There { lease, not_after, again } = wanted else {
                     orders.push(remove);
-                    return Asked::RoutingGone;
+                    return Asked::RoutingGone { routing: routing.clone(), index };
                 };
                 if !again {
                     // One of ours that a predecessor has left is not somebody else's.
@@ -313,17 +335,24 @@ impl Watcher {
             }
             Asked::Nothing { add: true } => Err(system_error(Errno::ENODEV as i32)),
             Asked::Nothing { add: false } => Ok(Done::AsWanted),
-            Asked::Address { add: true, .. } => verdict(next(), |e| e == Errno::EEXIST as i32),
-            Asked::Address { add: false, index, key } => {
+            Asked::AddressThere => verdict(next(), |e| e == Errno::EEXIST as i32),
+            Asked::AddressGone { interface, index, key } => {
                 let outcome = verdict(next(), says_absent);
                 // Where there was nothing to remove, the kernel may have done it just before, as it does
                 // to the IPv6 addresses of a device that goes down, and tell of it later.
                 if outcome.is_err() {
                     self.table.unexpect_removal(index, key);
+                    self.placed.put(&interface, key, index);
                 }
                 outcome
             }
-            Asked::RoutingGone => verdict(next(), says_no_such_routing),
+            Asked::RoutingGone { routing, index } => {
+                let outcome = verdict(next(), says_no_such_routing);
+                if let Some(index) = index.filter(|_| outcome.is_err()) {
+                    self.placed.put_routing(&routing, index);
+                }
+                outcome
+            }
             Asked::RoutingThere { again: true, .. } => match next() {
                 0 => Ok(Done::Restored),
                 errno => verdict(errno, |e| e == Errno::EEXIST as i32),

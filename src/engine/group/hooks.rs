@@ -6,7 +6,7 @@ use super::super::instance::Instance;
 use super::super::status::GroupStatus;
 use super::super::story::{Event, Fault, StateName, What, Why};
 use super::super::{Context, Engine};
-use crate::model::{Phase, SyncGroup};
+use crate::model::{InstanceName, Notify, Phase, SyncGroup};
 use crate::time::{Mono, Now, Wall};
 
 /// A sync group.
@@ -17,8 +17,8 @@ pub(in super::super) struct Group {
     since: Wall,
     hooks: Hooks,
     hooks_failed: u64,
-    /// Whether the hook before the present claim was started, where there is one.
-    asked: bool,
+    /// The members whose present claim its hook was started for; empty while it was not.
+    asked_for: Vec<InstanceName>,
     /// Nobody is told any more.
     given_up: bool,
     /// The configuration has it no more.
@@ -34,6 +34,12 @@ impl Engine {
             let members = self.instances.iter_mut().filter(|instance| group.has(instance));
             let mut members: Vec<&mut Instance> = members.collect();
             group.follow(&context, &mut members, out);
+        }
+        // Those whose group a reload has taken away, or that it has taken out of their group.
+        for instance in self.instances.iter_mut().filter(|instance| instance.waits_for_group()) {
+            if !self.groups.iter().any(|group| group.holds_back(instance)) {
+                instance.claim_with_group(&context, out);
+            }
         }
     }
 
@@ -51,7 +57,8 @@ impl Engine {
             group.reconfigure(wanted, out);
             self.groups.push(group);
         }
-        for group in before {
+        for mut group in before {
+            group.hooks.forget_waiting(&Notify::default());
             self.groups.push(Group { retired: true, ..group });
         }
     }
@@ -65,7 +72,7 @@ impl Group {
             since: now.wall,
             hooks: Hooks::new(HookOwner::Group(config.name.clone())),
             hooks_failed: 0,
-            asked: false,
+            asked_for: Vec::new(),
             given_up: false,
             retired: false,
             config,
@@ -74,6 +81,7 @@ impl Group {
 
     fn reconfigure(&mut self, config: &SyncGroup, out: &mut Vec<Action>) {
         let old = std::mem::replace(&mut self.config, config.clone());
+        self.hooks.forget_waiting(&config.notify);
         if std::mem::take(&mut self.retired) {
             self.hooks.take_time();
         }
@@ -116,6 +124,13 @@ impl Group {
         self.hooks.changed(context.now, &self.config.notify, from, &event, out);
     }
 
+    /// Whether an instance that waits for its sync group waits for this one: as a member, or for
+    /// the hook that had begun when it still was one.
+    fn holds_back(&self, instance: &Instance) -> bool {
+        let is_member = !self.retired && self.has(instance);
+        is_member || self.hooks.is_at_gate() && self.asked_for.contains(&instance.config().name)
+    }
+
     /// Members whose addresses wait have them together: when the group's hook has ended, and those
     /// of all members. One that joins an active group is not waited for.
     fn let_claim(
@@ -125,10 +140,10 @@ impl Group {
         out: &mut Vec<Action>,
     ) {
         if !members.iter().any(|member| member.waits_for_group()) {
-            self.asked = false;
+            self.asked_for.clear();
             return;
         }
-        if !std::mem::replace(&mut self.asked, true) {
+        if self.asked_for.is_empty() {
             self.ask(context, members, out);
         }
         if self.hooks.is_at_gate() || members.iter().any(|member| member.waits_for_own_hook()) {
@@ -153,6 +168,7 @@ impl Group {
         if self.retired || is_active || !self.config.notify.has(phase) {
             return;
         }
+        self.asked_for.clone_from(&self.config.members);
         self.report(What::Claiming(phase), out);
         // What it is to be, as with an instance.
         let event = self.event(context, members, phase, StateName::Active);

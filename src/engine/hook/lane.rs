@@ -122,6 +122,11 @@ impl Lane {
         self.running.is_none() && self.waiting.is_empty()
     }
 
+    /// Whether one of this name is under way or waits.
+    pub(super) fn has(&self, name: HookName) -> bool {
+        self.running() == Some(name) || self.waiting.iter().any(|job| job.name == name)
+    }
+
     /// What is under way.
     pub(super) fn running(&self) -> Option<HookName> {
         self.running.as_ref().map(|running| running.job.name)

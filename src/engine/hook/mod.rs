@@ -253,6 +253,20 @@ impl Hooks {
         self.verify_at = None;
     }
 
+    /// Whether the program for this, which something waits for, is under way or waits for its turn.
+    pub(super) fn is_awaited(&self, phase: Phase) -> bool {
+        self.gates.has(HookName::Program(phase))
+    }
+
+    /// What is waited for and the configuration has no more is left out, where it has not started.
+    pub(super) fn forget_waiting(&mut self, notify: &Notify) {
+        for phase in [Phase::BeforeClaim, Phase::BeforeRelease] {
+            if !notify.has(phase) {
+                self.superseded += self.gates.leave_out(HookName::Program(phase));
+            }
+        }
+    }
+
     /// Whether something that is waited for is under way or waits.
     pub(super) fn is_at_gate(&self) -> bool {
         !self.gates.is_idle()

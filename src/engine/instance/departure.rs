@@ -28,14 +28,14 @@ pub(super) struct HandingOver {
 }
 
 impl Instance {
-    /// Leaves the election at once. The others are told, where they can hear it.
+    /// Leaves the election at once. The others are told, where they can hear it, when the addresses
+    /// are gone: from then on a backup waits for its skew time alone.
     pub(super) fn leave_the_election(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let held = self.router.holds();
         self.router.shut_down();
-        if held {
-            if context.links.fault(&self.config.interface).is_none() {
-                self.advertise(context, 0, out);
-            }
+        if held && context.links.fault(&self.config.interface).is_none() {
+            self.let_go_and_say_so(context, out);
+        } else if held {
             self.let_go(out);
         }
         self.call_off(out);
@@ -198,6 +198,23 @@ impl Instance {
         }
     }
 
+    /// The operator wants it in the election after all: a departure that is under way ends, and
+    /// what was handed over already may be preempted.
+    pub(in super::super) fn stay(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        if self.is_ending() {
+            return;
+        }
+        let was_leaving = self.is_leaving();
+        self.departing = None;
+        let outcome = self.router.stay(context.now.mono);
+        self.follow(context, outcome, out);
+        if was_leaving {
+            let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
+            self.report(What::HandoverFailed(answer), out);
+        }
+        self.call_off(out);
+    }
+
     /// Whether it is to stop being active, and still is.
     pub(in super::super) fn is_leaving(&self) -> bool {
         matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some()
@@ -287,10 +304,15 @@ impl Instance {
         }
     }
 
-    /// An interface does not exist any more, and nothing that was on it.
-    pub(in super::super) fn interface_vanished(&mut self, interface: &InterfaceName) {
-        self.holding.interface_vanished(interface);
-        self.routings.interface_vanished(interface);
+    /// There is no interface of this name any more: it is gone with all that was on it, or has
+    /// another name, and what was put on it is still there. Then it must go.
+    pub(in super::super) fn interface_vanished(
+        &mut self,
+        interface: &InterfaceName,
+        out: &mut Vec<Action>,
+    ) {
+        self.routings.interface_vanished(interface, out);
+        self.holding.interface_vanished(interface, out);
         self.devices.vanished(interface);
     }
 }

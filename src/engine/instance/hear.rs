@@ -173,7 +173,8 @@ impl Instance {
         let now = context.now.mono;
         self.presence.other_heard = Some(now);
         let peer = Peer::new(context.config, heard.source);
-        let takeover = heard.interval.span().max(self.interval()).times(3);
+        let theirs = heard.bounded(self.config.maximum_interval).interval;
+        let takeover = theirs.span().max(self.interval()).times(3);
         if heard.priority == 0 {
             self.conflicts.over(|c| matches!(c, Conflict::TwoActive(who, _) if *who == peer));
             if std::mem::take(&mut self.presence.rival) {

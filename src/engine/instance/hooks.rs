@@ -7,7 +7,7 @@ use super::super::event::{
 use super::super::hook::Ended;
 use super::super::story::{Peer, StateName, What};
 use super::{Context, Instance};
-use crate::model::Phase;
+use crate::model::{Phase, SyncGroup};
 use crate::vrrp::router::{Departure, State, Takeover};
 
 /// It has won the election, and its addresses wait for a hook.
@@ -16,8 +16,8 @@ pub(super) struct Claim {
     how: Takeover,
     /// Another router answers meanwhile, and goes on until it hears this one.
     silent: bool,
-    /// A hook of its own has not ended yet.
-    for_own: bool,
+    /// Its own hook was started for this, where it has one.
+    asked: bool,
     /// The sync group is not ready yet: its own hook, or another member's, has not ended.
     for_group: bool,
 }
@@ -32,14 +32,16 @@ impl Instance {
         self.config.notify.has(Phase::BeforeClaim)
     }
 
+    fn group<'a>(&self, context: &Context<'a>) -> Option<&'a SyncGroup> {
+        let mut groups = context.config.sync_groups.iter();
+        groups.find(|group| group.members.contains(&self.config.name))
+    }
+
     /// Whether the group or one of its members waits for a hook, and so all of them do: they have
     /// their addresses together.
     fn has_gate_in_group(&self, context: &Context<'_>) -> bool {
         let config = context.config;
-        let mut groups = config.sync_groups.iter();
-        let Some(group) = groups.find(|group| group.members.contains(&self.config.name)) else {
-            return false;
-        };
+        let Some(group) = self.group(context) else { return false };
         let mut members = config.instances.iter().filter(|one| group.members.contains(&one.name));
         group.notify.has(Phase::BeforeClaim)
             || members.any(|member| member.notify.has(Phase::BeforeClaim))
@@ -55,13 +57,35 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let silent = matches!(how, Takeover::Preempt(_));
-        let (for_own, for_group) = (self.has_gate(), self.has_gate_in_group(context));
+        let for_group = self.has_gate_in_group(context);
         self.hooks.supersede();
-        self.claim = Some(Claim { how, silent, for_own, for_group });
+        self.claim = Some(Claim { how, silent, asked: false, for_group });
         self.advertise(context, self.router.priority().get(), out);
-        if for_own {
-            self.report(What::Claiming(Phase::BeforeClaim), out);
-            self.run_hook(context, Phase::BeforeClaim, out);
+        self.ask_own_hook(context, out);
+    }
+
+    fn ask_own_hook(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let has_gate = self.has_gate();
+        let Some(claim) = self.claim.as_mut().filter(|claim| has_gate && !claim.asked) else {
+            return;
+        };
+        claim.asked = true;
+        self.report(What::Claiming(Phase::BeforeClaim), out);
+        self.run_hook(context, Phase::BeforeClaim, out);
+    }
+
+    /// After a reload: what its addresses or its departure wait for is what the new configuration
+    /// says. A hook that runs already is waited for until it has ended, whoever has it now.
+    pub(in super::super) fn wait_anew(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        self.hooks.forget_waiting(&self.config.notify);
+        let is_in_a_group = !self.is_ending() && self.group(context).is_some();
+        if let Some(claim) = &mut self.claim {
+            claim.for_group |= is_in_a_group;
+        }
+        self.ask_own_hook(context, out);
+        self.finish_to_claim(context, out);
+        if !self.hooks.is_awaited(Phase::BeforeRelease) {
+            self.depart_now(context, out);
         }
     }
 
@@ -72,7 +96,7 @@ impl Instance {
 
     /// Whether its addresses wait for a hook of its own.
     pub(in super::super) fn waits_for_own_hook(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.for_own)
+        self.claim.is_some() && self.hooks.is_awaited(Phase::BeforeClaim)
     }
 
     /// Its sync group is ready.
@@ -111,7 +135,15 @@ impl Instance {
         why: Departure,
         out: &mut Vec<Action>,
     ) -> bool {
-        if self.is_claiming() || !self.config.notify.has(Phase::BeforeRelease) {
+        if self.is_claiming() {
+            return false;
+        }
+        // One that runs already has been told so.
+        if self.hooks.is_awaited(Phase::BeforeRelease) {
+            self.departing = Some(why);
+            return true;
+        }
+        if !self.config.notify.has(Phase::BeforeRelease) {
             return false;
         }
         self.departing = Some(why);
@@ -232,22 +264,19 @@ impl Instance {
             self.report(What::HookFailed(name, reason, again), out);
         }
         match name {
-            // The end of one for an earlier claim is not the end of the one for this.
-            HookName::Program(Phase::BeforeClaim) if !self.hooks.is_at_gate() => {
-                if let Some(claim) = &mut self.claim {
-                    claim.for_own = false;
-                }
-                self.finish_to_claim(context, out);
-            }
+            HookName::Program(Phase::BeforeClaim) => self.finish_to_claim(context, out),
             HookName::Program(Phase::BeforeRelease) => self.depart_now(context, out),
             _ => {}
         }
     }
 
-    /// However the hook ended: an address that nobody has serves nobody.
+    /// However the hook ended: an address that nobody has serves nobody. The end of one for an
+    /// earlier claim is not the end of the one for this.
     fn finish_to_claim(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let is_ready = |claim: &mut Claim| !claim.for_own && !claim.for_group;
-        let Some(claim) = self.claim.take_if(is_ready) else { return };
+        if self.waits_for_own_hook() {
+            return;
+        }
+        let Some(claim) = self.claim.take_if(|claim| !claim.for_group) else { return };
         self.claim(context, claim.how, out);
         let event = self.hook_event(context, Phase::Script);
         self.hooks.changed(context.now, &self.config.notify, StateName::Backup, &event, out);
