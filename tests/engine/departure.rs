@@ -74,7 +74,7 @@ fn a_second_stop_does_not_wait() {
     let mut node = Node::active(100);
     node.tell(Input::Stop);
     let actions = node.tell(Input::Stop);
-    assert_eq!(kinds(&actions), ["priority 0", "remove", "report", "write down", "watch", "exit"]);
+    assert_eq!(kinds(&actions), ["remove", "priority 0", "report", "write down", "watch", "exit"]);
 }
 
 /// Rule: a backup has nothing to wait for.

@@ -235,7 +235,7 @@ fn an_address_that_cannot_be_installed_ends_in_fault() {
         assert!(matches!(add, Action::AddAddress { .. }), "{add:?}");
     }
     let actions = node.fail(&add, 1);
-    let expected = ["priority 0", "remove", "report", "write down", "watch"];
+    let expected = ["remove", "priority 0", "report", "write down", "watch"];
     assert_eq!(kinds(&actions), expected);
     let fault = "active -> fault: 10.0.0.100/24 cannot be put on eth0: refused";
     assert_eq!(told(&actions), fault);

@@ -28,14 +28,14 @@ pub(super) struct HandingOver {
 }
 
 impl Instance {
-    /// Leaves the election at once. The others are told, where they can hear it.
+    /// Leaves the election at once. The others are told, where they can hear it, when the addresses
+    /// are gone: from then on a backup waits for its skew time alone.
     pub(super) fn leave_the_election(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let held = self.router.holds();
         self.router.shut_down();
-        if held {
-            if context.links.fault(&self.config.interface).is_none() {
-                self.advertise(context, 0, out);
-            }
+        if held && context.links.fault(&self.config.interface).is_none() {
+            self.let_go_and_say_so(context, out);
+        } else if held {
             self.let_go(out);
         }
         self.call_off(out);
