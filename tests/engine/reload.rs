@@ -123,7 +123,7 @@ fn a_reload_does_not_put_a_takeover_off() {
     node.hear(from_peer(200));
     for _ in 0..3 {
         node.millis += 1_000;
-        let preempt = if node.millis % 2_000 == 0 { Preempt::Always } else { Preempt::Never };
+        let preempt = if node.millis.is_multiple_of(2_000) { Preempt::Always } else { Preempt::Never };
         node.tell(reload(vec![InstanceConfig { preempt, ..instance(100) }]));
     }
     let actions = node.next();
