@@ -144,6 +144,8 @@ enum Kind {
     Watch(InterfaceName),
     /// What is written down: each note replaces the one before, so they stay in order.
     Note,
+    /// What the operator is told, and what is kept of it: the last answer counts.
+    Answer,
     /// Nothing that others concern too.
     Free,
     Exit,
@@ -171,8 +173,8 @@ fn kind(action: &Action) -> Kind {
             Kind::Socket((interface.clone(), *family))
         }
         Action::Watch { interface, .. } => Kind::Watch(interface.clone()),
+        Action::Answer { .. } => Kind::Answer,
         Action::Announce { .. }
-        | Action::Answer { .. }
         | Action::Probe { .. }
         | Action::CancelProbe { .. }
         | Action::Hook { .. }
@@ -201,6 +203,8 @@ struct Held {
     watched: BTreeSet<InterfaceName>,
     /// Whether a note waits.
     note: bool,
+    /// Whether an answer to the operator waits.
+    answer: bool,
 }
 
 impl Held {
@@ -238,6 +242,7 @@ impl Held {
                 }
                 Kind::Watch(interface) => self.watched.contains(interface),
                 Kind::Note => self.note,
+                Kind::Answer => self.answer,
                 Kind::Exit => !self.answers.is_empty(),
                 Kind::Change(_) | Kind::Device(_) | Kind::Message(..) | Kind::Free => false,
             }
@@ -267,6 +272,7 @@ impl Held {
                 self.watched.insert(interface);
             }
             Kind::Note => self.note = true,
+            Kind::Answer => self.answer = true,
             Kind::Free | Kind::Exit => {}
         }
     }
@@ -275,7 +281,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{HeldAddress, HeldRouter};
+    use crate::engine::{Answer, HandoverAnswer, HandoverRefusal, HeldAddress, HeldRouter};
     use crate::model::{
         Authentication, ChecksumStyle, IfAllFail, InstanceConfig, Interval, Notify, Preempt,
         Priority, Scope, Transport, Version, VirtualAddress, Vrid,
@@ -466,6 +472,23 @@ mod tests {
         outbox.addresses_done();
         let last = messages(vec![send(52, 200)]);
         assert_eq!(done(&mut outbox), [Work::One(announce(2)), last]);
+    }
+
+    /// Bug guarded: a standby whose removal took the kernel's time was answered, and kept on the disk,
+    /// after the `vipctl online` that had followed it: the node was out again at its next start.
+    #[test]
+    fn an_older_answer_is_never_given_after_a_newer_one() {
+        let answer = |request| Action::Answer {
+            request,
+            answer: Answer::Handover(HandoverAnswer::Refused(HandoverRefusal::CalledOff)),
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(vec![remove(1), answer(1)]);
+        assert_eq!(done(&mut outbox), [Work::Addresses(vec![remove(1)])]);
+        outbox.push(vec![answer(2)]);
+        assert_eq!(done(&mut outbox), []);
+        outbox.addresses_done();
+        assert_eq!(done(&mut outbox), [Work::One(answer(1)), Work::One(answer(2))]);
     }
 
     /// Bug guarded: with hundreds of virtual routers that take over together, each answer of the

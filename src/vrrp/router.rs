@@ -70,10 +70,14 @@ impl Router {
                 true
             }
             State::Backup(backup) => {
+                // The same silence, and other times: a reload must not put a takeover off.
+                let patience = |backup: &Backup, settings: &Settings| {
+                    let interval = backup.interval(settings);
+                    active_down_interval(settings.version, settings.priority, interval)
+                };
+                let silent_since = backup.active_down - patience(backup, &old);
                 backup.actives.bound(settings.maximum_interval);
-                let interval = backup.interval(&settings);
-                let patience = active_down_interval(settings.version, settings.priority, interval);
-                backup.active_down = now + patience;
+                backup.active_down = (silent_since + patience(backup, &settings)).max(now);
                 backup.lower = backup
                     .actives
                     .first()
@@ -84,9 +88,8 @@ impl Router {
         }
     }
 
-    /// Another priority, because of a check. Unlike [`Router::reconfigure`] it does not listen anew:
-    /// a check that comes and goes must not put a takeover off again and again. Returns whether an
-    /// advertisement is due.
+    /// Another priority, because of a check: one that comes and goes must not put a takeover off again
+    /// and again. Returns whether an advertisement is due.
     pub fn set_priority(&mut self, now: Mono, priority: Priority) -> bool {
         let old = std::mem::replace(&mut self.settings.priority, priority);
         let settings = self.settings;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Input};
-use vipd::model::{Config, InstanceConfig, VirtualAddress};
+use vipd::model::{Config, InstanceConfig, Preempt, VirtualAddress};
 use vipd::time::Span;
 
 use crate::node::{Node, engine_of, from_peer, instance, kinds, told, virtual_address};
@@ -98,7 +98,7 @@ fn an_address_moves_between_instances() {
     assert_eq!(held, [1, 2]);
 }
 
-/// Rule: what an active router says of itself is said at once; a backup listens anew.
+/// Rule: what an active router says of itself is said at once; a backup waits by its new priority.
 #[test]
 fn another_priority_is_advertised() {
     let mut node = Node::active(100);
@@ -113,6 +113,33 @@ fn another_priority_is_advertised() {
     node.hear(from_peer(80));
     let actions = node.next();
     assert!(told(&actions).contains("preempting 10.0.0.11"), "{}", told(&actions));
+}
+
+/// Bug guarded: a reload put a takeover off. The active router had died, and the backup listened anew
+/// from the reload on: nobody had the addresses for up to three intervals more, after each reload.
+#[test]
+fn a_reload_does_not_put_a_takeover_off() {
+    let mut node = Node::new(instance(100));
+    node.hear(from_peer(200));
+    for _ in 0..3 {
+        node.millis += 1_000;
+        let preempt =
+            if node.millis.is_multiple_of(2_000) { Preempt::Always } else { Preempt::Never };
+        node.tell(reload(vec![InstanceConfig { preempt, ..instance(100) }]));
+    }
+    let actions = node.next();
+    assert!(told(&actions).contains("silence of 10.0.0.11 for 3.61 s"), "{}", told(&actions));
+
+    // After a farewell it is the skew time alone.
+    let mut node = Node::new(instance(100));
+    node.hear(from_peer(200));
+    node.hear(from_peer(0));
+    node.millis += 300;
+    node.tell(reload(vec![InstanceConfig { preempt: Preempt::Never, ..instance(100) }]));
+    let before = node.millis;
+    let actions = node.next();
+    assert!(told(&actions).contains("10.0.0.11"), "{}", told(&actions));
+    assert_eq!(node.millis - before, 310);
 }
 
 /// Rule: another lease is in effect at once.

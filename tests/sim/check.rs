@@ -1,39 +1,45 @@
 //! What a group owes its clients, whatever happened to it: the reference model.
 
-use vipd::model::{Preempt, Version};
+use vipd::model::Preempt;
 use vipd::time::{Mono, Span};
 
-use crate::group::WINDOW;
 use crate::health::Standing;
+use crate::rules::{REFUSED, Rules};
 use crate::schedule::{Fault, Group, Schedule};
-use crate::world::{GRANULARITY, World};
+use crate::world::World;
 
 /// How a schedule ended.
 pub(crate) struct Verdict {
     pub(crate) what: String,
     pub(crate) story: Vec<String>,
     pub(crate) takeovers: u64,
+    /// The longest time that two nodes had the address because of a frozen or dead daemon.
+    pub(crate) overlap: Span,
 }
 
 /// Plays a schedule and judges it. `Err`: a rule was broken.
 pub(crate) fn run(schedule: &Schedule) -> Result<Verdict, Verdict> {
-    let mut world = World::new(&schedule.group, schedule.seed);
-    let mut owners = Owners::new(&schedule.group);
-    let outcome = play(schedule, &mut world, &mut owners);
-    let verdict = |what: String| Verdict { what, story: world.story, takeovers: world.takeovers };
+    let mut world = World::new(schedule);
+    let mut rules = Rules::new(schedule);
+    let outcome = play(schedule, &mut world, &mut rules);
+    let verdict = |what: String| verdict(what, world, rules.longest_overlap);
     match outcome {
         Ok(()) => Ok(verdict(String::new())),
         Err(what) => Err(verdict(what)),
     }
 }
 
-fn play(schedule: &Schedule, world: &mut World, owners: &mut Owners) -> Result<(), String> {
+fn verdict(what: String, world: World, overlap: Span) -> Verdict {
+    Verdict { what, story: world.story, takeovers: world.takeovers, overlap }
+}
+
+fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(), String> {
     let group = &schedule.group;
     for (at, fault) in &schedule.faults {
-        advance(world, owners, Mono(0) + *at)?;
+        advance(world, rules, Mono(0) + *at)?;
         world.inflict(*fault);
     }
-    advance(world, owners, world.now)?;
+    advance(world, rules, world.now)?;
     world.mend();
     let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
     let refused = happened(|fault| matches!(fault, Fault::RefuseAddresses { .. }));
@@ -43,18 +49,25 @@ fn play(schedule: &Schedule, world: &mut World, owners: &mut Owners) -> Result<(
     let recreated = happened(|fault| matches!(fault, Fault::Recreate { .. }));
     // How long an instance stays out after an address, or a socket, was refused.
     let fault = match (refused, recreated) {
-        (true, _) => Span::from_secs(11),
+        (true, _) => REFUSED,
         (false, true) => Span::from_millis(2_100),
         (false, false) => Span::ZERO,
     };
-    let convergence = convergence_bound(group, fault);
-    advance(world, owners, world.now + convergence)?;
+    let dead = world.nodes.iter().filter_map(|node| {
+        let idle = node.idle_since?;
+        node.held.keys().filter_map(|one| rules.times.end_of_lease(node, *one, idle)).max()
+    });
+    let leases = dead.max().unwrap_or(world.now).since(world.now);
+    let convergence = rules.times.convergence(group, fault).max(leases);
+    advance(world, rules, world.now + convergence)?;
     settled(group, world, handed_over)?;
     // And so it stays.
     let told = world.story.len();
-    advance(world, owners, world.now + group.interval.span().times(10))?;
+    advance(world, rules, world.now + rules.times.interval.times(10))?;
     settled(group, world, handed_over)?;
-    match world.story.get(told) {
+    // That a conflict lasts is told again and again.
+    let is_news = |line: &&String| !line.contains("make the configurations the same");
+    match world.story[told..].iter().find(is_news) {
         Some(line) => Err(format!("no rest after {convergence}: {line}")),
         None => Ok(()),
     }
@@ -62,13 +75,15 @@ fn play(schedule: &Schedule, world: &mut World, owners: &mut Owners) -> Result<(
 
 /// Plays a schedule of planned moves: from the first takeover on somebody always has the address.
 pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
-    let mut world = World::new(&schedule.group, schedule.seed);
+    let mut world = World::new(schedule);
+    // Equals that start together may both claim, and one yields to the other.
+    let started = Mono(0) + schedule.faults.first().map_or(Span::ZERO, |(at, _)| *at);
     let mut held = false;
     let mut gap = None;
     let mut play = |world: &mut World, until: Mono| {
         world.run(until, |world| {
             let holds = world.nodes.iter().any(crate::world::Node::holds);
-            if held && !holds {
+            if held && !holds && world.now >= started {
                 gap.get_or_insert(world.now);
             }
             held |= holds;
@@ -88,13 +103,13 @@ pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
             Ok(())
         })
     });
-    outcome.map_err(|what| Verdict { what, story: world.story, takeovers: world.takeovers })
+    outcome.map_err(|what| verdict(what, world, Span::ZERO))
 }
 
-fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), String> {
+fn advance(world: &mut World, rules: &mut Rules, until: Mono) -> Result<(), String> {
     let mut broken = None;
     world.run(until, |world| {
-        if let Some(what) = owners.look(world) {
+        if let Some(what) = rules.look(world) {
             broken.get_or_insert(what);
         }
     });
@@ -102,50 +117,6 @@ fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), St
         Some(what) => Err(what),
         None => Ok(()),
     }
-}
-
-/// The longest active-down interval in the group (RFC 9568 section 6.1), computed here anew.
-fn longest_active_down(group: &Group) -> Span {
-    let skew = match group.version {
-        Version::V2 => Span::from_secs(1),
-        Version::V3 => group.interval.span(),
-    };
-    group.interval.span().times(3) + skew
-}
-
-/// How long after the last fault the group has its one active router: hold-down, then an
-/// active-down interval that may have been restarted twice (a pause that is distrusted, a
-/// deposed active router that yields in its turn), the preemption delay, and a refused
-/// address' time in fault.
-fn convergence_bound(group: &Group, fault: Span) -> Span {
-    let preemption = match group.preempt {
-        Preempt::After(delay) => delay,
-        Preempt::Never | Preempt::Always => Span::ZERO,
-    };
-    // A handover that is under way when the faults end: nobody is heard for a skew time and half
-    // an interval. The address of a node that died stays for its lease.
-    let departure = longest_active_down(group).times(2).divided_by(4).max(Span::from_millis(200));
-    let lease = group.lease.map_or(Span::ZERO, |lease| lease + GRANULARITY);
-    // 30 ms: an interface that is just being re-created.
-    group.hold_down
-        + (longest_active_down(group).times(3) + departure).max(lease)
-        + preemption
-        + fault
-        + group.verdict_bound()
-        + group.hook_bound()
-        + patience(group).times(2)
-        + Span::from_millis(40)
-}
-
-/// What else it may take until two routers agree: on several paths equals give the first one time to
-/// decide, and who signs waits for clocks that are behind its own.
-fn patience(group: &Group) -> Span {
-    let interval = group.interval.span();
-    let several = group.wire.dual || group.wire.second_path;
-    let for_paths = if several { interval.times(5) } else { Span::ZERO };
-    let window = Span::from_secs(WINDOW.into());
-    let for_clocks = if group.wire.signed { window + interval.times(4) } else { Span::ZERO };
-    for_paths + for_clocks
 }
 
 /// Exactly one node holds the address, and it is a rightful one.
@@ -179,62 +150,4 @@ fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String
         return Err(format!("node{holder} has priority {advertised:?} as {standing:?}"));
     }
     Ok(())
-}
-
-/// Watches for two owners that could have heard each other, and for the addresses of daemons that
-/// do not run.
-struct Owners {
-    bound: Span,
-    /// How long an address may stay where its daemon does not run.
-    lease: Option<Span>,
-    /// For each pair: since when both hold the address with nothing wrong between them.
-    since: Vec<Option<Mono>>,
-}
-
-impl Owners {
-    fn new(group: &Group) -> Self {
-        let nodes = group.priorities.len();
-        let interval = group.interval.span();
-        // The winner's next advertisement, its way, and the loop's lateness.
-        let bound = interval + group.delay + interval.divided_by(10) + patience(group);
-        let lease = group.lease.map(|lease| lease + GRANULARITY);
-        Self { bound, lease, since: vec![None; nodes * nodes] }
-    }
-
-    fn look(&mut self, world: &World) -> Option<String> {
-        let nodes = world.nodes.len();
-        for (number, node) in world.nodes.iter().enumerate() {
-            let idle = node.idle_since.map(|since| world.now.since(since));
-            if let (true, Some(idle), Some(lease)) = (node.holds(), idle, self.lease)
-                && idle > lease
-                && !node.suspended
-            {
-                return Some(format!("node{number} holds the address, {idle} after its daemon"));
-            }
-        }
-        let well = |node: usize| {
-            let node = &world.nodes[node];
-            node.holds() && node.engine.is_some() && node.paused_until.is_none()
-        };
-        for first in 0..nodes {
-            for second in first + 1..nodes {
-                let both = well(first)
-                    && well(second)
-                    && world.loss == 0
-                    && world.connected(first, second)
-                    // After a partition both may be asked to hand over: then neither says more.
-                    && !(world.leaves(first) && world.leaves(second));
-                let since = &mut self.since[first * nodes + second];
-                if !both {
-                    *since = None;
-                    continue;
-                }
-                let since = *since.get_or_insert(world.now);
-                if world.now.since(since) > self.bound {
-                    return Some(format!("node{first} and node{second} both hold the address"));
-                }
-            }
-        }
-        None
-    }
 }

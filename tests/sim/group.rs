@@ -29,6 +29,11 @@ fn virtual_router_id() -> Vrid {
     Vrid::try_from(51).expect("valid")
 }
 
+/// What a reload may give a node instead.
+pub(crate) fn other_virtual_router_id() -> Vrid {
+    Vrid::try_from(52).expect("valid")
+}
+
 pub(crate) fn node_address(family: Family, node: usize) -> IpAddr {
     let last = 10 + u8::try_from(node).expect("few nodes");
     match family {
@@ -60,9 +65,13 @@ pub(crate) fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
 pub(crate) fn keys(group: &Group) -> KeyRing {
     let mut ring = KeyRing::default();
     if group.wire.signed {
-        let (id, key) = (KeyId::try_from(1).expect("valid"), Key::parse(KEY).expect("a good key"));
-        let config = config(group, 0);
-        ring.put(places(&config.instances[0]), Secrets::Keys([(id, key)].into()));
+        let id = KeyId::try_from(1).expect("valid");
+        let mut instance = config(group, 0).instances.remove(0);
+        for virtual_router in [instance.virtual_router_id, other_virtual_router_id()] {
+            instance.virtual_router_id = virtual_router;
+            let keys = Secrets::Keys([(id, Key::parse(KEY).expect("a good key"))].into());
+            ring.put(places(&instance), keys);
+        }
     }
     ring
 }

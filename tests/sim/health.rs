@@ -9,7 +9,7 @@ use vipd::model::{
 use vipd::time::Span;
 
 use crate::schedule::Group;
-use crate::world::{Happening, World};
+use crate::world::{Happening, Node, World};
 
 /// How much longer than its timeout the engine waits for a look.
 const GRACE: Span = Span::from_secs(1);
@@ -67,13 +67,22 @@ impl Group {
 
     /// What the election must make of a node, in the model's words.
     pub(crate) fn standing(&self, node: usize, truths: &[Truth]) -> Standing {
-        let failing = || self.tracks.iter().zip(truths).filter(|(_, t)| **t != Truth::Well);
-        let own = self.priorities[node].get();
+        self.standing_of(self.priorities[node], &self.tracks, truths)
+    }
+
+    fn standing_of(&self, own: Priority, tracks: &[TrackConfig], truths: &[Truth]) -> Standing {
+        // A reload may have left out some of the checks.
+        let is_configured = |name: &TrackName| tracks.iter().find(|track| track.name == *name);
+        let failing = || {
+            let all = self.tracks.iter().zip(truths).filter(|(_, t)| **t != Truth::Well);
+            all.filter_map(|(track, _)| is_configured(&track.name))
+        };
+        let own = own.get();
         let keeps = self.if_all_fail == IfAllFail::Keep;
-        if failing().any(|(track, _)| track.cost.is_none()) {
+        if failing().any(|track| track.cost.is_none()) {
             return if keeps { Standing::LastResort(own / 10) } else { Standing::Out };
         }
-        let costs: u32 = failing().filter_map(|(track, _)| track.cost).map(u32::from).sum();
+        let costs: u32 = failing().filter_map(|track| track.cost).map(u32::from).sum();
         let lowest = if keeps { 26 } else { 1 };
         let left = u32::from(own).saturating_sub(costs).max(lowest);
         Standing::Healthy(u8::try_from(left).expect("it was lowered"))
@@ -106,6 +115,7 @@ impl World {
         let Some(config) = self.group.tracks.get(track) else { return };
         let name = config.name.clone();
         self.nodes[node].truths[track] = truth;
+        self.nodes[node].steady_since = self.now;
         if self.rng.bool() {
             self.input(node, Input::Stirred { track: name });
         }
@@ -159,7 +169,11 @@ impl World {
         match self.nodes[node].engine {
             None => Standing::Out,
             Some(_) if self.nodes[node].standby => Standing::Out,
-            Some(_) => self.group.standing(node, &self.nodes[node].truths),
+            Some(_) => {
+                let Node { config, truths, .. } = &self.nodes[node];
+                let own = config.instances[0].priority;
+                self.group.standing_of(own, &config.tracks, truths)
+            }
         }
     }
 

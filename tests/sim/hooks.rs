@@ -53,8 +53,10 @@ impl World {
         let Action::Hook { number, call, .. } = action else { return };
         assert!(matches!(call.target, HookTarget::Program { .. }));
         let gate = call.event.phase().is_waited_for();
-        let others = &mut self.nodes[node].hooks;
-        if others.iter().any(|(_, other)| *other == gate) {
+        let others = &self.nodes[node].hooks;
+        // One that has another virtual router ID now is told of beside the one that goes.
+        let is_new = self.nodes[node].reidentified.is_some();
+        if !is_new && others.iter().any(|(_, other)| *other == gate) {
             self.violation =
                 Some(format!("node{node} starts {} beside another", call.event.phase()));
         }

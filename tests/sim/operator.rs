@@ -26,6 +26,7 @@ impl World {
     fn ask(&mut self, node: usize, request: Input) {
         if self.nodes[node].engine.is_some() {
             self.nodes[node].unanswered += 1;
+            self.nodes[node].steady_since = self.now;
             self.input(node, request);
         }
     }
@@ -33,17 +34,22 @@ impl World {
     /// The shell keeps what is out, on the disk. From then on the node has nothing.
     pub(crate) fn answered(&mut self, node: usize, answer: &Answer) {
         self.nodes[node].unanswered -= 1;
+        self.nodes[node].steady_since = self.now;
         if let Answer::Standby(answer) = answer {
             let out = answer.standby.covers(&instance_name());
             self.nodes[node].standby = out;
-            if out && self.nodes[node].holds() {
-                self.violation = Some(format!("node{node} is on standby and has the address"));
-            }
+        }
+    }
+
+    /// What an engine has decided.
+    pub(crate) fn note_answer(&mut self, node: usize, answer: &Answer) {
+        if let Answer::Standby(answer) = answer {
+            self.nodes[node].out = answer.standby.covers(&instance_name());
         }
     }
 
     pub(crate) fn must_not_be_on_standby(&mut self, node: usize) {
-        if self.nodes[node].standby {
+        if self.nodes[node].out {
             self.violation = Some(format!("node{node} is on standby and becomes active"));
         }
     }

@@ -15,6 +15,7 @@ pub(crate) struct Schedule {
     /// Drives loss, delay, duplication: everything that is drawn while it runs.
     pub(crate) seed: u64,
     pub(crate) group: Group,
+    pub(crate) machines: Machines,
     /// In the order of their times.
     pub(crate) faults: Vec<(Span, Fault)>,
 }
@@ -33,6 +34,45 @@ pub(crate) struct Group {
     pub(crate) tracks: Vec<TrackConfig>,
     pub(crate) if_all_fail: IfAllFail,
     pub(crate) notify: Notify,
+}
+
+/// What is not the same on all nodes, and how slow their kernels are.
+#[derive(Clone, Debug)]
+pub(crate) struct Machines {
+    /// How often each advertises.
+    pub(crate) intervals: Vec<Interval>,
+    /// The longest interval that each learns from others.
+    pub(crate) maximum_intervals: Vec<Interval>,
+    /// Whether a reload may change the interval.
+    pub(crate) drift: bool,
+    /// How long the kernel takes to change addresses, at the most.
+    pub(crate) kernel: Span,
+}
+
+impl Machines {
+    fn draw(rng: &mut Rng, group: &Group) -> Self {
+        // With version 2 another interval is a reason to refuse an advertisement.
+        let drift = group.version == Version::V3 && rng.u8(..3) == 0;
+        let times = |times| Interval::try_from(group.interval.centiseconds() * times);
+        let longest = times(2).expect("valid");
+        let mut intervals = Vec::new();
+        let mut maximum_intervals = Vec::new();
+        for _ in &group.priorities {
+            let twice = drift && rng.bool();
+            intervals.push(if twice { longest } else { group.interval });
+            let is_v3 = group.version == Version::V3;
+            let maximum = if is_v3 { Interval::LONGEST_V3 } else { group.interval };
+            let least = if drift { longest } else { group.interval };
+            maximum_intervals.push(if rng.bool() { maximum } else { least });
+        }
+        let kernel = Span::from_millis(rng.choice([1, 1, 30, 300]).expect("not empty"));
+        Self { intervals, maximum_intervals, drift, kernel }
+    }
+
+    /// The longest interval at which anybody advertises.
+    pub(crate) fn longest_interval(&self, group: &Group) -> Span {
+        group.interval.span().times(if self.drift { 2 } else { 1 })
+    }
 }
 
 /// How the nodes are joined.
@@ -103,10 +143,10 @@ pub(crate) enum Fault {
     Online {
         node: usize,
     },
-    /// The daemon gets a configuration that differs in what is nobody else's business: some of its
-    /// checks, too.
+    /// The daemon gets a configuration that differs in what is drawn from this seed.
     Reload {
         node: usize,
+        seed: u64,
     },
     /// The machine sleeps for this long.
     Suspend {
@@ -137,7 +177,14 @@ pub(crate) enum Fault {
     Partition {
         side: u8,
     },
+    /// All is whole again, one-way links too.
     Heal,
+    /// From now on the one's frames do not arrive at the other one, which is heard.
+    OneWay {
+        path: usize,
+        from: usize,
+        to: usize,
+    },
     /// The same on the second path.
     PartitionSecond {
         side: u8,
@@ -174,9 +221,15 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
+    /// Whether a daemon gets another configuration on the way.
+    pub(crate) fn reloads(&self) -> bool {
+        self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Reload { .. }))
+    }
+
     pub(crate) fn from_seed(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let group = Group::draw(&mut rng);
+        let machines = Machines::draw(&mut rng, &group);
         let interval = group.interval.span();
         let mut faults = Vec::new();
         let mut at = Span::ZERO;
@@ -187,7 +240,7 @@ impl Schedule {
                 at + interval.times(intervals).divided_by(10) + Span::from_micros(rng.u64(..5_000));
             faults.push((at, Fault::draw(&mut rng, &group)));
         }
-        Self { seed, group, faults }
+        Self { seed, group, machines, faults }
     }
 
     /// Only what need not leave a gap: stops, starts, handovers and standby, and checks that make a node
@@ -196,6 +249,9 @@ impl Schedule {
     pub(crate) fn planned(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut group = Group::draw(&mut rng);
+        let mut machines = Machines::draw(&mut rng, &group);
+        // A takeover that takes longer than a leaving router waits leaves a gap.
+        machines.kernel = machines.kernel.min(Span::from_millis(30));
         group.hold_down = Span::ZERO;
         if group.if_all_fail == IfAllFail::Release {
             // A node that must not have the address leaves a gap on purpose.
@@ -205,7 +261,7 @@ impl Schedule {
         group.delay = group.delay.min(group.interval.span().divided_by(100));
         // What a takeover waits for is a gap that the operator has chosen.
         group.notify.programs.remove(&Phase::BeforeClaim);
-        let rest = group.interval.span().times(8)
+        let rest = machines.longest_interval(&group).times(8)
             + Span::from_secs(4)
             + group.verdict_bound()
             + group.hook_bound();
@@ -245,7 +301,7 @@ impl Schedule {
             }
             faults.push((at, fault));
         }
-        Self { seed, group, faults }
+        Self { seed, group, machines, faults }
     }
 }
 
@@ -279,13 +335,7 @@ impl Group {
         let hold_down = interval.span().times(rng.u64(0..4));
         // At least a frame's time on a wire; up to a third of an interval, as on a bad link.
         let delay = interval.span().divided_by(rng.choice([1_000, 100, 3]).expect("not empty"));
-        // The default, a longer one, or none.
-        let default = interval.span().times(3).nanos() / 1_000_000_000;
-        let lease = match rng.u8(..6) {
-            0 => None,
-            1 => Some(Span::from_secs(rng.u64(1..8))),
-            _ => Some(Span::from_secs(default.max(1))),
-        };
+        let lease = draw_lease(rng, interval);
         Self {
             priorities,
             version,
@@ -302,6 +352,16 @@ impl Group {
     }
 }
 
+/// The default, a longer one, or none.
+pub(crate) fn draw_lease(rng: &mut Rng, interval: Interval) -> Option<Span> {
+    let default = interval.span().times(3).nanos() / 1_000_000_000;
+    match rng.u8(..6) {
+        0 => None,
+        1 => Some(Span::from_secs(rng.u64(1..8))),
+        _ => Some(Span::from_secs(default.max(1))),
+    }
+}
+
 impl Fault {
     fn draw(rng: &mut Rng, group: &Group) -> Self {
         let node = rng.usize(..group.priorities.len());
@@ -314,7 +374,7 @@ impl Fault {
             let side = rng.u8(..);
             return rng.choice([Self::PartitionSecond { side }, Self::HealSecond]).expect("two");
         }
-        match rng.u8(..49) {
+        match rng.u8(..52) {
             0..4 => Self::PowerOff { node },
             4..6 => Self::Stop { node },
             6..10 => Self::Start { node },
@@ -334,9 +394,14 @@ impl Fault {
             29..32 => Self::KillAfter { node, actions: rng.u8(..12) },
             32..35 => Self::Release { node },
             35..38 => Self::HandOver { node },
-            40..43 => Self::Reload { node },
+            40..43 => Self::Reload { node, seed: rng.u64(..) },
             43..46 => Self::StandBy { node, force: rng.bool() },
             46..49 => Self::Online { node },
+            49..52 => Self::OneWay {
+                path: if group.wire.second_path { rng.usize(..2) } else { 0 },
+                from: node,
+                to: rng.usize(..group.priorities.len()),
+            },
             38 => Self::Suspend { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
             _ => Self::Pause { node, length: Span::from_millis(rng.u64(1..8_000)) },
         }

@@ -1,27 +1,29 @@
 //! The segment and the machines on it, on virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::IpAddr;
 
 use fastrand::Rng;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, Farewell, HeldRouter, Input, Loss, Packet, SystemError};
+use vipd::engine::{Action, Engine, Farewell, HeldRouter, Input, Loss};
 use vipd::keyring::{KeyRing, restamp};
-use vipd::model::AntiReplay;
+use vipd::model::{AntiReplay, Config, InstanceConfig};
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::{Proof, Stamper};
 
-use crate::group::{config, interface, interface_of, keys, link, path_address, virtual_address};
+use crate::group::{interface, interface_of, keys, link};
 use crate::health::Truth;
-use crate::schedule::{Fault, Group};
+use crate::kernel::Shell;
+use crate::reload;
+use crate::schedule::{Fault, Group, Machines, Schedule};
+pub(crate) use crate::wire::packet;
+use crate::wire::{message, received};
 
 /// Real daemons wake up a little late.
-const WAKE_JITTER: Span = Span::from_micros(200);
+pub(crate) const WAKE_JITTER: Span = Span::from_micros(200);
 /// How long a re-created interface is missing.
 const RECREATION: Span = Span::from_millis(30);
-/// How late the kernel is with an address whose lifetime is over, at the most (measured: 0.4 s).
-pub(crate) const GRANULARITY: Span = Span::from_millis(400);
 const UNIX_TIME: u64 = 1_800_000_000;
 
 pub(crate) struct World {
@@ -31,12 +33,17 @@ pub(crate) struct World {
     pub(crate) takeovers: u64,
     /// A rule of the simulation itself that was broken on the way.
     pub(crate) violation: Option<String>,
+    /// When something last went wrong, or was mended.
+    pub(crate) disturbed: Mono,
     pub(crate) loss: u8,
     pub(crate) partition: Option<u8>,
     /// The same on the second path.
-    second_partition: Option<u8>,
+    pub(crate) second_partition: Option<u8>,
+    /// From which node to which one nothing arrives, on this path.
+    pub(crate) one_way: BTreeSet<(usize, usize, usize)>,
     keys: KeyRing,
     pub(crate) group: Group,
+    pub(crate) machines: Machines,
     pub(crate) rng: Rng,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
     pub(crate) happenings: u64,
@@ -73,17 +80,43 @@ pub(crate) enum Happening {
         life: u64,
         number: u64,
     },
+    /// The changes of addresses that a daemon has asked for come a step further.
+    Kernel {
+        node: usize,
+        number: u64,
+    },
     /// The kernel removes the address, if it was not renewed since.
     Expire {
         node: usize,
-        lease: u64,
+        address: IpAddr,
     },
 }
 
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
-    /// Its addresses, each with the number of its installation or renewal.
-    held: BTreeMap<IpAddr, u64>,
+    pub(crate) shell: Shell,
+    /// What its file says.
+    pub(crate) config: Config,
+    /// The lease before the last reload, and when that was.
+    pub(crate) lease_before: Option<(Option<Span>, Mono)>,
+    /// When it got another virtual router ID.
+    pub(crate) reidentified: Option<Mono>,
+    /// When it got another file.
+    pub(crate) reconfigured: Mono,
+    /// When something last happened to it.
+    pub(crate) steady_since: Mono,
+    /// When its engine last heard an advertisement of its virtual router.
+    pub(crate) heard: Mono,
+    /// Since when it says that it is active.
+    pub(crate) active_since: Option<Mono>,
+    /// Since when its daemon runs without interruption.
+    pub(crate) runs_since: Mono,
+    /// When its wall clock was set, or its daemon started.
+    pub(crate) clock_set: Mono,
+    /// When its interface went and came back.
+    pub(crate) recreated: Option<Mono>,
+    /// The addresses that its kernel has.
+    pub(crate) held: BTreeMap<IpAddr, Lease>,
     pub(crate) paused_until: Option<Mono>,
     /// Since when its daemon does not run, by death or pause.
     pub(crate) idle_since: Option<Mono>,
@@ -91,29 +124,31 @@ pub(crate) struct Node {
     pub(crate) unanswered: u32,
     /// What its disk says: the operator has taken it out of the election.
     pub(crate) standby: bool,
+    /// What its engine said last of that.
+    pub(crate) out: bool,
     pub(crate) carrier: bool,
     pub(crate) exists: bool,
-    index: u32,
+    pub(crate) index: u32,
     /// The machine's uptime when the simulation began; reset by a power cut.
     booted: Boot,
-    wall: u64,
+    pub(crate) wall: u64,
     inbox: VecDeque<(Mono, usize, Vec<u8>)>,
     /// What its netlink socket and its signals hold while it is paused.
     pending: VecDeque<Input>,
     /// The machine sleeps: nothing arrives, and the kernel's own timers stand still.
     pub(crate) suspended: bool,
     /// What `vipd release` would find.
-    written: Vec<HeldRouter>,
-    /// Counts installations and renewals.
-    lease: u64,
+    pub(crate) written: Vec<HeldRouter>,
     /// The daemon dies when it has carried out so many more actions.
     dies_after: Option<u8>,
-    stopping: bool,
-    refusals: u8,
+    pub(crate) stopping: bool,
+    pub(crate) refusals: u8,
+    /// When an address was last refused.
+    pub(crate) refused: Option<Mono>,
     listening: bool,
     sleep: u64,
     /// The interface that its netlink socket has told it about: names in actions mean this one.
-    told_index: Option<u32>,
+    pub(crate) told_index: Option<u32>,
     /// How often its daemon has started.
     pub(crate) life: u64,
     /// What is true of the subject of each check.
@@ -124,6 +159,14 @@ pub(crate) struct Node {
     pub(crate) hooks: Vec<(u64, bool)>,
 }
 
+/// How long the kernel keeps an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    /// When it was put there, or renewed.
+    pub(crate) since: Mono,
+    pub(crate) ends: Option<Mono>,
+}
+
 #[derive(Clone, Copy)]
 struct Boot {
     at: Mono,
@@ -131,20 +174,26 @@ struct Boot {
 }
 
 impl World {
-    pub(crate) fn new(group: &Group, seed: u64) -> Self {
+    pub(crate) fn new(schedule: &Schedule) -> Self {
+        let Schedule { group, machines, seed, .. } = schedule;
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
-        let nodes = (0..group.priorities.len()).map(|_| Node::new(&mut rng, group)).collect();
+        let whole = |node| reload::whole(group, machines, node);
+        let numbers = 0..group.priorities.len();
+        let nodes = numbers.map(|n| Node::new(&mut rng, group, whole(n))).collect();
         let mut world = Self {
             now: Mono(0),
             nodes,
             story: Vec::new(),
             takeovers: 0,
             violation: None,
+            disturbed: Mono(0),
             loss: 0,
             partition: None,
             second_partition: None,
+            one_way: BTreeSet::new(),
             keys: keys(group),
             group: group.clone(),
+            machines: machines.clone(),
             rng,
             queue: BinaryHeap::new(),
             happenings: 0,
@@ -179,7 +228,8 @@ impl World {
                     self.answer(node, life, track, number);
                 }
                 Happening::HookEnds { node, life, number } => self.hook_ends(node, life, number),
-                Happening::Expire { node, lease } => self.expire(node, lease),
+                Happening::Kernel { node, number } => self.kernel_goes_on(node, number),
+                Happening::Expire { node, address } => self.expire(node, address),
             }
             look(self);
         }
@@ -188,6 +238,7 @@ impl World {
 
     pub(crate) fn inflict(&mut self, fault: Fault) {
         self.tell(None, &format!("{fault:?}"));
+        self.disturbed = self.now;
         match fault {
             Fault::PowerOff { node } => self.power_off(node),
             // On a machine that sleeps nothing is killed.
@@ -198,7 +249,7 @@ impl World {
             Fault::HandOver { node } => self.hand_over(node),
             Fault::StandBy { node, force } => self.stand_by(node, force),
             Fault::Online { node } => self.go_online(node),
-            Fault::Reload { node } => self.reload(node),
+            Fault::Reload { node, seed } => self.reload(node, seed),
             Fault::Suspend { node, length } => self.suspend(node, length),
             Fault::Stop { node } => self.stop(node),
             Fault::Start { node } => self.start(node),
@@ -206,16 +257,29 @@ impl World {
             Fault::LinkDown { node } => self.set_carrier(node, false),
             Fault::LinkUp { node } => self.set_carrier(node, true),
             Fault::Partition { side } => self.partition = Some(side),
-            Fault::Heal => self.partition = None,
+            Fault::Heal => {
+                self.partition = None;
+                self.one_way.clear();
+            }
+            Fault::OneWay { path, from, to } => {
+                self.one_way.insert((path, from, to));
+            }
             Fault::PartitionSecond { side } => self.second_partition = Some(side),
             Fault::HealSecond => self.second_partition = None,
             Fault::Loss { percent } => self.loss = percent,
             Fault::WallClock { node, seconds } => {
+                let now = self.now;
+                for other in &mut self.nodes {
+                    (other.clock_set, other.steady_since) = (now, now);
+                }
                 let wall = &mut self.nodes[node].wall;
                 *wall = wall.saturating_add_signed(seconds.saturating_mul(1_000_000_000));
             }
             Fault::Delete { node } => self.delete(node),
-            Fault::RefuseAddresses { node, count } => self.nodes[node].refusals = count,
+            Fault::RefuseAddresses { node, count } => {
+                self.nodes[node].refusals = count;
+                self.nodes[node].refused = Some(self.now);
+            }
             Fault::Recreate { node } => self.recreate(node),
             Fault::Turn { node, track, truth } => self.turn(node, track, truth),
         }
@@ -224,9 +288,15 @@ impl World {
     /// Ends every fault; at least one machine runs afterwards.
     pub(crate) fn mend(&mut self) {
         self.tell(None, "everything is mended");
+        let now = self.now;
+        self.disturbed = now;
+        for node in &mut self.nodes {
+            (node.clock_set, node.steady_since) = (now, now);
+        }
         self.loss = 0;
         self.partition = None;
         self.second_partition = None;
+        self.one_way.clear();
         for node in 0..self.nodes.len() {
             self.nodes[node].refusals = 0;
             if self.nodes[node].paused_until.is_some() {
@@ -241,10 +311,9 @@ impl World {
                 self.stop(node);
             }
             self.set_carrier(node, true);
-            if !self.group.tracks.is_empty() {
-                // Every check is there again.
-                let whole = Box::new(config(&self.group, node));
-                self.input(node, Input::Reload { config: whole });
+            let whole = reload::whole(&self.group, &self.machines, node);
+            if self.nodes[node].config != whole {
+                self.configure(node, whole);
             }
             if self.rng.bool() {
                 self.go_online(node);
@@ -261,28 +330,11 @@ impl World {
         }
     }
 
-    /// Whether the two hear each other, except for frames that are lost by chance.
-    pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
-        (0..self.paths()).any(|path| self.connected_on(path, first, second))
-    }
-
-    fn paths(&self) -> usize {
-        if self.group.wire.second_path { 2 } else { 1 }
-    }
-
     /// Whether a node has each of its addresses.
     pub(crate) fn has_all(&self, node: usize) -> bool {
-        self.nodes[node].held.len() == self.group.wire.families().len()
-    }
-
-    fn connected_on(&self, path: usize, first: usize, second: usize) -> bool {
-        if path > 0 {
-            let side = |node: usize| self.second_partition.map(|side| side >> node & 1);
-            return side(first) == side(second);
-        }
-        let side = |node: usize| self.partition.map(|side| side >> node & 1);
-        let up = |node: usize| self.nodes[node].carrier && self.nodes[node].exists;
-        side(first) == side(second) && up(first) && up(second)
+        let state = &self.nodes[node];
+        let mut all = state.instance().moving_addresses();
+        all.all(|address| state.held.contains_key(&address.address))
     }
 
     /// Whether a node has told the others that it stops being active.
@@ -320,14 +372,19 @@ impl World {
         }
         self.tell(Some(node), "starts");
         self.release(node);
-        let engine = Engine::new(config(&self.group, node), self.local(node));
+        let engine = Engine::new(self.nodes[node].config.clone(), self.local(node));
+        self.nodes[node].shell.reconfigure(engine.config());
         self.nodes[node].engine = Some(engine);
         self.nodes[node].life += 1;
         self.nodes[node].looks.fill(None);
         self.nodes[node].hooks.clear();
-        self.nodes[node].paused_until = None;
-        self.nodes[node].idle_since = None;
-        self.nodes[node].stopping = false;
+        let state = &mut self.nodes[node];
+        state.paused_until = None;
+        state.idle_since = None;
+        state.stopping = false;
+        state.out = false;
+        (state.steady_since, state.runs_since) = (self.now, self.now);
+        state.clock_set = self.now;
         if self.nodes[node].standby {
             // Before anything is known of the interfaces.
             self.stand_by(node, true);
@@ -337,10 +394,12 @@ impl World {
 
     fn power_off(&mut self, node: usize) {
         let at = self.now;
+        self.shell_ends(node, true);
         self.kill(node);
         let node = &mut self.nodes[node];
         node.held.clear();
         node.written.clear();
+        node.idle_since = Some(at);
         node.booted = Boot { at, uptime: Span::from_secs(5) };
     }
 
@@ -353,9 +412,11 @@ impl World {
 
     /// As `kill -9` does it: the addresses stay, until the kernel removes them.
     fn kill(&mut self, node: usize) {
+        self.shell_ends(node, false);
         let node = &mut self.nodes[node];
         node.engine = None;
-        node.idle_since = Some(self.now);
+        node.idle_since.get_or_insert(self.now);
+        node.active_since = None;
         node.unanswered = 0;
         node.dies_after = None;
         node.listening = false;
@@ -399,21 +460,6 @@ impl World {
         }
     }
 
-    fn reload(&mut self, node: usize) {
-        let mut config = config(&self.group, node);
-        for instance in &mut config.instances {
-            instance.announce_refresh = Span::from_secs(self.rng.u64(..4) * 20);
-        }
-        // Some of the checks go; the next reload may bring them back.
-        let stays: Vec<bool> = config.tracks.iter().map(|_| self.rng.u8(..4) > 0).collect();
-        let mut stay = stays.iter();
-        config.tracks.retain(|_| stay.next() == Some(&true));
-        for instance in &mut config.instances {
-            instance.tracks.retain(|name| config.tracks.iter().any(|track| track.name == *name));
-        }
-        self.input(node, Input::Reload { config: Box::new(config) });
-    }
-
     fn suspend(&mut self, node: usize, length: Span) {
         if self.nodes[node].paused_until.is_none() && self.nodes[node].engine.is_some() {
             self.nodes[node].suspended = true;
@@ -422,17 +468,39 @@ impl World {
         }
     }
 
-    fn expire(&mut self, node: usize, lease: u64) {
-        let expired = |address: &IpAddr| self.nodes[node].held.get(address) == Some(&lease);
-        let mut addresses = self.addresses().into_iter();
-        let Some(address) = addresses.find(expired) else { return };
-        if self.nodes[node].suspended
-            && let Some(until) = self.nodes[node].paused_until
-        {
-            // The time asleep is added to the lease, at the worst all of it.
-            return self.schedule(until + GRANULARITY, Happening::Expire { node, lease });
+    fn expire(&mut self, node: usize, address: IpAddr) {
+        let ends = self.nodes[node].held.get(&address).and_then(|lease| lease.ends);
+        // While the machine sleeps the kernel's time stands still.
+        if ends.is_some_and(|ends| ends <= self.now) && !self.nodes[node].suspended {
+            self.must_be_renewed(node, address);
+            self.take_away(node, address, Loss::Expired);
         }
-        self.take_away(node, address, Loss::Expired);
+    }
+
+    /// A daemon that runs, and holds the address, renews its lease in time.
+    fn must_be_renewed(&mut self, node: usize, address: IpAddr) {
+        let state = &self.nodes[node];
+        let Some(Lease { since, .. }) = state.held.get(&address) else { return };
+        let has_run = state.runs() && state.runs_since <= *since;
+        if has_run && state.active_since.is_some() && state.refused.is_none() {
+            self.violation = Some(format!("node{node} runs, and its lease of {address} runs out"));
+        }
+    }
+
+    /// The time asleep is added to what is left of the leases.
+    fn prolong_leases(&mut self, node: usize) {
+        let Some(since) = self.nodes[node].idle_since else { return };
+        let slept = self.now.since(since);
+        let mut later = Vec::new();
+        for (address, lease) in &mut self.nodes[node].held {
+            if let Some(ends) = &mut lease.ends {
+                *ends = *ends + slept;
+                later.push((*ends, *address));
+            }
+        }
+        for (at, address) in later {
+            self.schedule(at, Happening::Expire { node, address });
+        }
     }
 
     fn pause(&mut self, node: usize, length: Span) {
@@ -445,18 +513,27 @@ impl World {
     }
 
     fn resume(&mut self, node: usize) {
-        self.nodes[node].paused_until = None;
-        self.nodes[node].idle_since = None;
-        self.nodes[node].suspended = false;
+        if self.nodes[node].suspended {
+            self.prolong_leases(node);
+        }
+        let now = self.now;
+        self.disturbed = now;
+        let state = &mut self.nodes[node];
+        state.paused_until = None;
+        state.idle_since = None;
+        state.suspended = false;
+        (state.steady_since, state.runs_since) = (now, now);
         while let Some(input) = self.nodes[node].pending.pop_front() {
             self.input(node, input);
         }
+        self.netlink_resumes(node);
         self.wake(node);
     }
 
     fn set_carrier(&mut self, node: usize, carrier: bool) {
         if self.nodes[node].carrier != carrier {
             self.nodes[node].carrier = carrier;
+            self.nodes[node].steady_since = self.now;
             self.report_link(node);
         }
     }
@@ -466,6 +543,7 @@ impl World {
             return;
         }
         self.nodes[node].exists = false;
+        self.nodes[node].recreated = Some(self.now);
         self.nodes[node].held.clear();
         self.nodes[node].listening = false;
         self.report_link(node);
@@ -473,6 +551,8 @@ impl World {
     }
 
     fn appear(&mut self, node: usize) {
+        self.disturbed = self.now;
+        self.nodes[node].steady_since = self.now;
         self.nodes[node].exists = true;
         self.nodes[node].index += 1;
         self.report_link(node);
@@ -487,11 +567,8 @@ impl World {
 
     fn take_away(&mut self, node: usize, address: IpAddr, loss: Loss) {
         self.nodes[node].held.remove(&address);
+        self.nodes[node].steady_since = self.now;
         self.input(node, Input::AddressGone { interface: interface(), address, loss });
-    }
-
-    fn addresses(&self) -> Vec<IpAddr> {
-        self.group.wire.families().into_iter().map(virtual_address).collect()
     }
 
     fn report_link(&mut self, node: usize) {
@@ -523,6 +600,7 @@ impl World {
             return;
         }
         while let Some((arrived, path, bytes)) = self.nodes[node].inbox.pop_front() {
+            self.note_what_is_heard(node, &bytes);
             let packet = received(bytes);
             let proof = Proof::None;
             let interface = interface_of(path);
@@ -544,6 +622,16 @@ impl World {
         }
     }
 
+    fn note_what_is_heard(&mut self, node: usize, packet: &[u8]) {
+        let message = message(packet);
+        let state = &mut self.nodes[node];
+        let is_ours = message[1] == state.instance().virtual_router_id.get();
+        // Priority 0 says that one is not active any more.
+        if is_ours && message[2] > 0 {
+            state.heard = self.now;
+        }
+    }
+
     fn sleep_until(&mut self, node: usize, at: Mono) {
         self.nodes[node].sleep += 1;
         let sleep = self.nodes[node].sleep;
@@ -562,38 +650,44 @@ impl World {
             return;
         }
         let is_wake = !matches!(input, Input::Deadline | Input::Received { .. });
-        let mut inputs = VecDeque::from([input]);
-        while let Some(mut input) = inputs.pop_front() {
-            match &input {
-                Input::Link { link, interface: on } if *on == interface() => {
-                    self.nodes[node].told_index = link.as_ref().map(|link| link.index);
-                }
-                _ => {}
-            }
-            let now = self.local(node);
-            self.keys.receive(&mut input);
-            let Some(engine) = &mut self.nodes[node].engine else { return };
-            let mut actions = engine.handle(now, input);
-            self.keys.complete(&mut actions);
-            for action in actions {
-                if self.dies(node) {
-                    return;
-                }
-                if let Some(error) = self.apply(node, &action) {
-                    let error = SystemError { errno: error, text: format!("errno {error}") };
-                    inputs.push_back(Input::Failed { action: Box::new(action), error });
-                } else if let Action::Listen { interface, family, .. } = action {
-                    inputs.push_back(Input::Listening { interface, family, missing: Vec::new() });
-                }
-            }
-        }
+        self.handle(node, input);
+        self.attend(node);
         if is_wake {
             self.sleep_until(node, self.now);
         }
     }
 
+    /// Tells the engine what was not done, and which sockets are open.
+    pub(crate) fn attend(&mut self, node: usize) {
+        let mut told = false;
+        while let Some(answer) = self.next_answer(node) {
+            self.handle(node, answer);
+            told = true;
+        }
+        if told {
+            self.sleep_until(node, self.now);
+        }
+    }
+
+    fn handle(&mut self, node: usize, mut input: Input) {
+        match &input {
+            Input::Link { link, interface: on } if *on == interface() => {
+                self.nodes[node].told_index = link.as_ref().map(|link| link.index);
+            }
+            Input::Reload { config } => self.nodes[node].shell.reconfigure(config),
+            _ => {}
+        }
+        let now = self.local(node);
+        self.keys.receive(&mut input);
+        let Some(engine) = &mut self.nodes[node].engine else { return };
+        let mut actions = engine.handle(now, input);
+        self.note_what_is_wanted(node, &actions);
+        self.keys.complete(&mut actions);
+        self.carry_out(node, actions);
+    }
+
     /// Whether the daemon dies before its next action.
-    fn dies(&mut self, node: usize) -> bool {
+    pub(crate) fn dies(&mut self, node: usize) -> bool {
         let Some(left) = &mut self.nodes[node].dies_after else { return false };
         if *left > 0 {
             *left -= 1;
@@ -604,31 +698,13 @@ impl World {
         true
     }
 
-    /// The kernel has the address now, for as long as its lease is.
-    fn install(&mut self, node: usize, address: IpAddr, lease: Option<Span>) {
-        let is_written = |router: &HeldRouter| !router.addresses.is_empty();
-        if !self.nodes[node].written.iter().any(is_written) {
-            self.violation = Some(format!("node{node} adds its address without writing it down"));
-        }
-        self.nodes[node].lease += 1;
-        let number = self.nodes[node].lease;
-        self.nodes[node].held.insert(address, number);
-        if let Some(length) = lease {
-            let late = Span::from_nanos(self.rng.u64(..GRANULARITY.nanos()));
-            let lease = self.nodes[node].lease;
-            self.schedule(self.now + length + late, Happening::Expire { node, lease });
-        }
-    }
-
-    fn apply(&mut self, node: usize, action: &Action) -> Option<i32> {
+    /// What needs no time. `Some`: the system refuses.
+    pub(crate) fn apply(&mut self, node: usize, action: &Action) -> Option<i32> {
         const ENODEV: i32 = 19;
-        const EPERM: i32 = 1;
         let Node { exists, index, told_index, .. } = self.nodes[node];
         let exists = exists && told_index == Some(index);
         match action {
-            Action::Listen { interface: on, .. }
-            | Action::Send { interface: on, .. }
-            | Action::AddAddress { interface: on, .. }
+            Action::Listen { interface: on, .. } | Action::Send { interface: on, .. }
                 if !exists && *on == interface() =>
             {
                 return Some(ENODEV);
@@ -639,25 +715,14 @@ impl World {
             Action::StopListening { .. } => self.nodes[node].listening = false,
             Action::Send { interface: on, source, destination, message, .. } => {
                 let path = usize::from(*on == interface_of(1));
+                if message[2] == 0 {
+                    self.must_be_gone(node, *source);
+                }
                 self.transmit(node, path, &packet(*source, *destination, message));
-            }
-            Action::AddAddress { .. } if self.nodes[node].refusals > 0 => {
-                self.nodes[node].refusals -= 1;
-                return Some(EPERM);
-            }
-            Action::AddAddress { address, lease, .. } => {
-                self.install(node, address.address, *lease);
             }
             Action::WriteDown { routers } => self.nodes[node].written.clone_from(routers),
             Action::Answer { answer, .. } => self.answered(node, answer),
-            Action::RemoveAddress { address, .. } if exists => {
-                self.nodes[node].held.remove(&address.address);
-            }
-            Action::RemoveAddress { .. }
-            | Action::AddRouting { .. }
-            | Action::RemoveRouting { .. }
-            | Action::Announce { .. }
-            | Action::Watch { .. } => {}
+            Action::Announce { .. } | Action::Watch { .. } => {}
             Action::Probe { .. } => self.look(node, action),
             Action::CancelProbe { track, number } => self.look_away(node, track, *number),
             Action::Hook { .. } => self.hook(node, action),
@@ -665,16 +730,19 @@ impl World {
             Action::Report(event) => {
                 if let What::Changed { to: StateName::Active, .. } = event.what {
                     self.takeovers += 1;
-                    self.must_not_be_on_standby(node);
                 }
                 self.tell(Some(node), &event.to_string());
             }
-            // No instance of the simulation has a virtual MAC address.
-            Action::AddDevice { .. } | Action::RemoveDevice { .. } | Action::SetDevice { .. } => {
-                panic!("{action:?}")
-            }
+            Action::AddAddress { .. }
+            | Action::RemoveAddress { .. }
+            | Action::AddRouting { .. }
+            | Action::RemoveRouting { .. }
+            | Action::AddDevice { .. }
+            | Action::RemoveDevice { .. }
+            | Action::SetDevice { .. } => panic!("it takes the kernel's time: {action:?}"),
             Action::Exit => {
                 self.nodes[node].engine = None;
+                self.nodes[node].active_since = None;
                 self.nodes[node].idle_since = Some(self.now);
                 self.nodes[node].unanswered = 0;
                 self.nodes[node].listening = false;
@@ -685,30 +753,6 @@ impl World {
         }
         None
     }
-
-    /// Puts a packet on the wire of a path: to everybody, or to the one whose address it names.
-    fn transmit(&mut self, from: usize, path: usize, packet: &[u8]) {
-        let destination = destination(packet);
-        for to in 0..self.nodes.len() {
-            let is_for = |family| path_address(family, path, to) == destination;
-            let is_meant =
-                destination.is_multicast() || self.group.wire.families().into_iter().any(is_for);
-            if to == from
-                || !is_meant
-                || !self.connected_on(path, from, to)
-                || self.rng.u8(..100) < self.loss
-            {
-                continue;
-            }
-            // Different delays reorder frames by themselves.
-            let copies = if self.rng.u8(..50) == 0 { 2 } else { 1 };
-            for _ in 0..copies {
-                let delay = Span::from_nanos(self.rng.u64(..=self.group.delay.nanos()));
-                let packet = packet.to_vec();
-                self.schedule(self.now + delay, Happening::Arrive { node: to, path, packet });
-            }
-        }
-    }
 }
 
 impl Node {
@@ -717,16 +761,33 @@ impl Node {
         !self.held.is_empty()
     }
 
-    fn new(rng: &mut Rng, group: &Group) -> Self {
+    /// Its instance, as its file has it.
+    pub(crate) fn instance(&self) -> &InstanceConfig {
+        &self.config.instances[0]
+    }
+
+    fn new(rng: &mut Rng, group: &Group, config: Config) -> Self {
         // Some have just booted, some run for long.
         let uptime = Span::from_secs(rng.u64(10..1_000));
         Self {
             engine: None,
+            shell: Shell::default(),
+            config,
+            lease_before: None,
+            reidentified: None,
+            reconfigured: Mono(0),
+            steady_since: Mono(0),
+            heard: Mono(0),
+            active_since: None,
+            runs_since: Mono(0),
+            clock_set: Mono(0),
+            recreated: None,
             held: BTreeMap::new(),
             paused_until: None,
             idle_since: None,
             unanswered: 0,
             standby: false,
+            out: false,
             carrier: true,
             exists: true,
             index: 2,
@@ -736,10 +797,10 @@ impl Node {
             pending: VecDeque::new(),
             suspended: false,
             written: Vec::new(),
-            lease: 0,
             dies_after: None,
             stopping: false,
             refusals: 0,
+            refused: None,
             listening: false,
             sleep: 0,
             told_index: None,
@@ -749,50 +810,4 @@ impl Node {
             hooks: Vec::new(),
         }
     }
-}
-
-/// Where a packet goes to.
-fn destination(packet: &[u8]) -> IpAddr {
-    if packet[0] >> 4 == 4 {
-        return <[u8; 4]>::try_from(&packet[16..20]).expect("an address").into();
-    }
-    <[u8; 16]>::try_from(&packet[24..40]).expect("an address").into()
-}
-
-/// An IP packet on the wire.
-pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).expect("short");
-    let mut packet = Vec::new();
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            packet.extend([0x45, 0xc0]);
-            packet.extend((20 + length).to_be_bytes());
-            packet.extend([0, 0, 0, 0, 255, 112, 0, 0]);
-            packet.extend(source.octets());
-            packet.extend(destination.octets());
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            packet.extend([0x6c, 0, 0, 0]);
-            packet.extend(length.to_be_bytes());
-            packet.extend([112, 255]);
-            packet.extend(source.octets());
-            packet.extend(destination.octets());
-        }
-        ends => panic!("no packet goes between {ends:?}"),
-    }
-    packet.extend(message);
-    packet
-}
-
-/// The same as a raw socket hands it over.
-fn received(bytes: Vec<u8>) -> Packet {
-    let Some((header, message)) = bytes.split_at_checked(40).filter(|_| bytes[0] >> 4 == 6) else {
-        return Packet::V4 { bytes };
-    };
-    let address = |at: usize| {
-        let octets: [u8; 16] = header[at..at + 16].try_into().expect("an address");
-        IpAddr::from(octets)
-    };
-    let (source, destination) = (address(8), address(24));
-    Packet::V6 { source, destination, hop_limit: header[7], bytes: message.to_vec() }
 }

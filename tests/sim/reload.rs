@@ -1,0 +1,116 @@
+//! What a reload changes: everything that may differ between the nodes of a group.
+
+use std::net::IpAddr;
+
+use fastrand::Rng;
+use vipd::engine::Input;
+use vipd::model::{Config, InstanceConfig, Interval, Preempt, Priority, VirtualAddress};
+use vipd::time::Span;
+
+use crate::group::{config, other_virtual_router_id};
+use crate::hooks;
+use crate::schedule::{Group, Machines, draw_lease};
+use crate::world::World;
+
+/// What a node has at first, and when everything is mended.
+pub(crate) fn whole(group: &Group, machines: &Machines, node: usize) -> Config {
+    let mut config = config(group, node);
+    let instance = &mut config.instances[0];
+    instance.advertisement_interval = machines.intervals[node];
+    instance.maximum_interval = machines.maximum_intervals[node];
+    config
+}
+
+impl World {
+    pub(crate) fn reload(&mut self, node: usize, seed: u64) {
+        let whole = whole(&self.group, &self.machines, node);
+        let config = self.otherwise(whole, &mut Rng::with_seed(seed));
+        self.configure(node, config);
+    }
+
+    /// Another file: where a daemon runs, it takes it.
+    pub(crate) fn configure(&mut self, node: usize, config: Config) {
+        let state = &mut self.nodes[node];
+        let (old, new) = (state.instance(), &config.instances[0]);
+        let reidentified = old.virtual_router_id != new.virtual_router_id;
+        // What else changes is no excuse for a takeover that is put off.
+        let steady = !reidentified && state.config.tracks == config.tracks;
+        // While it is paused the first of several is what holds.
+        let is_kept = state.lease_before.is_some_and(|(_, at)| state.idle_since <= Some(at));
+        if state.idle_since.is_none() || !is_kept {
+            state.lease_before = Some((old.lease, self.now));
+        }
+        if reidentified {
+            state.reidentified = Some(self.now);
+        }
+        state.config.clone_from(&config);
+        state.reconfigured = self.now;
+        if !steady {
+            state.steady_since = self.now;
+        }
+        self.input(node, Input::Reload { config: Box::new(config) });
+    }
+
+    fn otherwise(&self, mut config: Config, rng: &mut Rng) -> Config {
+        let mut one_in = |many: u8| rng.u8(..many) == 0;
+        // Some of the checks go; the next reload may bring them back.
+        config.tracks.retain(|_| !one_in(4));
+        for track in &mut config.tracks {
+            if one_in(4) {
+                track.cost = if track.cost.is_some() { None } else { Some(40) };
+            }
+        }
+        let tracks = config.tracks.iter().map(|track| track.name.clone()).collect();
+        let instance = &mut config.instances[0];
+        instance.tracks = tracks;
+        instance.announce_refresh = Span::from_secs(rng.u64(..4) * 20);
+        self.instance_otherwise(instance, rng);
+        config
+    }
+
+    fn instance_otherwise(&self, instance: &mut InstanceConfig, rng: &mut Rng) {
+        let mut one_in = |many: u8| rng.u8(..many) == 0;
+        let changes = [one_in(4), one_in(4), one_in(4), one_in(4), one_in(4), one_in(4), one_in(8)];
+        let [priority, interval, preempt, lease, notify, addresses, virtual_router] = changes;
+        if priority {
+            let number = rng.choice([30, 80, 100, 180, 254]).expect("not empty");
+            instance.priority = Priority::try_from(number).expect("valid");
+        }
+        if interval && self.machines.drift {
+            let own = self.group.interval.centiseconds();
+            let other = rng.choice([own, own * 2]).expect("two");
+            instance.advertisement_interval = Interval::try_from(other).expect("valid");
+        }
+        if preempt {
+            let after = Preempt::After(self.group.interval.span().times(rng.u64(1..12)));
+            instance.preempt = rng.choice([Preempt::Never, Preempt::Always, after]).expect("three");
+        }
+        if lease {
+            instance.lease = draw_lease(rng, self.group.interval);
+        }
+        if notify {
+            instance.notify = hooks::draw(rng);
+        }
+        if addresses {
+            let other = another(&instance.addresses[0]);
+            instance.addresses.push(other);
+            // An IPv6 virtual router must have its link-local address, and a dual one both families.
+            let may_go = !self.group.wire.dual && instance.addresses[0].address.is_ipv4();
+            if may_go && rng.bool() {
+                instance.addresses.remove(0);
+            }
+        }
+        if virtual_router {
+            instance.virtual_router_id = other_virtual_router_id();
+        }
+    }
+}
+
+/// The address after it, in a network of its own where it is one of IPv6.
+fn another(address: &VirtualAddress) -> VirtualAddress {
+    let address_of = match address.address {
+        IpAddr::V4(own) => IpAddr::from((u32::from(own) + 1).to_be_bytes()),
+        IpAddr::V6(_) => "2001:db8::100".parse().expect("an address"),
+    };
+    VirtualAddress { address: address_of, ..address.clone() }
+}

@@ -1,0 +1,297 @@
+//! What must hold at every moment, whatever goes wrong: how long two nodes may have an address, and
+//! how long none may have it. A node has it when its kernel does, whatever its daemon is up to.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use vipd::model::{Family, Phase, Preempt, Version};
+use vipd::time::{Mono, Span};
+
+use crate::group::WINDOW;
+use crate::health::Standing;
+use crate::hooks::{GRACE, TIMEOUT};
+use crate::kernel::{THREADS, UNDISTURBED, granularity};
+use crate::schedule::{Group, Schedule};
+use crate::world::{Node, WAKE_JITTER, World};
+
+/// How long an instance stays out after the system has refused it something, and until that is known.
+pub(crate) const REFUSED: Span = Span::from_secs(11);
+/// An address that another program fights for is put back that long after the last time.
+const PUT_BACK: Span = Span::from_millis(50);
+
+/// The times that the rules are made of, each computed anew from what the protocol says.
+pub(crate) struct Times {
+    /// The longest interval at which anybody advertises.
+    pub(crate) interval: Span,
+    /// From the last advertisement to the takeover, for the least preferred backup (RFC 9568 section 6.1).
+    down: Span,
+    /// From an advertisement of the winner to the loser's kernel without the address.
+    pub(crate) yielding: Span,
+    /// How long a router that leaves waits for a successor.
+    departure: Span,
+    /// From a decision to the kernel with the addresses.
+    pub(crate) claim: Span,
+    /// From the decision to let go of an address to the kernel without it.
+    kernel: Span,
+    /// Until a node that can take part does, and listens no longer.
+    pub(crate) settling: Span,
+    /// Until two nodes believe each other's time stamps.
+    clocks: Span,
+    /// How much longer two equals need where they hear each other on several paths.
+    paths: Span,
+}
+
+impl Times {
+    pub(crate) fn new(schedule: &Schedule) -> Self {
+        let Schedule { group, machines, .. } = schedule;
+        let interval = machines.longest_interval(group);
+        let skew = match group.version {
+            Version::V2 => Span::from_secs(1),
+            Version::V3 => interval,
+        };
+        let down = interval.times(3) + skew;
+        // The changes before, and these.
+        let kernel = (machines.kernel.max(UNDISTURBED) + THREADS.times(2)).times(2);
+        let lateness = WAKE_JITTER.times(3);
+        // Reloads may bring any hook.
+        let gate = |phase: Phase| {
+            let waits = schedule.reloads() || group.notify.has(phase);
+            if waits { TIMEOUT + GRACE } else { Span::ZERO }
+        };
+        let (claiming, leaving) = (gate(Phase::BeforeClaim), gate(Phase::BeforeRelease));
+        let farewells = skew + interval.divided_by(16);
+        let takeover = interval.divided_by(2).max(Span::from_millis(110));
+        let departure = leaving + farewells + takeover;
+        let several = group.wire.dual || group.wire.second_path;
+        let window = Span::from_secs(WINDOW.into());
+        let clocks = if group.wire.signed { window + interval.times(4) } else { Span::ZERO };
+        Self {
+            interval,
+            down,
+            yielding: group.delay + lateness + kernel,
+            departure,
+            // Of what was asked for too late it is told, and asks again.
+            claim: claiming + lateness + kernel.times(2),
+            kernel,
+            settling: group.hold_down.max(down)
+                + departure
+                + group.verdict_bound()
+                + clocks
+                + RECREATION,
+            clocks,
+            paths: if several { interval.times(5) } else { Span::ZERO },
+        }
+    }
+
+    /// How long after the last fault the group has its one rightful active router.
+    pub(crate) fn convergence(&self, group: &Group, fault: Span) -> Span {
+        let preemption = match group.preempt {
+            Preempt::After(delay) => delay,
+            Preempt::Never | Preempt::Always => Span::ZERO,
+        };
+        let taken_over = fault + self.settling + preemption + self.claim;
+        let yielded = taken_over + self.interval + self.yielding + self.paths;
+        yielded + group.hook_bound()
+    }
+
+    /// Until when the kernel has an address at the latest whose daemon has not run since then.
+    pub(crate) fn end_of_lease(&self, node: &Node, address: IpAddr, idle: Mono) -> Option<Mono> {
+        let own = node.instance().lease;
+        // What was renewed last before a reload took effect.
+        let before = node.lease_before.filter(|(_, at)| idle.since(*at) <= self.kernel);
+        let lease = match before {
+            Some((before, _)) => before?.max(own?),
+            None => own?,
+        };
+        Some(idle + self.kernel + lease + granularity(Family::of(address)))
+    }
+}
+
+/// A re-created interface is missing for a moment.
+const RECREATION: Span = Span::from_millis(40);
+
+/// Watches a schedule.
+pub(crate) struct Rules {
+    pub(crate) times: Times,
+    /// For each pair: since when both have an address and nothing explains it.
+    both: BTreeMap<(usize, usize), Mono>,
+    /// For each pair: since when both have an address, the one without a daemon that runs.
+    beside_idle: BTreeMap<(usize, usize), Mono>,
+    nobody: Option<Mono>,
+    /// The longest time that two nodes had an address because of a frozen or dead daemon.
+    pub(crate) longest_overlap: Span,
+}
+
+impl Rules {
+    pub(crate) fn new(schedule: &Schedule) -> Self {
+        Self {
+            times: Times::new(schedule),
+            both: BTreeMap::new(),
+            beside_idle: BTreeMap::new(),
+            nobody: None,
+            longest_overlap: Span::ZERO,
+        }
+    }
+
+    /// Looks at the world. `Some`: this rule was broken.
+    pub(crate) fn look(&mut self, world: &World) -> Option<String> {
+        let nodes = 0..world.nodes.len();
+        let holders: Vec<usize> = nodes.clone().filter(|n| world.nodes[*n].answers()).collect();
+        let pairs = holders
+            .iter()
+            .flat_map(|first| holders.iter().map(move |second| (*first, *second)))
+            .filter(|(first, second)| first < second);
+        self.never_two(world, pairs.collect())
+            .or_else(|| holders.iter().find_map(|holder| self.lease_ends(world, *holder)))
+            .or_else(|| holders.iter().find_map(|holder| self.may_have(world, *holder)))
+            .or_else(|| nodes.clone().find_map(|node| self.serves(world, node)))
+            .or_else(|| self.never_nobody(world, holders.is_empty()))
+    }
+
+    fn never_two(&mut self, world: &World, pairs: Vec<(usize, usize)>) -> Option<String> {
+        self.both.retain(|pair, _| pairs.contains(pair));
+        self.beside_idle.retain(|pair, _| pairs.contains(pair));
+        for pair in pairs {
+            let (first, second) = (&world.nodes[pair.0], &world.nodes[pair.1]);
+            if !first.runs() || !second.runs() {
+                self.both.remove(&pair);
+                // How long that may last the lease says.
+                let since = *self.beside_idle.entry(pair).or_insert(world.now);
+                let is_leased = |node: &Node| node.runs() || node.instance().lease.is_some();
+                if is_leased(first) && is_leased(second) {
+                    self.longest_overlap = self.longest_overlap.max(world.now.since(since));
+                }
+                continue;
+            }
+            self.beside_idle.remove(&pair);
+            if !world.understand(pair.0, pair.1) || !first.shares_with(second) {
+                self.both.remove(&pair);
+                continue;
+            }
+            let times = &self.times;
+            let both_leave = world.leaves(pair.0) && world.leaves(pair.1);
+            let departure = if both_leave { times.departure } else { Span::ZERO };
+            let bound = times.interval + times.yielding + times.paths + departure;
+            let since = *self.both.entry(pair).or_insert(world.now);
+            let settled = |node: &Node| {
+                // Who has another virtual router ID now leaves under the one before.
+                let reidentified = node.reidentified.map(|at| at + times.departure);
+                let clocks = node.clock_set + times.clocks;
+                reidentified.map_or(clocks, |at| at.max(clocks))
+            };
+            let since = since.max(settled(first)).max(settled(second));
+            if world.now.since(since) > bound {
+                let (first, second) = pair;
+                let for_long = world.now.since(since);
+                return Some(format!(
+                    "node{first} and node{second} both have the address for {for_long}, more than {bound}"
+                ));
+            }
+        }
+        None
+    }
+
+    /// Invariant 3: the kernel takes the address from a daemon that does not run.
+    fn lease_ends(&self, world: &World, node: usize) -> Option<String> {
+        let state = &world.nodes[node];
+        let idle = state.idle_since?;
+        state.held.keys().find_map(|address| {
+            let end = self.times.end_of_lease(state, *address, idle)?;
+            let late = world.now.since(end);
+            (late > Span::ZERO).then(|| {
+                let gone = world.now.since(idle);
+                format!("node{node} has {address} still, {gone} after its daemon, {late} too long")
+            })
+        })
+    }
+
+    /// A node on standby has no address once the kernel has done what it was asked for.
+    fn may_have(&self, world: &World, node: usize) -> Option<String> {
+        let state = &world.nodes[node];
+        let is_settled = world.now.since(state.steady_since) > self.times.kernel;
+        let has = state.runs() && state.standby && state.out && is_settled;
+        has.then(|| format!("node{node} is on standby and has the address"))
+    }
+
+    /// A node that can have the addresses, and hears of nobody that has them, or has said itself that
+    /// it has, does have them.
+    fn serves(&self, world: &World, node: usize) -> Option<String> {
+        let state = &world.nodes[node];
+        let times = &self.times;
+        let unheard = (state.heard + times.down).max(state.steady_since + times.settling);
+        let is_lonely = world.now > unheard + times.claim;
+        let is_active = state.active_since.is_some_and(|since| {
+            world.now > since.max(state.steady_since) + times.claim + PUT_BACK
+        });
+        let is_new = world.now <= state.reconfigured + times.claim;
+        if !is_lonely && !is_active || is_new || !world.is_fit(node) || world.has_all(node) {
+            return None;
+        }
+        Some(if is_active {
+            format!("node{node} is active and has not all addresses")
+        } else {
+            format!("node{node} hears nobody since {:?} and claims nothing", state.heard)
+        })
+    }
+
+    /// While nothing more goes wrong, somebody has an address after the protocol's own time.
+    fn never_nobody(&mut self, world: &World, nobody: bool) -> Option<String> {
+        if !nobody {
+            self.nobody = None;
+            return None;
+        }
+        let since = *self.nobody.get_or_insert(world.now);
+        let times = &self.times;
+        // One that was said to be active and wasn't, and another that waited for it.
+        let bound = times.settling + times.claim.times(2) + times.interval;
+        let since = since.max(world.disturbed);
+        if world.now.since(since) <= bound {
+            return None;
+        }
+        let mut all = 0..world.nodes.len();
+        all.find(|node| world.is_fit(*node)).map(|node| {
+            let for_long = world.now.since(since);
+            format!("nobody has the address for {for_long}, more than {bound}; node{node} could")
+        })
+    }
+}
+
+impl World {
+    /// Whether nothing keeps a node from having the addresses.
+    fn is_fit(&self, node: usize) -> bool {
+        let state = &self.nodes[node];
+        let is_over = |at: Option<Mono>| at.is_none_or(|at| self.now.since(at) > REFUSED);
+        state.runs()
+            && !state.stopping
+            && state.exists
+            && state.carrier
+            && state.unanswered == 0
+            && state.refusals == 0
+            && is_over(state.refused)
+            && is_over(state.recreated)
+            && self.standing(node) != Standing::Out
+    }
+
+    /// Whether each of the two hears the other, and believes it.
+    fn understand(&self, first: usize, second: usize) -> bool {
+        let configs = [first, second].map(|node| self.nodes[node].instance());
+        let [one, other] = configs.map(|config| config.virtual_router_id);
+        self.loss == 0 && one == other && self.connected(first, second) && self.clocks_agree()
+    }
+}
+
+impl Node {
+    /// Whether its daemon runs.
+    pub(crate) fn runs(&self) -> bool {
+        self.engine.is_some() && self.paused_until.is_none()
+    }
+
+    /// Whether its kernel answers for an address.
+    pub(crate) fn answers(&self) -> bool {
+        self.holds() && !self.suspended
+    }
+
+    fn shares_with(&self, other: &Self) -> bool {
+        self.held.keys().any(|address| other.held.contains_key(address))
+    }
+}
