@@ -512,7 +512,30 @@ impl World {
         }
     }
 
+    /// Invariant 2: an active router that stood still, and has a packet of another one waiting, lets go
+    /// whatever the priorities are; one whose machine slept does so in any case.
+    fn must_yield(&self, node: usize) -> bool {
+        let state = &self.nodes[node];
+        let own = state.instance();
+        let length = state.idle_since.map_or(Span::ZERO, |since| self.now.since(since));
+        let goes_on = state.active_since.is_some()
+            && !state.stopping
+            && state.unanswered == 0
+            && state.reidentified.is_none()
+            && !self.leaves(node);
+        let is_of_another = |packet: &[u8]| {
+            let message = message(packet);
+            message[1] == own.virtual_router_id.get() && message[2] > 0
+        };
+        // Time stamps from before may be refused.
+        let is_replaced = !self.group.wire.signed
+            && state.inbox.iter().any(|(_, _, packet)| is_of_another(packet));
+        let is_long = length > own.advertisement_interval.span().times(4);
+        goes_on && is_long && (state.suspended || is_replaced)
+    }
+
     fn resume(&mut self, node: usize) {
+        let must_yield = self.must_yield(node);
         if self.nodes[node].suspended {
             self.prolong_leases(node);
         }
@@ -528,6 +551,9 @@ impl World {
         }
         self.netlink_resumes(node);
         self.wake(node);
+        if must_yield && self.nodes[node].active_since.is_some_and(|since| since < now) {
+            self.violation = Some(format!("node{node} stood still, and goes on as if it had not"));
+        }
     }
 
     fn set_carrier(&mut self, node: usize, carrier: bool) {
