@@ -60,8 +60,14 @@ pub(crate) fn real_time(lab: &Lab) {
         .collect();
     let status = fs::read_to_string(process.join("status")).expect("the process' state");
     // SCHED_OTHER is 0, SCHED_RR is 2.
-    let expected =
-        [("checks", 0, 0), ("control", 0, 0), ("log", 0, 0), ("netlink", 9, 2), ("vipd", 10, 2)];
+    let expected = [
+        ("checks", 0, 0),
+        ("control", 0, 0),
+        ("log", 0, 0),
+        ("netlink", 9, 2),
+        ("sockets", 9, 2),
+        ("vipd", 10, 2),
+    ];
     threads.sort();
     assert_eq!(threads, expected.map(|(name, priority, policy)| (name.into(), priority, policy)));
     let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("VmLck");

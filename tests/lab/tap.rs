@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 use std::{fs, io};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::Host;
@@ -22,6 +23,10 @@ const IPV6: usize = 40;
 
 /// VRRP's IP protocol number.
 const VRRP: u8 = 112;
+
+/// Room for what comes while real-time threads keep the tap from reading: the announcements of
+/// hundreds of addresses.
+const BUFFER: usize = 16 * 1024 * 1024;
 
 /// A frame and when the kernel got it.
 #[derive(Clone)]
@@ -133,6 +138,10 @@ impl Tap {
         let socket = socket.expect("a packet socket");
         socket.attach_filter(filter).expect("a filter");
         socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a timeout");
+        if setsockopt(&socket, sockopt::RcvBufForce, &BUFFER).is_err() {
+            // Only the initial user namespace may go beyond the administrator's limit.
+            socket.set_recv_buffer_size(BUFFER).expect("a buffer");
+        }
         stamped::stamp(&socket);
         let frames = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
