@@ -236,8 +236,8 @@ fn a_chosen_node_may_own_addresses_that_this_machine_lacks() {
     assert!(config(&owner, &node("web1")).instances[0].priority.is_owner());
 }
 
-/// Rule (issue 13, number 1): what the machine lacks is no mistake of the file. The file is taken,
-/// each thing is named with its place, and so is what is valid and hardly meant.
+/// Rule: a thing that the machine lacks is no error in the file. The file is taken, and each thing
+/// is named with its place. So are settings that are valid but probably not intended.
 #[test]
 fn what_a_machine_lacks_is_no_mistake() {
     let different: Vec<String> = files("tests/config", "machine-")
@@ -256,8 +256,8 @@ fn what_a_machine_lacks_is_no_mistake() {
     assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
-/// Rule: a machine without any address, as before the network is up, is none of the nodes yet:
-/// every instance waits, and the file is right all the same.
+/// Rule: a machine without any address, as before the network is up, is not one of the nodes yet.
+/// Every instance waits, and the file is valid nevertheless.
 #[test]
 fn a_machine_without_addresses_waits_for_them() {
     let (result, findings) = examine("vipd.yaml", THREE_NODES, &Here::machine(Vec::new()));
@@ -277,8 +277,9 @@ fn a_machine_without_addresses_waits_for_them() {
 fn a_text_may_be_right_for_one_node() {
     let nowhere = Here::machine(Vec::new());
     // Nobody is there to send to for the node that alone has an IPv6 address.
-    let text = "nodes: { a: [10.0.0.1, 2001:db8::1], b: 10.0.0.2 }\ninstances:\n  web: { interface: \
-                eth0, virtual_router_id: 1, transport: unicast, addresses: [10.0.0.9, 2001:db8::9] }\n";
+    let text = "nodes: { a: [10.0.0.1, 2001:db8::1], b: 10.0.0.2 }\ninstances:\n  web: { \
+                interface: eth0, virtual_router_id: 1, transport: unicast, \
+                addresses: [10.0.0.9, 2001:db8::9] }\n";
     assert_eq!(config(text, &nowhere).awaited.len(), 1);
     assert_eq!(config(text, &node("b")).awaited.len(), 0);
     problems(text, &node("a"));

@@ -15,7 +15,7 @@ use vipd::model::Family;
 
 use crate::lab::{Host, Lab, Segment, is_at};
 
-/// How often it is looked whether the address is there still.
+/// The time between two looks for the address.
 const POLL: Duration = Duration::from_millis(5);
 
 /// After this time an address is taken for one that stays.
@@ -25,10 +25,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 const ROWS: [(Family, u32); 4] =
     [(Family::V4, 1), (Family::V4, 4), (Family::V6, 1), (Family::V6, 4)];
 
-/// How often each case is tried.
+/// The number of trials of each case.
 const TRIALS: usize = 20;
 
-/// How many addresses are watched at once, each in a network namespace of its own: in one
+/// The number of addresses that are watched at once, each in a separate network namespace: in one
 /// namespace they would disturb each other.
 const AT_ONCE: u8 = 8;
 
@@ -37,7 +37,7 @@ const AT_ONCE: u8 = 8;
 struct Job {
     /// The number of its row.
     row: usize,
-    /// Whether another address of the namespace is changed within the last tenth of a second.
+    /// True if another address of the namespace is changed within the last tenth of a second.
     disturbed: bool,
 }
 
@@ -123,7 +123,8 @@ fn holds(address: IpAddr) -> bool {
 
 fn render(rows: Vec<Row>) -> String {
     let mut text = format!(
-        "Time from the end of the lifetime to the removal: median / worst of {TRIALS} addresses.\n\n\
+        "Time from the end of the lifetime to the removal: median / worst of {TRIALS} \
+         addresses.\n\n\
          | | nothing else happens | another address is changed shortly before |\n|---|---|---|\n"
     );
     for ((family, seconds), row) in ROWS.into_iter().zip(rows) {

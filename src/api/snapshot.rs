@@ -58,8 +58,8 @@ pub struct FileStatus {
     /// Why the last attempt to read another one was refused: a line for each thing that is wrong;
     /// empty where it was not.
     pub refused: Vec<String>,
-    /// What the configuration in effect needs of this machine and does not find there (yet): a line
-    /// for each thing. vipd goes on looking for it.
+    /// The things that the configuration in effect needs and this machine does not have (yet), one
+    /// line each. vipd keeps looking for them.
     #[serde(default)]
     pub awaited: Vec<String>,
 }

@@ -1,4 +1,5 @@
-//! What is valid and hardly meant: said by `vipd check`, and no reason not to start.
+//! Advice about settings that are valid but probably not intended. `vipd check` prints it. It does
+//! not keep vipd from starting.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,13 +12,13 @@ use super::section::Given;
 use super::{Here, OwnAddress};
 use crate::model::{Family, VirtualAddress, is_link_local};
 
-/// Looks at all instances.
+/// Examines all instances.
 pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &mut Problems<'_>) {
     for draft in drafts {
         priority_beside_nodes(draft, nodes, problems);
     }
     let Here::Machine { addresses, .. } = here else { return };
-    // An active node has the moving addresses, too: they make no network one of its own.
+    // An active node has the moving addresses, too: they do not make a network its own.
     let moves = |draft: &&Draft<'_>| !draft.has_owner_priority();
     let moving = drafts.iter().filter(moves).flat_map(Draft::moving_addresses);
     let moving: BTreeSet<IpAddr> = moving.map(|address| address.value.address).collect();
@@ -30,7 +31,8 @@ pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &m
     }
 }
 
-/// The file is meant to be the same on every node, and a priority that is written in it is, too.
+/// Warns of a priority beside `nodes`. The file is meant to be the same on every node, so a
+/// priority in it is the same, too.
 fn priority_beside_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_>) {
     let Given::Right(Marked { value: priority, spot }) = &draft.priority else { return };
     if nodes.list.len() < 2 {
@@ -50,7 +52,7 @@ fn priority_beside_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Proble
     problems.warn(spot, wrong);
 }
 
-/// Whether an address of this machine tells of a network on its interface.
+/// Returns true if this address shows a network on its interface.
 fn has_network(own: &OwnAddress) -> bool {
     let longest = if own.address.is_ipv4() { 32 } else { 128 };
     own.prefix < longest && !own.address.is_loopback() && !is_link_local(own.address)
@@ -74,7 +76,8 @@ fn shown(own: &OwnAddress) -> String {
     format!("{}/{}", own.address, own.prefix)
 }
 
-/// Hosts ask for an address on their link only where it is in a network that they have there.
+/// Warns of an address outside the networks of its interface. Hosts ask for an address on their
+/// link only if it is in one of their networks there.
 fn network(
     draft: &Draft<'_>,
     Marked { value: address, spot }: &Marked<VirtualAddress>,

@@ -1,4 +1,4 @@
-//! What must hold between instances and nodes, and what an address owner needs of this machine.
+//! The rules between instances and nodes, and the needs of an address owner on this machine.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

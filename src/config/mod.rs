@@ -66,9 +66,9 @@ pub enum Here {
 /// An address that a machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnAddress {
-    /// The interface.
+    /// The interface that has the address.
     pub interface: InterfaceName,
-    /// The address.
+    /// The address itself, without the length of its prefix.
     pub address: IpAddr,
     /// The length of its network's prefix.
     pub prefix: u8,
@@ -81,13 +81,13 @@ impl Here {
     }
 }
 
-/// What there is to say about a text that is no mistake of it.
+/// Findings about a text that are no errors in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What it needs of this machine and does not find there. Instances that cannot take part
-    /// before it is there are in [`Config::awaited`].
+    /// The things that the configuration needs and this machine lacks. The instances that cannot
+    /// take part without them are in [`Config::awaited`].
     pub awaited: Vec<Problem>,
-    /// What is hardly meant.
+    /// The settings that are valid but probably not intended.
     pub warnings: Vec<Problem>,
 }
 
@@ -103,10 +103,10 @@ pub fn load(file_name: &str, text: &str, here: &Here) -> Result<Config, Vec<Prob
     examine(file_name, text, here).0
 }
 
-/// As [`load`], with what else there is to say.
+/// The same as [`load`], with the other findings.
 ///
-/// A machine that is none of the nodes, or not yet, may become any of them: the text is right where
-/// it is right for one of them. Its priority is then that of the last such node in the list.
+/// A machine that is not (yet) one of the nodes may become any of them: the text is valid if it is
+/// valid for one of them. The machine's priority is then that of the last such node in the list.
 pub fn examine(
     file_name: &str,
     text: &str,
@@ -152,10 +152,10 @@ fn find(text: &str, path: &[&str]) -> Option<Node> {
     path.iter().try_fold(document, |node, key| node.under(key))
 }
 
-/// What came of reading a text once.
+/// The result of reading a text once.
 struct Reading {
     config: Option<Config>,
-    /// How many nodes this machine may be.
+    /// The number of nodes that this machine may be.
     candidates: usize,
 }
 

@@ -13,7 +13,7 @@ use crate::model::{Node, NodeName, Priority};
 /// The most nodes that get a priority from their order: the last one's is 10.
 const MOST: usize = 20;
 
-/// How many addresses a message shows.
+/// The most addresses that a message shows.
 const MOST_SHOWN: usize = 8;
 
 /// What the key `nodes` says.
@@ -29,8 +29,8 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    /// Reads the key `nodes` at the top of the file. Where this machine is none of them (yet), it
-    /// is taken for the one with the number `attempt` from the end.
+    /// Reads the key `nodes` at the top of the file. If this machine is not (yet) one of the nodes,
+    /// it is taken for the one with the number `attempt` from the end.
     pub(super) fn read(
         top: &Section<'_>,
         here: &Here,
@@ -74,12 +74,12 @@ impl Nodes {
         self.list.get(index).map(|marked| &marked.value)
     }
 
-    /// Why that is not known.
+    /// The reason why this node is not known.
     pub(super) fn awaited(&self) -> Option<&str> {
         self.awaited.as_deref()
     }
 
-    /// How many of the nodes this one may be.
+    /// The number of nodes that this machine may be.
     pub(super) fn candidates(&self) -> usize {
         if self.awaited.is_some() { self.list.len() } else { 1 }
     }

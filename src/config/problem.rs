@@ -130,7 +130,7 @@ impl fmt::Display for Unplaced<'_> {
     }
 }
 
-/// What was found so far in one file.
+/// The findings so far in one file.
 #[derive(Debug)]
 pub(super) struct Problems<'a> {
     file: &'a str,

@@ -1,8 +1,9 @@
-//! What comes from a socket is data. Who owns the runtime directory, an unprivileged user under systemd,
-//! can put a socket of its own there, and root's terminal would obey the control characters in a text.
+//! Treats text from a socket as data. The owner of the runtime directory, an unprivileged user
+//! under systemd, can put a socket of its own there. Root's terminal would obey the control
+//! characters in a text from that socket.
 
-/// A line of JSON with a space in the place of each control character, written out or escaped, but for
-/// ends of lines and tabs.
+/// Replaces each control character in a line of JSON by a space, whether it is written out or
+/// escaped. Ends of lines and tabs stay.
 pub(super) fn without_control_characters(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut rest = line;
@@ -27,7 +28,7 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() || matches!(character, '\n' | '\t')
 }
 
-/// The length of the escape sequence that a text begins with, and what stands for it.
+/// Returns the length of the escape sequence that a text begins with, and its replacement.
 fn escape(text: &str) -> (usize, &str) {
     let digits = text.strip_prefix("\\u").and_then(|digits| digits.get(..4));
     if let Some(digits) = digits {
@@ -38,7 +39,7 @@ fn escape(text: &str) -> (usize, &str) {
     match text.get(..2) {
         Some("\\b" | "\\f" | "\\r") => (2, " "),
         Some(pair) => (2, pair),
-        // Half of one: whoever parses it says so.
+        // Half of an escape sequence: the parser reports it.
         None => (1, "\\"),
     }
 }
@@ -47,8 +48,8 @@ fn escape(text: &str) -> (usize, &str) {
 mod tests {
     use super::*;
 
-    /// Bug guarded: a planted socket could write what it wanted on the terminal of root, in a text of an
-    /// event or an answer: `vipctl` passed on escape sequences (ESC, and CSI of eight bits).
+    /// Bug guarded: a planted socket could write anything on root's terminal, in the text of an
+    /// event or an answer. `vipctl` passed on escape sequences (ESC, and the CSI of eight bits).
     #[test]
     fn control_characters_become_spaces() {
         let text = "a\u{1b}[2Jb\rc\u{8}d\u{c}e\u{7f}f\u{9b}31mg\n\th\\u001b\"\u{e4}\u{1f600}";
@@ -66,7 +67,7 @@ mod tests {
         }
     }
 
-    /// Rule: what is no JSON stays none, and cannot bring anything down.
+    /// Rule: a text that is not JSON passes unchanged and brings nothing down.
     #[test]
     fn anything_is_taken() {
         for (odd, plain) in [("\\", "\\"), ("\\u00", "\\u00"), ("\\u\u{e4}", "\\u\u{e4}"), ("", "")]

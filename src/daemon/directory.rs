@@ -1,9 +1,10 @@
-//! A directory that another user may be able to write, and the files in it: opened once, and all
-//! that is below it without following anything (architecture.md, invariant 10).
+//! Access to a directory that another user may be able to write, and to the files in it. The
+//! directory is opened once. Everything in it is reached through that descriptor, and no link is
+//! followed (architecture.md, invariant 10).
 //!
-//! Hooks and checks run as the daemon's user, who owns `/run/vipd` and `/var/lib/vipd` under
-//! systemd. A symbolic link, a hard link, a pipe or a huge file that one of them leaves there must
-//! not lead root elsewhere, nor hold it up.
+//! Hooks and checks run as the daemon's user. Under systemd that user owns `/run/vipd` and
+//! `/var/lib/vipd`. A symbolic link, a hard link, a pipe or a huge file that such a program leaves
+//! there must neither lead root to another file nor block it.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -18,7 +19,8 @@ use nix::libc::{S_IFMT, S_IFSOCK, S_IWGRP, S_IWOTH};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstatat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, User, fchown, getegid, geteuid, unlinkat};
 
-/// What is larger is nothing that vipd has written: 4,000 instances take some megabytes.
+/// The most that is read of a file. vipd never writes a larger one: 4,000 instances take a few
+/// megabytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// An open directory. Copies share the descriptor.
@@ -30,7 +32,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes it where it is missing, writable for its owner alone, and opens it.
+    /// Creates the directory if it is missing, writable only for its owner, and opens it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -39,12 +41,12 @@ impl Directory {
         Self::open(path)
     }
 
-    /// Opens it. The last part of the path must not be a symbolic link.
+    /// Opens the directory. The last part of the path must not be a symbolic link.
     ///
     /// # Errors
-    /// What the system says, or that it is a symbolic link, or that others may write to it.
+    /// The system's error; or the path is a symbolic link; or others can write to the directory.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        // Without a slash at the end, behind which the system would follow a link.
+        // This drops a slash at the end, behind which the system would follow a link.
         let path: PathBuf = path.components().collect();
         if path.symlink_metadata()?.is_symlink() {
             return Err(io::Error::other("it is a symbolic link, which vipd does not follow"));
@@ -64,20 +66,18 @@ impl Directory {
         Ok(Self { path, descriptor: Arc::new(descriptor.into()), owner })
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whose it is.
     pub(crate) const fn owner(&self) -> Uid {
         self.owner
     }
 
-    /// The content of a file; `None` where there is none of this name.
+    /// Reads a file. Returns `None` if there is no file of this name.
     ///
     /// # Errors
-    /// What the system says, or that it is not what vipd has written.
+    /// The system's error, or the reason why vipd cannot have written the file.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         let file = match self.open_file(name, OFlag::O_RDONLY) {
             Ok(file) => file,
@@ -92,13 +92,13 @@ impl Directory {
         Ok(Some(content))
     }
 
-    /// Opens a file that is regular, has no other name and belongs to who may have written it. With
-    /// `O_CREAT` it is made where it is missing, for its owner alone.
+    /// Opens a regular file that has no other name and belongs to a user who may have written it.
+    /// With `O_CREAT`, a missing file is created, for its owner alone.
     ///
     /// # Errors
-    /// What the system says, or that it is another file.
+    /// The system's error, or the requirement that the file does not meet.
     pub(crate) fn open_file(&self, name: &str, flags: OFlag) -> io::Result<File> {
-        // A pipe would be waited for.
+        // Without O_NONBLOCK, opening a pipe would wait for its other end.
         let always = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         let opened = openat(&self.descriptor, name, flags | always, mode);
@@ -107,21 +107,22 @@ impl Directory {
         if self.may_own(owner) { Ok(file) } else { Err(belongs_to(owner)) }
     }
 
-    /// Root believes only who owns the directory; others believe themselves, and root.
+    /// Root accepts only files of the directory's owner. Other users accept their own files and
+    /// root's.
     fn may_own(&self, user: Uid) -> bool {
         if geteuid().is_root() { user == self.owner } else { user == geteuid() || user.is_root() }
     }
 
-    /// Puts a file in the place of what has this name: a reader sees the old one or the new one. It
-    /// is for the directory's owner alone.
+    /// Replaces whatever has this name by a new file. A reader sees the old file or the new one.
+    /// The new file is for the directory's owner alone.
     ///
     /// # Errors
-    /// What the system says; then what was there before is there still.
+    /// The system's error. Whatever had the name before then still has it.
     pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
         self.put(name, content, |_| Ok(()))
     }
 
-    /// The same; when this returns, it is on the disk.
+    /// The same as [`replace`](Self::replace), but the file is on the disk when this returns.
     ///
     /// # Errors
     /// As [`replace`](Self::replace).
@@ -139,7 +140,7 @@ impl Directory {
         let temporary = format!("{name}.new");
         let mut file = self.create(&temporary)?;
         if geteuid().is_root() && !self.owner.is_root() {
-            // Who runs as the owner later must be able to read it.
+            // A process that later runs as the owner must be able to read it.
             fchown(&file, Some(self.owner), None)?;
         }
         file.write_all(content)?;
@@ -147,7 +148,7 @@ impl Directory {
         Ok(renameat(&self.descriptor, temporary.as_str(), &self.descriptor, name)?)
     }
 
-    /// A file that was not there before.
+    /// Creates a new file, after removing whatever had this name.
     fn create(&self, name: &str) -> io::Result<File> {
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -162,10 +163,10 @@ impl Directory {
         Ok(file?.into())
     }
 
-    /// Removes a file, a link, a pipe or a socket, where there is one.
+    /// Removes a file, a link, a pipe or a socket, if there is one.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match unlinkat(&self.descriptor, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
@@ -173,15 +174,15 @@ impl Directory {
         }
     }
 
-    /// Whether anything has this name.
+    /// Returns true if anything has this name, even a link that leads nowhere.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.about(name).is_ok_and(|about| about.is_some())
     }
 
-    /// Whether what has this name is a socket; `None` where there is nothing.
+    /// Returns true if the name belongs to a socket, and `None` if nothing has the name.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(crate) fn is_socket(&self, name: &str) -> io::Result<Option<bool>> {
         Ok(self.about(name)?.map(|about| about.st_mode & S_IFMT == S_IFSOCK))
     }
@@ -194,25 +195,26 @@ impl Directory {
         }
     }
 
-    /// Sets the permissions of a socket that this process has just bound here. Only who owns the
-    /// directory could put something else into its place between the look and the change.
+    /// Sets the permissions of a socket that this process has just bound here. Between the check
+    /// and the change, only the directory's owner could put something else in the socket's place.
     ///
     /// # Errors
-    /// What the system says, or that something else has taken its place.
+    /// The system's error, or that something else has taken the socket's place.
     pub(crate) fn open_socket_to(&self, name: &str, mode: u32) -> io::Result<()> {
         if self.is_socket(name)? != Some(true) {
             return Err(io::Error::other("something else has taken the socket's place"));
         }
         let mode = Mode::from_bits_truncate(mode);
-        // Without AT_SYMLINK_NOFOLLOW, which takes a kernel of 2024 or a /proc.
+        // AT_SYMLINK_NOFOLLOW is left out: it needs a kernel of 2024 or a /proc.
         Ok(fchmodat(&self.descriptor, name, mode, FchmodatFlags::FollowSymlink)?)
     }
 }
 
-/// Empties a file of this name, or makes it. It must be no link, and belong to this process's user.
+/// Creates a file, or empties the one of this name. That one must not be a link and must belong to
+/// this process's user.
 ///
 /// # Errors
-/// What the system says, or that it is another file; then it is as it was.
+/// The system's error, or the requirement that the file does not meet. The file is then unchanged.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let mode = Mode::from_bits_truncate(0o644);
@@ -226,7 +228,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The owner of a regular file that has no other name.
+/// Returns the owner of a regular file that has no other name.
 fn only_name(file: &File) -> io::Result<Uid> {
     let about = file.metadata()?;
     if !about.is_file() {
@@ -242,7 +244,7 @@ fn belongs_to(owner: Uid) -> io::Error {
     io::Error::other(format!("it belongs to the user {}", name_of(owner)))
 }
 
-/// Why the system did not open a file with `O_NOFOLLOW` and `O_NONBLOCK`.
+/// Translates the system's error for a file opened with `O_NOFOLLOW` and `O_NONBLOCK`.
 fn refused(errno: Errno) -> io::Error {
     match errno {
         Errno::ELOOP => io::Error::other("it is a symbolic link, which vipd does not follow"),
@@ -251,13 +253,13 @@ fn refused(errno: Errno) -> io::Error {
     }
 }
 
-/// Whether what this group may write is written by nobody but us: root's group, or that of our own
-/// unprivileged user.
+/// Returns true if only we can write what this group may write: it is root's group, or that of our
+/// own unprivileged user.
 fn is_own_group(group: Gid) -> bool {
     group.as_raw() == 0 || (!geteuid().is_root() && group == getegid())
 }
 
-/// A user's name, or the number.
+/// Returns a user's name, or the number if there is no such user.
 pub(crate) fn name_of(user: Uid) -> String {
     User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
 }
@@ -274,15 +276,16 @@ mod tests {
 
     const NAME: &str = "held.json";
 
-    /// A file elsewhere that nobody may touch.
+    /// Creates a file elsewhere that nobody may touch.
     fn victim(scratch: &Scratch) -> PathBuf {
         let victim = scratch.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
         victim
     }
 
-    /// Bug guarded: root read and emptied whatever a planted link led to, and waited for a planted
-    /// pipe for ever. None of these is read or opened to be written, and each is named.
+    /// Bug guarded: root read and emptied the target of any planted link, and waited forever for a
+    /// planted pipe. Now none of these is read or opened for writing, and the error says what it
+    /// is.
     #[test]
     fn what_is_planted_is_not_followed() {
         let scratch = Scratch::new("planted");
@@ -311,7 +314,7 @@ mod tests {
                 assert!(directory.replace(NAME, b"new").is_err());
                 fs::remove_dir(&place).unwrap();
             } else {
-                // A new list takes the name, whatever has it.
+                // A new list replaces whatever has the name.
                 directory.replace(NAME, b"new").unwrap();
                 assert_eq!(directory.read(NAME).unwrap().unwrap(), b"new");
                 directory.remove(NAME).unwrap();
@@ -337,8 +340,8 @@ mod tests {
         }
     }
 
-    /// Rule: a directory that is a symbolic link, also with a slash behind it, or that others may
-    /// write to is refused with the reason.
+    /// Rule: a directory is refused with the reason if it is a symbolic link, also with a slash
+    /// behind it, or if others may write to it.
     #[test]
     fn the_directory_itself_is_looked_at() {
         let scratch = Scratch::new("directory");
@@ -354,7 +357,7 @@ mod tests {
         assert!(error.contains("mode 0757") && error.contains("chmod go-w"), "{error}");
     }
 
-    /// Bug guarded: a recording was written through a link, by root too. A file of our own is
+    /// Bug guarded: a recording was written through a link, even by root. A file of our own is
     /// emptied.
     #[test]
     fn a_recording_is_no_link() {
@@ -373,8 +376,8 @@ mod tests {
         }
     }
 
-    /// Rule: the permissions of a socket are those of the socket that was bound, not of what a link
-    /// in its place leads to.
+    /// Rule: permissions are set on the socket that was bound, not on the target of a link in its
+    /// place.
     #[test]
     fn permissions_are_not_set_through_a_link() {
         let scratch = Scratch::new("socket-mode");

@@ -1,4 +1,4 @@
-//! The configuration from its file, as this machine sees it.
+//! Loads the configuration from its file, as this machine sees it.
 
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
@@ -24,23 +24,23 @@ use crate::model::{
     TrackConfig,
 };
 
-/// Why there is no configuration.
+/// The reason why there is no configuration.
 #[derive(Debug)]
 pub(crate) enum LoadError {
     /// The file cannot be read.
     Unreadable {
-        /// Its name as given.
+        /// The file's name as given.
         file: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The machine's own addresses cannot be read.
     Addresses(io::Error),
-    /// All that is wrong with it.
+    /// All errors in the text.
     Invalid(Vec<Problem>),
 }
 
-/// One line for each thing that is wrong.
+/// One line for each error.
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,40 +56,40 @@ impl fmt::Display for LoadError {
     }
 }
 
-/// A configuration's text, as it was read.
+/// The text of a configuration, as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     path: PathBuf,
-    /// There may be keys in it.
+    /// The text may contain keys.
     text: Arc<Zeroizing<String>>,
 }
 
 /// A valid configuration as this machine sees it.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// The configuration, with the instances that wait for something.
+    /// The configuration. It names the instances that wait for something.
     pub(crate) config: Config,
-    /// Its secrets, of the instances that have all of theirs.
+    /// The secrets of the instances that have all of theirs.
     pub(crate) keys: KeyRing,
     /// The instances that wait for a secret and nothing else.
     pub(crate) lacking: BTreeSet<InstanceName>,
-    /// All that it needs of this machine and does not find there.
+    /// Everything that the configuration needs and this machine lacks.
     pub(crate) awaited: Vec<Problem>,
-    /// What it was read from.
+    /// The text that it was read from.
     pub(crate) source: Source,
 }
 
-/// What `vipd check` says.
+/// The result of `vipd check`.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// The configuration, or its mistakes.
+    /// The configuration, or the errors in it.
     pub(crate) result: Result<Config, LoadError>,
-    /// What it needs of this machine and does not find there, and what is hardly meant.
+    /// The things that it needs and this machine lacks, and the warnings.
     pub(crate) findings: Findings,
 }
 
-/// Checks a configuration, as the node of this name would see it, or else as this machine does:
-/// then what it names has to be there.
+/// Validates a configuration as the node of this name would see it, or as this machine does if
+/// there is no name. On this machine, everything that the configuration names has to exist.
 pub(crate) fn check(path: &Path, node: Option<NodeName>) -> Checked {
     let on_this_machine = node.is_none();
     let read = Source::read(path).and_then(|source| {
@@ -107,7 +107,7 @@ pub(crate) fn check(path: &Path, node: Option<NodeName>) -> Checked {
     let mut result = result.map_err(LoadError::Invalid);
     if let (Ok(config), true) = (&result, on_this_machine) {
         let (_, lacking) = secrets::read(path, &source.text, config);
-        // Credentials are the daemon's alone, and some files too.
+        // Only the daemon can read credentials and some of the files: they do not count here.
         let counts = |one: &Lacking| !one.why.is_hidden();
         let (wrong, lacking) = apart(lacking.into_iter().filter(counts));
         findings.awaited.extend(lacking.into_iter().map(|one| one.problem));
@@ -120,11 +120,11 @@ pub(crate) fn check(path: &Path, node: Option<NodeName>) -> Checked {
     Checked { result, findings }
 }
 
-/// Reads a configuration as this machine sees it, and the secrets that it names. `was` is the node
-/// that this machine is by the configuration in effect.
+/// Reads a configuration as this machine sees it, and the secrets that it names. `was` is this
+/// machine's node in the configuration in effect.
 ///
 /// # Errors
-/// Every mistake of the text.
+/// All errors in the text.
 pub(crate) fn file(path: &Path, was: Option<Node>) -> Result<Loaded, LoadError> {
     Source::read(path)?.load(was)
 }
@@ -137,10 +137,10 @@ impl Source {
         }
     }
 
-    /// What this text means on this machine now.
+    /// Evaluates this text on this machine as it is now.
     ///
     /// # Errors
-    /// Every mistake of it.
+    /// All errors in the text.
     pub(crate) fn load(self, was: Option<Node>) -> Result<Loaded, LoadError> {
         let (result, Findings { mut awaited, .. }) = self.config(&here(was)?);
         let mut config = result.map_err(LoadError::Invalid)?;
@@ -173,7 +173,7 @@ impl Source {
         (result, findings)
     }
 
-    /// The programs, users and groups that are not on this machine, or not fit.
+    /// Lists the programs, users and groups that this machine lacks or that are not fit.
     fn absent(&self, config: &Config) -> Vec<Problem> {
         let file = self.path.display().to_string();
         let mut problems = program::problems(&file, &self.text, config);
@@ -187,7 +187,7 @@ fn here(was: Option<Node>) -> Result<Here, LoadError> {
     Ok(Here::Machine { addresses, was })
 }
 
-/// The secrets that are wrong in the text itself, and those that are not there.
+/// Separates the secrets that are wrong in the text itself from those that are missing.
 fn apart(lacking: impl Iterator<Item = Lacking>) -> (Vec<Problem>, Vec<Lacking>) {
     let (wrong, lacking): (Vec<_>, Vec<_>) = lacking.partition(|one| one.why.is_mistake());
     (wrong.into_iter().map(|one| one.problem).collect(), lacking)
@@ -197,7 +197,7 @@ fn sort(problems: &mut [Problem]) {
     problems.sort_by_key(|problem| (problem.line, problem.column));
 }
 
-/// The group whose members may control the daemon, where the system has none of that name.
+/// Returns a problem if the system lacks the group whose members may control the daemon.
 fn unknown_group(file: &str, text: &str, config: &Config) -> Option<Problem> {
     let group = config.control_group.as_deref()?;
     if Group::from_name(group).ok().flatten().is_some() {
@@ -210,7 +210,8 @@ fn unknown_group(file: &str, text: &str, config: &Config) -> Option<Problem> {
     Some(Problem { file: file.to_owned(), line, column, key: key.to_owned(), what, hint })
 }
 
-/// The checks that could never pass and the webhooks that could never be told, and why.
+/// Lists the checks that could never pass and the webhooks that could never be delivered, each with
+/// the reason.
 fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
     let problem = |path: &[&str], what: String| {
         let (line, column) = config::locate(text, path);
@@ -231,7 +232,7 @@ fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
     checks.chain(webhooks).chain(config.sync_groups.iter().filter_map(of_group)).collect()
 }
 
-/// Every address of this machine, with its interface and the length of its prefix.
+/// Reads every address of this machine, with its interface and the length of its prefix.
 fn own_addresses() -> io::Result<Vec<OwnAddress>> {
     let ip = |storage: SockaddrStorage| -> Option<IpAddr> {
         let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
@@ -255,16 +256,16 @@ fn own_addresses() -> io::Result<Vec<OwnAddress>> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Verdict<'a> {
     file: String,
-    /// Whether its text is right. What is `awaited` is no matter of the text.
+    /// True if the text is valid. The things in `awaited` do not count: the text is not to blame.
     valid: bool,
     node: Option<&'a NodeName>,
-    /// What is wrong with the text.
+    /// The errors in the text.
     problems: &'a [Problem],
-    /// What it needs of this machine and does not find there.
+    /// The things that the configuration needs and this machine lacks.
     awaited: &'a [Problem],
-    /// What is hardly meant.
+    /// The settings that are valid but probably not intended.
     warnings: &'a [Problem],
-    /// Why it could not be read at all.
+    /// The reason, if the file could not be read at all.
     error: Option<String>,
 }
 
@@ -294,7 +295,7 @@ impl<'a> Verdict<'a> {
 mod tests {
     use super::*;
 
-    /// Rule: a file that cannot be read is named with the reason.
+    /// Rule: the error for a file that cannot be read contains its name and the reason.
     #[test]
     fn a_missing_file_is_named() {
         let path = Path::new("/nonexistent/vipd.yaml");
@@ -306,8 +307,8 @@ mod tests {
         assert_eq!(verdict["error"], text);
     }
 
-    /// Rule: a check that could never pass is refused, each by its name and with the reason: a kind
-    /// that this program was built without, and texts that only a kind's client can judge.
+    /// Rule: a check that could never pass is refused by its name, with the reason: a kind that
+    /// this program was built without, or a text that only the client of its kind can judge.
     #[test]
     fn checks_that_could_never_pass_are_refused() {
         let path = std::env::temp_dir().join(format!("vipd-unusable-{}.yaml", std::process::id()));
@@ -339,7 +340,7 @@ mod tests {
         }
     }
 
-    /// Rule: a webhook that could never be told is refused, with its line and what is wrong with it.
+    /// Rule: a webhook that could never be delivered is refused, with its line and the error.
     #[test]
     fn webhooks_that_could_never_be_told_are_refused() {
         for (url, why) in [
@@ -363,7 +364,7 @@ mod tests {
         }
     }
 
-    /// Rule: this machine's addresses are known by interface; the loopback one always is.
+    /// Rule: this machine's addresses are known by interface, and loopback is always among them.
     #[test]
     fn own_addresses_include_loopback() {
         let (interface, address) = ("lo".try_into().unwrap(), IpAddr::from([127, 0, 0, 1]));

@@ -1,9 +1,9 @@
-//! Opens, joins and closes sockets beside the protocol loop: each of these can wait for the
-//! kernel's network lock (RTNL), which other programs may hold for long, or until no processor
-//! looks at a closed socket any more (RCU), which takes some 14 ms for each.
+//! Opens, joins and closes sockets beside the protocol loop, because each of these can block. Other
+//! programs may hold the kernel's network lock (RTNL) for long. A close waits until no processor
+//! looks at the socket any more (RCU), some 14 ms for each socket.
 //!
-//! Orders are carried out one after the other. A socket of the same kind that an order replaces
-//! stays open with the loop meanwhile: the new one is there before the old one goes.
+//! Orders are carried out one after another. While an order replaces a socket of the same kind, the
+//! loop keeps the old one open: the new socket is there before the old one goes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +27,7 @@ pub(crate) type Place = (InterfaceName, Family);
 /// The groups that could not be joined.
 pub(crate) type Missing = Vec<(IpAddr, io::Error)>;
 
-/// Something to open or to close. The answer has the order's number.
+/// Something to open or to close. The answer carries the order's number.
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) number: u64,
@@ -38,16 +38,16 @@ pub(crate) struct Order {
 /// The work of an order.
 #[derive(Debug)]
 pub(crate) enum What {
-    /// Open a VRRP socket for these virtual routers, unless `routers` is `None`, and belong to
-    /// VRRP's own group and to these, and to no others.
+    /// Open a VRRP socket for these virtual routers, unless `routers` is `None`. Be a member of
+    /// VRRP's own group and of these groups, and of no others.
     Listen { index: u32, routers: Option<Vec<Vrid>>, groups: Vec<IpAddr> },
     /// Leave all groups.
     Leave,
     /// Open a socket that sends through the device of this index.
     Send { index: u32 },
-    /// Open one that hears who claims these addresses.
+    /// Open a socket that hears who claims these addresses.
     Watch { index: u32, own: Option<Mac>, addresses: Vec<IpAddr> },
-    /// Close it. There is no answer.
+    /// Close this socket. There is no answer.
     Close(Closing),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Opened {
 /// The result, by the kind of order.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// The new socket, where one was asked for, and the groups that could not be joined.
+    /// The new socket, if one was asked for, and the groups that could not be joined.
     Listening(io::Result<(Option<VrrpSocket>, Missing)>),
     Sender(io::Result<Sender>),
     Watching(io::Result<ClaimSocket>),
@@ -86,7 +86,7 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Starts the thread; within the protocol's tokio runtime, which the sockets wake.
+    /// Starts the thread. Call this within the protocol's tokio runtime, which the sockets wake.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -95,7 +95,7 @@ impl Opener {
         let (outgoing, opened) = unbounded_channel();
         let runtime = Handle::current();
         thread::Builder::new().name("sockets".to_owned()).spawn(move || {
-            // If that is refused, the protocol thread is refused too, which says so.
+            // If this is refused, the protocol thread is refused too, and reports it.
             let _ = realtime::schedule(Thread::Netlink);
             let _of_the_protocol = runtime.enter();
             work(&incoming, &outgoing);
@@ -103,7 +103,7 @@ impl Opener {
         Ok(Self { orders, opened, last: 0 })
     }
 
-    /// Has something opened; the number of the answer.
+    /// Has something opened. Returns the number of the answer.
     ///
     /// # Errors
     /// When the thread has ended: there will be no answer.
@@ -115,15 +115,15 @@ impl Opener {
         Ok(number)
     }
 
-    /// Has a socket closed. Without the thread it is closed here.
+    /// Has a socket closed by the thread. If the thread has ended, the socket is closed here.
     pub(crate) fn close(&mut self, place: Place, socket: Closing) {
         let _ = self.open(place, What::Close(socket));
     }
 }
 
-/// The groups of a place, each joined by a socket of its own: then no limit for each socket
-/// (`net.ipv4.igmp_max_memberships`, `net.core.optmem_max`) keeps others from being joined, and
-/// none is left because another comes or goes.
+/// The groups of a place. Each group is joined by a separate socket. No limit for a single socket
+/// (`net.ipv4.igmp_max_memberships`, `net.core.optmem_max`) then keeps a group from being joined,
+/// and no membership ends because another group comes or goes.
 #[derive(Debug, Default)]
 struct Joined {
     index: u32,

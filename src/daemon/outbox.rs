@@ -144,7 +144,7 @@ enum Kind {
     Watch(InterfaceName),
     /// What is written down: each note replaces the one before, so they stay in order.
     Note,
-    /// What the operator is told, and what is kept of it: the last answer counts.
+    /// An answer to the operator, and the state that is kept with it: the last answer counts.
     Answer,
     /// Nothing that others concern too.
     Free,
@@ -203,7 +203,7 @@ struct Held {
     watched: BTreeSet<InterfaceName>,
     /// Whether a note waits.
     note: bool,
-    /// Whether an answer to the operator waits.
+    /// True if an answer to the operator waits.
     answer: bool,
 }
 
@@ -474,8 +474,9 @@ mod tests {
         assert_eq!(done(&mut outbox), [Work::One(announce(2)), last]);
     }
 
-    /// Bug guarded: a standby whose removal took the kernel's time was answered, and kept on the disk,
-    /// after the `vipctl online` that had followed it: the node was out again at its next start.
+    /// Bug guarded: the kernel took its time to remove the addresses of a standby. The standby was
+    /// then answered, and kept on the disk, after the `vipctl online` that had followed it: the
+    /// node was out again at its next start.
     #[test]
     fn an_older_answer_is_never_given_after_a_newer_one() {
         let answer = |request| Action::Answer {

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use crate::engine::Action;
 use crate::model::{Config, Family, InstanceName, InterfaceName, Routing, VirtualDevice};
 
-/// The instances of the configuration by what is theirs, and of the one before: those that the last
-/// reload has taken out may still be leaving.
+/// The instances of the current configuration and of the one before, by the things that belong to
+/// them. Instances that the last reload has removed may still be leaving.
 #[derive(Debug, Default)]
 pub(crate) struct Owners {
     now: Owned,
@@ -28,7 +28,7 @@ impl Owners {
         self.before = std::mem::replace(&mut self.now, Owned::new(config));
     }
 
-    /// The owner; `None` if it is nobody's alone, or not known.
+    /// The owner; `None` if several instances share the action, or the owner is not known.
     pub(crate) fn of(&self, action: &Action) -> Option<&InstanceName> {
         self.now.of(action).or_else(|| self.before.of(action))
     }

@@ -1,4 +1,5 @@
-//! Whether this process may do what the agent does, and giving up all else that root may.
+//! Checks that this process may do what the agent does, and gives up everything else that root may
+//! do.
 
 use std::ffi::CString;
 use std::{fmt, io};

@@ -127,10 +127,10 @@ fn may_become(name: &str, who: (Uid, Gid)) -> Result<(), Wrong> {
     })
 }
 
-/// Whether a program may be started as this user now.
+/// Checks that a program may be started as this user now.
 ///
 /// # Errors
-/// Why not, for people.
+/// The reason, for people.
 pub(crate) fn fit(path: &Path, user: Uid, group: Gid) -> Result<(), String> {
     let of_path = format!("{}: ", path.display());
     inspect(path, (user, group))

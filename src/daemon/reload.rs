@@ -1,6 +1,6 @@
-//! Another configuration while the daemon runs: read beside the protocol loop, taken as a whole.
-//! What the one in effect needs of this machine and does not find there is looked for again and
-//! again.
+//! Reloads the configuration while the daemon runs. The file is read beside the protocol loop and
+//! taken as a whole. Things that the configuration in effect needs and this machine lacks are
+//! looked for repeatedly.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -17,77 +17,75 @@ use crate::engine::Plan;
 use crate::model::{Config, Node};
 use crate::time::{Mono, Span, Wall};
 
-/// How often what is not on this machine is looked for.
+/// The interval at which missing things are looked for.
 const LOOK_EVERY: Span = Span::from_secs(2);
 
-/// At least this long after a look that has found nothing the next one comes, whatever happens.
+/// The shortest time between a look that has found nothing and the next one, whatever happens.
 const PAUSE: Span = Span::from_millis(200);
 
-/// What came of reading the file.
+/// The result of reading the file.
 pub(crate) type Read = Result<Loaded, BadFile>;
 
-/// What has been read.
+/// A finished read, by its occasion.
 pub(crate) enum Reads {
-    /// The file, because somebody has asked for it.
+    /// The file, because somebody asked for it.
     Loaded(Read),
-    /// The configuration in effect again, for what it lacks.
+    /// The configuration in effect again, to find what it lacks.
     Looked(Read),
 }
 
-/// Somebody wants the file read.
+/// A request to read the file.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    /// Only to know what would change.
+    /// True for a request that only asks what would change.
     dry_run: bool,
-    /// Where the answer goes; a signal waits for none.
+    /// The way back for the answer; a signal waits for none.
     reply: Option<oneshot::Sender<Response>>,
 }
 
 impl Wanted {
-    /// By a signal.
     pub(crate) fn by_signal() -> Self {
         Self { dry_run: false, reply: None }
     }
 
-    /// By a client.
     pub(crate) fn by_client(dry_run: bool, reply: oneshot::Sender<Response>) -> Self {
         Self { dry_run, reply: Some(reply) }
     }
 }
 
-/// The file, and what became of the last attempt to take it.
+/// The file, and the result of the last attempt to take it.
 #[derive(Debug)]
 pub(crate) struct Reload {
     path: PathBuf,
-    /// When what is in effect was read.
+    /// The time at which the configuration in effect was read.
     loaded: Wall,
     loading: Option<oneshot::Receiver<Read>>,
-    /// Those for whom the file is being read.
+    /// The requests that the current read serves.
     wanted: Vec<Wanted>,
-    /// Those who have asked meanwhile: the file may have changed since.
+    /// The requests that came during the current read: the file may have changed since it began.
     next: Vec<Wanted>,
     refused: Vec<String>,
     awaited: Awaited,
 }
 
-/// What the configuration in effect needs of this machine and does not find there.
+/// The things that the configuration in effect needs and this machine lacks.
 #[derive(Debug, Default)]
 struct Awaited {
-    /// What the configuration in effect was read from, and the node that this machine is by it.
+    /// The text of the configuration in effect, and this machine's node in it.
     source: Option<Source>,
     node: Option<Node>,
-    /// A line for each thing.
+    /// One line for each missing thing.
     lines: Vec<String>,
-    /// Those of them that are no instance's fault, and so are told here.
+    /// The lines that are no instance's fault, and so are reported here.
     apart: Vec<String>,
-    /// When to look again; `None` while there is nothing to look for.
+    /// The time of the next look; `None` while nothing is missing.
     due: Option<Mono>,
-    /// When the last look ended.
+    /// The end of the last look.
     looked: Mono,
     looking: Option<oneshot::Receiver<Read>>,
 }
 
-/// What is awaited now that was not before, and what was and is not any more.
+/// The things that are missing now and were not before, and those that were missing before.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct News {
     pub(crate) missing: Vec<String>,
@@ -95,7 +93,7 @@ pub(crate) struct News {
 }
 
 impl Reload {
-    /// Nothing has been asked for yet; `path` is what the daemon started with.
+    /// Starts without a request. `path` is the file that the daemon started with.
     pub(crate) fn new(path: PathBuf, now: Wall) -> Self {
         Self {
             path,
@@ -108,7 +106,8 @@ impl Reload {
         }
     }
 
-    /// This is in effect now: looks for what it lacks from now on.
+    /// Notes the configuration that is in effect now. From now on, looks for the things that it
+    /// lacks.
     pub(crate) fn in_effect(
         &mut self,
         now: Mono,
@@ -121,7 +120,7 @@ impl Reload {
         self.awaits(now, config, awaited)
     }
 
-    /// What is awaited now. Says what has come and gone of it.
+    /// Takes the list of the missing things. Returns its differences from the list before.
     pub(crate) fn awaits(&mut self, now: Mono, config: &Config, awaited: &[Problem]) -> News {
         let faults: BTreeSet<&str> = config.awaited.values().map(String::as_str).collect();
         let is_apart = |problem: &&Problem| !faults.contains(problem.what.as_str());
@@ -140,18 +139,18 @@ impl Reload {
         News { missing: only(&new, &old), found: only(&old, &new) }
     }
 
-    /// Something has happened to the interfaces: a look may be worth it.
+    /// Notes a change of the interfaces: a look may be worth it.
     pub(crate) fn may_have_come(&mut self) {
         let earliest = self.awaited.looked + PAUSE;
         self.awaited.due = self.awaited.due.map(|due| due.min(earliest));
     }
 
-    /// When to look for what is awaited.
+    /// The time to look for missing things; `None` while nothing is missing or a read is under way.
     pub(crate) fn due(&self) -> Option<Mono> {
         self.awaited.due.filter(|_| self.awaited.looking.is_none() && self.loading.is_none())
     }
 
-    /// Looks for what is awaited, where that is due, on a thread of its own.
+    /// Looks for the missing things on a separate thread, if a look is due.
     pub(crate) fn look(&mut self, now: Mono) {
         let Some(source) = self.awaited.source.clone() else { return };
         if self.due().is_none_or(|due| due > now) {
@@ -163,12 +162,12 @@ impl Reload {
             // The protocol loop may have ended meanwhile.
             let _ = done.send(source.load(was).map_err(bad_file));
         });
-        // A system without a thread may have one the next time.
+        // A system without a free thread may have one next time.
         self.awaited.due = Some(now + LOOK_EVERY);
         self.awaited.looking = thread.is_ok().then_some(looking);
     }
 
-    /// Reads the file, on a thread of its own: a slow disk must not delay an advertisement.
+    /// Reads the file on a separate thread: a slow disk must not delay an advertisement.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -188,8 +187,8 @@ impl Reload {
         Ok(())
     }
 
-    /// Waits until the file that was asked for has been read, or a look has ended; for ever where
-    /// neither is under way.
+    /// Waits until the requested file has been read or a look has ended. Never returns if neither
+    /// is under way.
     pub(crate) async fn reads(&mut self) -> Reads {
         let (loading, looking) = (&mut self.loading, &mut self.awaited.looking);
         tokio::select! {
@@ -201,13 +200,13 @@ impl Reload {
         }
     }
 
-    /// Whether what was read is to be taken, and not only looked at.
+    /// Returns true if the file that was read is to take effect: not every request is a dry run.
     pub(crate) fn is_in_earnest(&self) -> bool {
         self.wanted.iter().any(|wanted| !wanted.dry_run)
     }
 
-    /// Takes note of what came of it, tells those who wait, and reads once more for those who have
-    /// asked meanwhile.
+    /// Notes the result, answers those who wait, and reads again for the requests that came
+    /// meanwhile.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -229,7 +228,7 @@ impl Reload {
         std::mem::take(&mut self.next).into_iter().try_for_each(|wanted| self.ask_too(wanted))
     }
 
-    /// As [`Reload::ask`], where what is being read now is new enough.
+    /// The same as [`Reload::ask`], but a read that is already under way is recent enough.
     fn ask_too(&mut self, wanted: Wanted) -> io::Result<()> {
         if self.loading.is_some() {
             self.wanted.push(wanted);
@@ -248,7 +247,7 @@ impl Reload {
         }
     }
 
-    /// What stands behind the engine's status, with the semicolons that separate it.
+    /// The text that follows the engine's status, with the semicolons that separate it.
     pub(crate) fn status(&self) -> String {
         let mut text = String::new();
         for (what, lines) in [
@@ -265,7 +264,7 @@ impl Reload {
     }
 }
 
-/// One line for each thing that is wrong.
+/// One line for each error.
 pub(crate) fn lines(refused: &BadFile) -> Vec<String> {
     let problems = refused.problems.iter().map(ToString::to_string);
     problems.chain(refused.error.clone()).collect()
@@ -310,14 +309,14 @@ mod tests {
         }
     }
 
-    /// A reload that a signal wants; the file does not matter.
+    /// A reload that a signal asked for. The file does not matter.
     fn asked() -> Reload {
         let mut reload = Reload::new("vipd.yaml".into(), Wall(7));
         reload.ask(Wanted::by_signal()).unwrap();
         reload
     }
 
-    /// Rule: the status says why the file was not taken, until one is.
+    /// Rule: the status says why the file was not taken, until a file is taken.
     #[test]
     fn the_status_says_why() {
         let mut reload = asked();
@@ -335,7 +334,8 @@ mod tests {
         assert_eq!(reload.file().loaded, Wall(10));
     }
 
-    /// Rule: who only wants to know changes nothing, not even the status; each is told what it asked.
+    /// Rule: a dry run changes nothing, not even the status. Each client gets the answer to its own
+    /// request.
     #[test]
     fn a_dry_run_is_no_attempt() {
         let mut reload = Reload::new("vipd.yaml".into(), Wall(7));
@@ -370,9 +370,9 @@ mod tests {
         refused(lines).unwrap_err().problems
     }
 
-    /// Rule: what is missing is looked for now and then until nothing is, and soon where an
-    /// interface has changed; what is an instance's fault already is not told twice, and each thing
-    /// is told once.
+    /// Rule: missing things are looked for at intervals until nothing is missing, and soon after an
+    /// interface has changed. Each thing is reported once, and not at all if it already is the
+    /// fault of an instance.
     #[test]
     fn what_is_missing_is_looked_for() {
         let mut reload = Reload::new("vipd.yaml".into(), Wall(7));

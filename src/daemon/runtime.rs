@@ -45,14 +45,14 @@ pub(crate) enum Refusal {
     },
     /// It belongs to another user, who may have planted anything in it.
     Foreign {
-        /// Which directory.
+        /// The runtime directory.
         path: PathBuf,
-        /// Whose it is.
+        /// The user that owns the directory.
         owner: Uid,
     },
     /// Another vipd has it.
     Busy {
-        /// Which directory.
+        /// The runtime directory.
         path: PathBuf,
         /// The number of the other process, where it is known.
         process: Option<u32>,
@@ -126,7 +126,7 @@ impl RuntimeDirectory {
         };
         let (owner, own) = (directory.owner(), geteuid());
         if owner != own && !owner.is_root() {
-            // Where a daemon runs, that is the better reason.
+            // If a daemon runs there, that is the better reason.
             if let Ok(file) = directory.open_file(LOCK, OFlag::O_RDONLY) {
                 lock(file, &path)?;
             }

@@ -62,12 +62,12 @@ pub(crate) enum Unusable {
 }
 
 impl Unusable {
-    /// Whether the text of the configuration is wrong. All else is about this machine.
+    /// True if the text of the configuration is wrong. Every other case is about this machine.
     pub(crate) const fn is_mistake(&self) -> bool {
         matches!(self, Self::BadInline(_))
     }
 
-    /// Whether who is not the daemon could not have it anyway.
+    /// True if only the daemon can have the secret anyway.
     pub(crate) const fn is_hidden(&self) -> bool {
         matches!(self, Self::NoCredentials(_) | Self::Forbidden(_))
     }
@@ -76,7 +76,7 @@ impl Unusable {
 /// A secret that cannot be had.
 #[derive(Debug)]
 pub(crate) struct Lacking {
-    /// Whose it is.
+    /// The instance that needs the secret.
     pub(crate) instance: InstanceName,
     /// The reason, with its place in the text.
     pub(crate) problem: Problem,

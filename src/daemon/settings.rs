@@ -383,7 +383,7 @@ fn parse(text: &[u8]) -> Result<Vec<(Key, Changed)>, String> {
     }
 }
 
-/// Whether [`Settings::prepare`] may have changed this on an interface that stays.
+/// Returns true if [`Settings::prepare`] may have changed this on an interface that stays.
 fn may_be_ours(key: &Key, changed: Changed) -> bool {
     let of_all = ["all", "default"].contains(&key.interface.as_str());
     let is_known = key.family == Family::V4 && BELOW.iter().any(|(name, _)| *name == key.name);
@@ -411,8 +411,8 @@ mod tests {
     }
 
     /// Bug guarded: a list with `../../` in the name of a setting made root write a number into any
-    /// file. What vipd never changes makes the whole list invalid: another setting, another value,
-    /// an interface that is none.
+    /// file. Anything that vipd never changes makes the whole list invalid: another setting,
+    /// another value, a name that is not an interface.
     #[test]
     fn only_what_may_be_ours_is_put_back() {
         let list = |family: &str, interface: &str, name: &str, before: u64| {

@@ -107,11 +107,11 @@ impl Sockets {
         })
     }
 
-    /// Listens for these virtual routers there. Opens a socket if there is none, and joins
-    /// the groups; [`Sockets::settle`] tells what came of it.
+    /// Listens for these virtual routers there. Opens a socket if no socket is open, and joins the
+    /// groups; [`Sockets::settle`] reports the result.
     ///
     /// # Errors
-    /// What the kernel says; then nothing else will be told.
+    /// The kernel's error. Nothing else is reported then.
     pub(crate) fn listen(
         &mut self,
         interface: &InterfaceName,
@@ -164,7 +164,7 @@ impl Sockets {
     /// and Ethernet address, instead of the addresses before; with none of them, nobody.
     ///
     /// # Errors
-    /// What the kernel says; then those before are heard.
+    /// The kernel's error. The addresses before are then still watched.
     pub(crate) fn watch(
         &mut self,
         interface: &InterfaceName,

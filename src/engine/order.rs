@@ -1,10 +1,10 @@
-//! The order within one answer.
+//! Orders the actions within one answer.
 
 use super::event::Action;
 
-/// Where several instances let go, all that they take off the system goes to the kernel at once,
-/// and what follows from it, such as their farewells, comes after. Where something is put there as
-/// well, the order is that of the decisions.
+/// Puts the removals first. When several instances release, all their removals then go to the
+/// kernel at once. Everything that follows from the removals, such as the farewells, comes after.
+/// An answer that also adds something keeps the order of the decisions.
 pub(super) fn removals_first(out: &mut [Action]) {
     if out.iter().any(adds) {
         return;

@@ -30,8 +30,8 @@ pub struct Plan {
     /// Whether other users may control the daemon.
     #[serde(default)]
     pub control_group: bool,
-    /// What the configuration needs of the machine and does not find there (yet), a line for each
-    /// thing: for who looks at the machine to fill in.
+    /// The things that the configuration needs and the machine does not have (yet), one line each.
+    /// Filled in by the code that looks at the machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaited: Vec<String>,
 }

@@ -381,9 +381,9 @@ pub struct MissingPath {
     pub interface: InterfaceName,
     /// The family.
     pub family: Family,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub why: Fault,
 }
 

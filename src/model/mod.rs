@@ -78,7 +78,7 @@ pub struct SyncGroup {
 /// A whole valid configuration, as this node sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// Which of `nodes` this one is; `None` where there is no list, and while it is not known.
+    /// The name of this node in `nodes`; `None` if there is no list, and while it is not known.
     pub this_node: Option<NodeName>,
     /// The group in order of preference; empty where priorities are given by hand.
     pub nodes: Vec<Node>,

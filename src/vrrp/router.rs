@@ -88,8 +88,8 @@ impl Router {
         }
     }
 
-    /// Another priority, because of a check: one that comes and goes must not put a takeover off again
-    /// and again. Returns whether an advertisement is due.
+    /// Changes the priority because of a check. A check that comes and goes must not delay a
+    /// takeover again and again. Returns whether an advertisement is due.
     pub fn set_priority(&mut self, now: Mono, priority: Priority) -> bool {
         let old = std::mem::replace(&mut self.settings.priority, priority);
         let settings = self.settings;
@@ -184,10 +184,11 @@ impl Router {
         Outcome::Succeeded(heard)
     }
 
-    /// Whether this proves that another router answers for the addresses. Who outranks this one
-    /// does: it installs them before it advertises. Any other router has waited for its skew time
-    /// since the farewell. What comes sooner was sent by one that was active beside this one, and
-    /// that may have yielded since. Half of the time is enough, because others round it.
+    /// Returns true if this proves that another router answers for the addresses. A router that
+    /// outranks this one does: it installs them before it advertises. Any other router has waited
+    /// for its skew time since the farewell. An earlier advertisement was sent by a router that was
+    /// active beside this one, and that may have yielded since. Half of the time is enough, because
+    /// others round it.
     fn has_taken_over(&self, leaving: &Leaving, arrived: Mono, heard: Heard, own: IpAddr) -> bool {
         let Ok(priority) = Priority::try_from(heard.priority) else { return false };
         let ours = (self.settings.priority.get(), own);

@@ -1,5 +1,5 @@
-//! What is not on the machine when vipd starts, and comes later: the daemon starts, says what it
-//! waits for, and goes on by itself (issue 13, number 1).
+//! Things that are missing when vipd starts and come later: the daemon starts, says what it waits
+//! for, and goes on by itself.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use crate::authentication::with_keys;
 use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, program, within};
 use crate::tracks::executable;
 
-/// `vipd check` on a host.
+/// Runs `vipd check` on a host.
 fn check(host: &Host, yaml: &str) -> (Option<i32>, String) {
     let file = host.directory().join("check.yaml");
     fs::write(&file, yaml).expect("a configuration");
@@ -26,11 +26,10 @@ fn check(host: &Host, yaml: &str) -> (Option<i32>, String) {
     (status.code(), String::from_utf8_lossy(&stdout).into_owned())
 }
 
-/// Rule: a node whose own address is not there at the start says READY, is in fault with what it
-/// waits for, and takes part once the address is there. `vipd check` says so with an exit code of
-/// its own.
+/// Rule: a node without its own address at the start says READY. It is in fault, says what it waits
+/// for, and takes part once the address is there. `vipd check` has a separate exit code for this.
 ///
-/// Bug guarded: it ended with exit code 78, after which systemd does not start it again.
+/// Bug guarded: vipd ended with exit code 78, after which systemd does not start it again.
 pub(crate) fn own_address(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let node = &group.nodes[0];
@@ -53,7 +52,7 @@ pub(crate) fn own_address(lab: &Lab) {
     assert!(!agent.status().contains("not on this machine"), "{}", agent.status());
     let (code, said) = check(node, &group.config().yaml());
     assert_eq!(code, Some(0), "{said}");
-    // A reload at a moment without the address disturbs nothing: the machine is who it was.
+    // A reload at a moment without the address disturbs nothing: the machine stays the same node.
     node.run("sysctl -q -w net.ipv4.conf.eth0.promote_secondaries=1");
     node.run("ip address add 10.77.0.91/24 dev eth0");
     node.run("ip address del 10.77.0.11/24 dev eth0");
@@ -83,16 +82,16 @@ pub(crate) fn owners_addresses(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let agent = Agent::start(node, &group.config().set("priority", "255"));
-    let what = "waiting: 255 is for the owner of the addresses, and this machine has no 10.77.0.100 \
-                on eth0";
+    let what = "waiting: 255 is for the owner of the addresses, and this machine has no \
+                10.77.0.100 on eth0";
     agent.reports(&["web: fault", what]);
     node.run(&format!("ip address add {VIP}/24 dev eth0"));
     agent.reports(&["web: active (priority 255)"]);
 }
 
-/// Rule: a key that is not there, not private or no key keeps its instance from taking part, and no
-/// other one; once it is there, the instance goes on. A running one goes on with the key that it
-/// has where that cannot be read again at the moment.
+/// Rule: a key that is missing, not private or invalid keeps its instance from taking part, and no
+/// other one. Once the key is there, the instance goes on. A running instance keeps the key that it
+/// has if the key cannot be read again at the moment.
 pub(crate) fn key(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
@@ -121,9 +120,9 @@ pub(crate) fn key(lab: &Lab) {
     assert_eq!(agent.log().matches("active -> ").count(), 0, "{}", agent.log());
 }
 
-/// Rule: a program that is not there keeps only its check from passing, or its hook from running;
-/// it is named in the status, and used once it is there. One that anybody may replace never runs,
-/// also where it has become so since.
+/// Rule: a missing program only keeps its check from passing or its hook from running. It is named
+/// in the status, and used once it is there. A program that anybody may replace never runs, even
+/// if it has become replaceable only after the start.
 pub(crate) fn programs(lab: &Lab) {
     if !Lab::started_by_root() {
         return lab.note("takes root: scripts run as other users");
@@ -161,7 +160,7 @@ pub(crate) fn programs(lab: &Lab) {
     agent.reports(&["web: fault", "cannot be started: everybody may write to"]);
 }
 
-/// `vipd run` with a user database of its own: `/etc/passwd` and `/etc/group` are these files.
+/// Builds a `vipd run` that sees these files as `/etc/passwd` and `/etc/group`.
 fn with_users(node: &Host, yaml: &str, files: [&Path; 2]) -> Command {
     let agent = Agent::command(node, yaml);
     let [users, groups] = files;
@@ -173,9 +172,9 @@ fn with_users(node: &Host, yaml: &str, files: [&Path; 2]) -> Command {
     command
 }
 
-/// Rule: a group that may control the daemon and the user of a script may come from a directory
-/// that is reached later: neither stops the start, both are named, and both count once they are
-/// there.
+/// Rule: the group that may control the daemon and the user of a script may come from a directory
+/// service that is reached later. Neither stops the start, both are named as missing, and both
+/// count once they are there.
 pub(crate) fn users_and_groups(lab: &Lab) {
     if !Lab::started_by_root() {
         return lab.note("takes root: scripts run as other users");

@@ -1,5 +1,5 @@
-//! Opening, joining and closing sockets: it costs the protocol loop nothing, and what fails of it
-//! concerns those alone who need it.
+//! Opening, joining and closing sockets: this costs the protocol loop nothing, and a failure
+//! concerns only the instances that need the socket.
 
 use std::fs;
 use std::thread::sleep;
@@ -19,7 +19,7 @@ const LATE: Duration = Duration::from_millis(25);
 /// Adds instances that differ in their virtual router IDs and addresses.
 fn with_slow(mut config: Config, priority: u8) -> Config {
     for number in FIRST..FIRST + SLOW {
-        // Names of the few cases of a test program that ends soon.
+        // The few names are leaked: the test program ends soon.
         let name: &'static str = Box::leak(format!("slow{number}").into_boxed_str());
         config = config
             .instance(name, number, [10, 78, 0, number])
@@ -37,17 +37,18 @@ fn held(host: &Host) -> usize {
 
 /// Bug guarded: each change of the list of watched addresses closed a packet socket on the protocol
 /// thread, which waits some 14 ms for the kernel. While 120 instances of a node move to another
-/// one, its instance at 10 ms advertises on: with those closes it was silent for 0.5 to 0.9 s.
+/// one, its instance at 10 ms goes on advertising. With those closes it was silent for 0.5 to
+/// 0.9 s.
 pub(crate) fn beside_a_move(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let [one, two] = [0, 1].map(|place| &group.nodes[place]);
     let fast = Config::new(&[]).set("advertisement_interval", "10ms").set("priority", "200");
     let _first = Agent::start(one, &with_slow(fast, 100));
     within(BOUND, "the first node has all", || held(one) == usize::from(SLOW));
-    // Announcements are over.
+    // Wait for the end of the announcements.
     sleep(Duration::from_secs(2));
     let start = Instant::now();
-    // `web` there is another virtual router: nobody is in the way of the fast one.
+    // There, `web` is another virtual router: it is not in the way of the fast one.
     let other = Config::new(&[]).set("virtual_router_id", (VRID + 1).to_string());
     let other = other.set("addresses", "[10.78.1.1/32]").set("priority", "50");
     let _second = Agent::start(two, &with_slow(other, 200));
@@ -69,20 +70,20 @@ pub(crate) fn beside_a_move(lab: &Lab) {
     let late = distances.iter().filter(|distance| **distance >= LATE).count();
     let longest = distances.last().copied().unwrap_or(Duration::MAX);
     lab.note(format!(
-        "{} advertisements in the second of the move, half of them within {:?} of the one before, the \
-         longest {longest:?}, {late} of them later than {LATE:?}",
+        "{} advertisements in the second of the move, half of them within {:?} of the one \
+         before, the longest {longest:?}, {late} of them later than {LATE:?}",
         distances.len(),
         distances.get(distances.len() / 2),
     ));
-    // A debug build is busy for 100 to 200 ms with what follows from 120 advertisements at once.
+    // A debug build is busy for 100 to 200 ms with the effects of 120 advertisements at once.
     assert!(distances.len() > 25, "{} advertisements in a second", distances.len());
     assert!(late * 2 <= distances.len(), "{late} of {}: {distances:?}", distances.len());
     assert!(longest < Duration::from_millis(400), "{distances:?}");
 }
 
-/// Bug guarded: where a socket could not be opened, READY=1 never came, and systemd restarted a
-/// healthy daemon again and again. A second path whose MTU is too small for IPv6 is told once, and
-/// is heard as soon as that is fixed; the instance serves meanwhile.
+/// Bug guarded: if a socket could not be opened, READY=1 never came, and systemd restarted a
+/// healthy daemon again and again. Now a second path whose MTU is too small for IPv6 is reported
+/// once, and is heard as soon as that is fixed. The instance serves meanwhile.
 pub(crate) fn small_mtu(lab: &Lab) {
     let group = Group::dual(lab, &[11]);
     let node = &group.nodes[0];
@@ -94,7 +95,7 @@ pub(crate) fn small_mtu(lab: &Lab) {
     let agent = Agent::start(node, &config);
     group.taken_over_by(node);
     agent.reports(&["web: active", "nothing is heard on eth1 (IPv6)", "ff02::12"]);
-    // Two attempts more.
+    // Wait for two more attempts.
     sleep(Duration::from_secs(5));
     let told = |text: &str| agent.log().matches(text).count();
     assert_eq!(told("nothing is heard on eth1"), 1, "{}", agent.log());
@@ -117,8 +118,8 @@ fn in_groups(group: &Group, count: u8) -> Config {
 }
 
 /// Bug guarded: the twentieth group of an interface took down all instances there, because a socket
-/// may join only so many. A group that cannot be joined is a fault of the instance that uses it,
-/// told once, and of no other.
+/// may join only so many. Now a group that cannot be joined is a fault of the instance that uses it
+/// and of no other, and is reported once.
 pub(crate) fn many_groups(lab: &Lab) {
     const COUNT: u8 = 25;
     let group = Group::new(lab, &[11]);
@@ -139,21 +140,21 @@ pub(crate) fn many_groups(lab: &Lab) {
     assert_eq!(held(node), usize::from(COUNT - 1));
     node.run("sysctl -q -w net.ipv4.igmp_max_memberships=20");
     within(BOUND, "it can take part", || held(node) == usize::from(COUNT));
-    // A group that nobody uses any more is left.
+    // vipd leaves a group that nobody uses any more.
     agent.reload(node, &in_groups(&group, 2));
     let left = || node.run("ip maddress show dev eth0").matches("239.7.7.").count();
     within(BOUND, "the others are left", || left() == 2);
 }
 
-/// Rule: the daemon may open as many files as the system allows, and the programs that it starts
-/// have the limit with which it was started itself: many use `select(2)`, which fails beyond 1,024.
+/// Rule: the daemon may open as many files as the system allows. The programs that it starts have
+/// the limit that the daemon was started with: many use `select(2)`, which fails beyond 1,024.
 pub(crate) fn open_files(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     let said = lab.directory().join("limits");
     let script = lab.directory().join("limits.sh");
-    // The limit is set when the program has been started.
+    // The limit is set only after the program has been started, so wait for it.
     let text = format!(
         "#!/bin/sh\nsleep 0.3\nulimit -Sn > {0}.new\nulimit -Hn >> {0}.new\nmv {0}.new {0}\n",
         said.display()

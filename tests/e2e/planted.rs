@@ -1,7 +1,8 @@
-//! What an unprivileged user leaves in a directory that root works in: root follows none of it.
+//! Traps that an unprivileged user leaves in a directory that root works in: root falls into none
+//! of them.
 //!
 //! Under systemd `/run/vipd` belongs to the user that checks and hooks run as. Each case has a file
-//! that is root's alone, which one of them tries to have read or written.
+//! that is root's alone, and a trap that tries to have it read or written.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -21,7 +22,7 @@ const NOBODY: u32 = 65_534;
 /// Longer than a release takes, in seconds.
 const PATIENCE: &str = "30";
 
-/// Whether there are other users: an ordinary user's namespace has none.
+/// Returns true if there are other users: the namespace of an ordinary user has none.
 fn has_other_users(lab: &Lab) -> bool {
     if !Lab::started_by_root() {
         lab.note("other users are tested as root only");
@@ -29,12 +30,12 @@ fn has_other_users(lab: &Lab) -> bool {
     Lab::started_by_root()
 }
 
-/// Gives a file or a directory to nobody.
+/// Gives a file or a directory to the user `nobody`.
 fn give(path: &Path) {
     std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).expect("its owner");
 }
 
-/// A host's runtime directory, which belongs to nobody and has nothing in it.
+/// A host's runtime directory, empty, which belongs to the user `nobody`.
 fn of_nobody(host: &Host) -> PathBuf {
     let directory = host.runtime_directory();
     let _ = fs::remove_dir_all(&directory);
@@ -63,10 +64,10 @@ impl Victim {
     }
 }
 
-/// Puts something into a place.
+/// A function that puts something into a place.
 type Plant<'a> = &'a dyn Fn(&Path);
 
-/// `vipd release`, which must not wait for anything that was planted.
+/// Runs `vipd release`, which must not wait for anything that was planted.
 fn release(host: &Host) -> Answer {
     let mut command = Command::new("timeout");
     command.arg(PATIENCE).arg(program("vipd"));
@@ -76,7 +77,7 @@ fn release(host: &Host) -> Answer {
     Answer { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
-/// Bug guarded: `vipd release` as root emptied, read or waited for whatever had the name of one of
+/// Bug guarded: `vipd release` as root emptied, read or waited for anything with the name of one of
 /// its files: a symbolic link, a hard link, a pipe, a directory, a file without an end. Now it says
 /// what it has found there.
 pub(crate) fn files(lab: &Lab) {
@@ -100,7 +101,7 @@ pub(crate) fn files(lab: &Lab) {
     for name in ["lock", "held.json", "settings.json"] {
         for (what, why, plant) in &plant {
             if (name, *what) == ("lock", "hole") {
-                // Emptied, which is what becomes of a lock.
+                // The file is emptied, as any lock is.
                 continue;
             }
             let directory = of_nobody(host);
@@ -113,7 +114,7 @@ pub(crate) fn files(lab: &Lab) {
             let case = format!("{what} as {name}: {answer:?}");
             assert_eq!(answer.code, Some(71), "{case}");
             assert!(answer.err.contains(name), "{case}");
-            // A file of root's cannot even be opened by who owns the directory.
+            // The directory's owner cannot even open a file of root's.
             let refused = *what == "hard link" && answer.err.contains("Permission denied");
             assert!(answer.err.contains(why) || refused, "{case}");
             victim.has("root's own", &case);
@@ -121,9 +122,9 @@ pub(crate) fn files(lab: &Lab) {
     }
 }
 
-/// Bug guarded: a name with `../../` in `settings.json` made root write a number into any file.
-/// What the list may say is put back still, by the directory's owner with the powers that this
-/// takes.
+/// Bug guarded: a name with `../../` in `settings.json` made root write a number into any file. The
+/// settings that the list may name are still put back, by the directory's owner with the
+/// capabilities that this takes.
 pub(crate) fn settings(lab: &Lab) {
     if !has_other_users(lab) {
         return;
@@ -162,9 +163,9 @@ pub(crate) fn settings(lab: &Lab) {
     }
 }
 
-/// Bug guarded: `held.json` named a file that is root's alone as a secret, and root read it. The
-/// secret is read with the rights of who owns the list; what else was written down is removed all
-/// the same.
+/// Bug guarded: `held.json` named a file that is root's alone as a secret, and root read it. Now
+/// the secret is read with the rights of the list's owner. Everything else that was written down is
+/// removed nevertheless.
 pub(crate) fn secrets(lab: &Lab) {
     if !has_other_users(lab) {
         return;
@@ -191,7 +192,7 @@ pub(crate) fn secrets(lab: &Lab) {
         fs::remove_dir_all(&directory).expect("the directory");
     }
 
-    // The configuration that the list names is a pipe: it is not waited for.
+    // The configuration that the list names is a pipe. Nothing waits for it.
     let agent = Agent::start(host, &config);
     group.taken_over_by(host);
     agent.kill();
@@ -208,8 +209,8 @@ pub(crate) fn secrets(lab: &Lab) {
     assert!(!host.holds(VIP), "removed all the same");
 }
 
-/// Bug guarded: root went through a link in the place of the directory, and `vipd run` as root took
-/// a directory of another user for its own. Now both are refused, and nothing is touched.
+/// Bug guarded: root followed a link in the place of the directory, and `vipd run` as root took
+/// another user's directory for its own. Now both are refused, and nothing is touched.
 pub(crate) fn directories(lab: &Lab) {
     if !has_other_users(lab) {
         return;
@@ -229,7 +230,7 @@ pub(crate) fn directories(lab: &Lab) {
     assert_eq!(code, Some(71), "{log}");
     assert!(log.contains("belongs to the user nobody") && log.contains("systemctl"), "{log}");
 
-    // Also where the directory is root's.
+    // The link is refused even if the directory is root's.
     chown(&directory, Some(0), Some(0)).expect("its owner");
     let (code, log) = run();
     victim.has("root's own", &log);
@@ -256,7 +257,7 @@ pub(crate) fn directories(lab: &Lab) {
     assert!(answer.err.contains("mode 0777") && answer.err.contains("chmod go-w"), "{answer:?}");
 }
 
-/// Rule: a daemon starts although a list cannot be read: it is one more node that can serve. It
+/// Rule: a daemon starts although it cannot read a list: it is one more node that can serve. It
 /// does not wait for a pipe, and its own list takes the pipe's place.
 pub(crate) fn run_all_the_same(lab: &Lab) {
     let group = Group::new(lab, &[11]);
@@ -275,8 +276,8 @@ pub(crate) fn run_all_the_same(lab: &Lab) {
     assert!(directory.join("held.json").is_file(), "the list");
 }
 
-/// Bug guarded: the file that keeps what is on standby was written through a link by root, where
-/// the state directory belongs to the service's user. That user can read it afterwards.
+/// Bug guarded: if the state directory belonged to the service's user, root wrote the file of what
+/// is on standby through a link. Now it does not, and that user can read the file afterwards.
 pub(crate) fn standby(lab: &Lab) {
     if !has_other_users(lab) {
         return;

@@ -233,8 +233,9 @@ pub(crate) fn killed(lab: &Lab) {
     second.reports(&["web: active", "node11 (10.77.0.11) stops"]);
 }
 
-/// Bug guarded: an address without a lease stayed for ever on an interface that got another name:
-/// the running agent forgot it with the name, and `vipd release` found no interface of that name.
+/// Bug guarded: an address without a lease stayed forever on an interface that got another name.
+/// The running agent forgot the address with the name, and `vipd release` found no interface of
+/// that name.
 pub(crate) fn renamed(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     let [node, other] = &group.nodes[..] else { panic!("two nodes") };

@@ -122,10 +122,10 @@ pub(crate) fn answers(lab: &Lab) {
     assert_eq!(ask("GET", "/../etc/passwd").status, 404);
 }
 
-/// Bug guarded: a page of another site can give its own name this machine's address, and its visitor's
-/// browser then read the status for it (DNS rebinding). Only addresses, localhost and the names that
-/// are configured are answered; what is not says how to configure it. Scrapers and load balancers may
-/// use any name, browsers may not.
+/// Bug guarded: a page of another site can give its own name this machine's address, and its
+/// visitor's browser then read the status for it (DNS rebinding). Now only addresses, localhost and
+/// the configured names are answered. The refusal of another name says how to configure it.
+/// Scrapers and load balancers may use any name, browsers may not.
 pub(crate) fn foreign_names(lab: &Lab) {
     let pair = Pair::new(lab);
     let (watcher, web) = (&pair.group.watcher, &pair.webs[0]);

@@ -200,9 +200,9 @@ fn ask_as_root(host: &Host) -> String {
     answer
 }
 
-/// Bug guarded: any local user took all places of the control socket, so that none of root's requests
-/// was served, and had thousands of lines written to the log. Now a user who may not ask takes no
-/// place, is told why, and is a line a minute; the status socket is served, too.
+/// Bug guarded: any local user could take all places of the control socket, so that none of root's
+/// requests was served, and have thousands of lines written to the log. Now a user who may not ask
+/// takes no place, is told why, and causes one line a minute. The status socket is served, too.
 pub(crate) fn strangers(lab: &Lab) {
     if !Lab::started_by_root() {
         lab.note("other users are tested as root only");

@@ -1,4 +1,4 @@
-//! What the configuration needs and the machine does not have yet (issue 13, number 1).
+//! Things that the configuration needs and the machine does not have yet.
 
 use vipd::engine::Input;
 use vipd::engine::story::{Fault, StateName, Why};
@@ -17,7 +17,7 @@ fn other() -> InstanceConfig {
     }
 }
 
-/// Both instances, of which `web` lacks its key or has it.
+/// Both instances. `web` has its key or lacks it.
 fn config(has_key: bool) -> Config {
     let awaited = (!has_key).then(|| ("web".try_into().unwrap(), KEY.to_owned()));
     let instances = vec![instance(100), other()];
@@ -32,8 +32,9 @@ fn states(node: &Node) -> Vec<StateName> {
     node.status().instances.iter().map(|one| one.state).collect()
 }
 
-/// Rule: an instance that lacks something is in fault and says what is waited for; another one
-/// takes part meanwhile. Once it is there, the instance starts, and the other one notices nothing.
+/// Rule: an instance that lacks something is in fault and says what it waits for. Another one takes
+/// part meanwhile. Once the missing thing is there, the instance starts, and the other one notices
+/// nothing.
 #[test]
 fn an_instance_waits_for_what_it_lacks() {
     let mut node = engine_of(config(false));
@@ -56,8 +57,8 @@ fn an_instance_waits_for_what_it_lacks() {
     assert_eq!(states(&node), [StateName::Active; 2]);
 }
 
-/// Rule: an active instance whose new configuration lacks something lets go, and says so to the
-/// others.
+/// Rule: an active instance whose new configuration lacks something releases its addresses, and
+/// tells the others.
 #[test]
 fn a_reload_that_lacks_something_is_a_fault() {
     let mut node = Node::active(100);
@@ -69,8 +70,8 @@ fn a_reload_that_lacks_something_is_a_fault() {
     assert_eq!(node.state(), StateName::Fault);
 }
 
-/// Rule: a virtual router that leaves hands over in its own time, whatever the one that has its
-/// name now waits for.
+/// Rule: a virtual router that leaves hands over in its own time, even if the new one of its name
+/// waits for something.
 #[test]
 fn one_that_leaves_waits_for_nothing() {
     let mut node = Node::active(100);

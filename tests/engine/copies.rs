@@ -1,5 +1,5 @@
 //! Signed advertisements that somebody without the key has copied from one segment to another, and
-//! those of routers that look like it and are none.
+//! genuine ones that look like copies.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ fn virtual_address(text: &str) -> VirtualAddress {
     VirtualAddress { address: ip(text), prefix, dev, label, scope }
 }
 
-/// A signed instance with the virtual router ID and the key of all others here.
+/// A signed instance. All instances here have the same virtual router ID and key.
 fn signed(name: &str, interface: InterfaceName, addresses: &[&str]) -> InstanceConfig {
     InstanceConfig {
         name: name.try_into().unwrap(),
@@ -54,7 +54,7 @@ fn link(index: u32, addresses: &[(&str, u8)]) -> Link {
 const FIRST: &[(&str, u8)] = &[("10.0.0.10", 24), ("2001:db8::10", 64), ("fe80::10", 64)];
 const SECOND_LINK: &[(&str, u8)] = &[("10.1.0.10", 24), ("2001:db8:1::10", 64), ("fe80::10", 64)];
 
-/// The key of everybody, for these instances.
+/// A key ring with the common key, for these instances.
 fn ring(instances: &[InstanceConfig]) -> KeyRing {
     let mut ring = KeyRing::default();
     for instance in instances {
@@ -105,7 +105,7 @@ fn hear_on(node: &mut Keyed, interface: InterfaceName, packet: Packet) -> Vec<Ac
     node.tell(Input::Received { interface, arrived: node.mono, packet, proof: Proof::None })
 }
 
-/// By its name, so that the counters of an instance can be compared.
+/// Reads the counters of an instance by its name, so that they can be compared.
 fn counted(node: &Keyed, name: &str) -> Vec<(&'static str, u64)> {
     let status = node.status();
     let instance = status.instances.iter().find(|one| one.name.as_str() == name).unwrap();
@@ -117,13 +117,13 @@ fn state(node: &Keyed, name: &str) -> StateName {
     status.instances.iter().find(|one| one.name.as_str() == name).unwrap().state
 }
 
-/// Two segments with a group each, which have the key and the virtual router ID in common.
+/// Two segments with one group each. The groups have the same key and virtual router ID.
 fn two_groups(first: &[&str], second: &[&str]) -> Keyed {
     let both = vec![signed("web", eth0(), first), signed("db", eth1(), second)];
     node_of(instances(both), FIRST, SECOND_LINK)
 }
 
-/// That a copy on the second segment changes nothing there but this counter.
+/// Asserts that a copy on the second segment changes nothing there but this counter.
 #[track_caller]
 fn assert_nothing_but(node: &mut Keyed, copy: Packet, why: &str) {
     let (due, before) = (node.engine.next_deadline(), state(node, "db"));
@@ -133,9 +133,10 @@ fn assert_nothing_but(node: &mut Keyed, copy: Packet, why: &str) {
     assert_eq!(counted(node, "db"), [(why, 1)]);
 }
 
-/// Bug guarded: two instances have the same virtual router ID and key on two interfaces. Whoever
-/// copied a signed advertisement from one segment to the other took the address down there, without
-/// the key. Now it changes nothing but a counter, and the original still counts where it belongs.
+/// Bug guarded: two instances on two interfaces have the same virtual router ID and key. Anybody
+/// who copied a signed advertisement from one segment to the other took the address down there,
+/// without the key. Now a copy only increments a counter, and the original still counts where it
+/// belongs.
 #[test]
 fn a_copy_on_another_segment_takes_no_address_down() {
     for priority in [254, 0] {
@@ -151,8 +152,8 @@ fn a_copy_on_another_segment_takes_no_address_down() {
     }
 }
 
-/// Bug guarded: the same for a backup, whose timer a copy must not restart, and for a node that has
-/// just started, which must not wait for the sender of a copy.
+/// Bug guarded: the same for a backup and for a node that has just started. A copy must not restart
+/// the backup's timer, and the new node must not wait for the sender of a copy.
 #[test]
 fn a_copy_keeps_no_backup_waiting() {
     let mut node = two_groups(&["10.0.0.100"], &["10.1.0.100"]);
@@ -170,8 +171,8 @@ fn a_copy_keeps_no_backup_waiting() {
     assert_nothing_but(&mut node, copy, "foreign_source");
 }
 
-/// Bug guarded: the source of a copy can be in a network of the interface all the same, where both
-/// segments have one network, or over IPv6. Then it is the addresses that tell.
+/// Bug guarded: the source of a copy can be in a network of the interface nevertheless, over IPv6
+/// or if both segments have the same network. Then the addresses give the copy away.
 #[test]
 fn a_copy_with_a_fitting_source_is_told_by_its_addresses() {
     let mut node = two_groups(&["10.0.0.100"], &["10.1.0.100"]);
@@ -179,7 +180,7 @@ fn a_copy_with_a_fitting_source_is_told_by_its_addresses() {
     let copy = says("10.1.0.11", &["10.9.0.100", "10.9.0.101"], 254, &node);
     assert_nothing_but(&mut node, copy, "foreign_addresses");
 
-    // The virtual router's link-local address follows from its number: both groups have it.
+    // The virtual router's link-local address follows from its ID: both groups have it.
     let common = "fe80::200:5eff:fe00:233";
     let mut node = two_groups(&[common, "2001:db8::100"], &[common, "2001:db8:1::100"]);
     node.pass(SECOND.times(5));
@@ -188,8 +189,8 @@ fn a_copy_with_a_fitting_source_is_told_by_its_addresses() {
     assert_nothing_but(&mut node, copy, "foreign_addresses");
 }
 
-/// Bug guarded: a copy on another path of the same instance was the router itself, and the original
-/// then a replay.
+/// Bug guarded: a copy on another path of the same instance counted as the router itself, and the
+/// original then counted as a replay.
 #[test]
 fn a_copy_on_another_path_does_not_spend_the_original() {
     let instance = InstanceConfig {
@@ -204,7 +205,7 @@ fn a_copy_on_another_path_does_not_spend_the_original() {
     assert_eq!(counted(&node, "db"), [("foreign_source", 1)]);
 }
 
-/// Rule: the line says what to do, and repeats are folded like those of any other conflict.
+/// Rule: the log line says what to do, and repeats are folded like those of any other conflict.
 #[test]
 fn a_copy_is_named() {
     let mut node = two_groups(&["10.0.0.100"], &["10.1.0.100"]);
@@ -218,8 +219,8 @@ fn a_copy_is_named() {
     assert_eq!(lines.matches(expected).count(), 1, "{lines}");
 }
 
-/// Tells whether a node with this instance alone, whose first interface has these addresses, obeys
-/// this.
+/// Returns true if a node obeys an advertisement of this source with these addresses. The node has
+/// this instance alone, and the addresses `first` on its first interface.
 fn obeys(config: &Config, first: &[(&str, u8)], said: (&str, &[&str])) -> bool {
     let mut node = node_of(config.clone(), first, SECOND_LINK);
     let packet = says(said.0, said.1, 200, &node);
@@ -227,9 +228,9 @@ fn obeys(config: &Config, first: &[(&str, u8)], said: (&str, &[&str])) -> bool {
     node.status().instances[0].counters.advertisements_received == 1
 }
 
-/// Rule: what is legitimate is obeyed: several networks on one interface, the network of a virtual
+/// Rule: legitimate sources are obeyed: several networks on one interface, the network of a virtual
 /// address, a primary address without a network, and a source in no network that `nodes` lists
-/// (keepalived's `mcast_src_ip`). The same source is refused where nothing speaks for it.
+/// (keepalived's `mcast_src_ip`). The same source is refused if nothing speaks for it.
 #[test]
 fn unusual_sources_are_obeyed() {
     let own: &[&str] = &["10.0.0.100"];
@@ -250,8 +251,8 @@ fn unusual_sources_are_obeyed() {
     assert!(obeys(&with_node, FIRST, ("198.51.100.2", own)));
 }
 
-/// Rule: a node of the configuration is not believed on a segment whose network is another one: that
-/// is what a copy looks like. Nor is an interface without a network a way in.
+/// Rule: a node of the configuration is not believed on a segment with another network, because a
+/// copy looks the same. Nor does an interface without a network let a copy in.
 #[test]
 fn a_node_of_another_segment_is_not_believed() {
     let both = vec![signed("web", eth0(), &["10.0.0.100"]), signed("db", eth1(), &["10.1.0.100"])];
@@ -265,8 +266,9 @@ fn a_node_of_another_segment_is_not_believed() {
     }
 }
 
-/// Rule: another list of addresses is drift as long as one address is common, and where one side has
-/// link-local addresses alone (keepalived without `link_local`); also one that moves along here.
+/// Rule: a different list of addresses is drift as long as one address is common, or if one side
+/// has only link-local addresses (keepalived without `link_local`). An extra address that moves
+/// along here counts, too.
 #[test]
 fn drift_is_no_copy() {
     let obeyed = |ours: &[&str], extra: &[&str], source: &str, theirs: &[&str]| {
@@ -287,8 +289,8 @@ fn drift_is_no_copy() {
     assert!(!obeyed(six, &[], "fe80::11", &["fe80::101"]));
 }
 
-/// Rule: the networks of an interface say nothing of unicast peers, which may be behind routers; the
-/// addresses do.
+/// Rule: the networks of an interface say nothing about unicast peers, which may be behind routers.
+/// The addresses do.
 #[test]
 fn unicast_peers_may_be_far_away() {
     let transport = Transport::Unicast { peers: vec![ip("198.51.100.2")], minimum_ttl: 255 };
@@ -304,7 +306,7 @@ fn unicast_peers_may_be_far_away() {
     assert_eq!(counted(&node, "web"), [("foreign_addresses", 1)]);
 }
 
-/// Rule: what is not signed is judged as before: the rules would protect from nobody there.
+/// Rule: unsigned advertisements are judged as before: the rules would protect from nobody there.
 #[test]
 fn the_unsigned_is_judged_as_before() {
     let permissive = Authentication::Hmac(hmac(HmacMode::Permissive, &[1], 1));

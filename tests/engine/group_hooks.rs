@@ -351,7 +351,7 @@ fn served(node: &Node) -> [(bool, Option<Phase>); 2] {
 }
 
 /// Bug guarded: a reload that dissolved a sync group while a member's `before_claim` ran left the
-/// other instances active without addresses for ever. They advertised, so nobody else took over.
+/// other instances active without addresses forever. They advertised, so nobody else took over.
 #[test]
 fn a_dissolved_group_holds_nobody_back() {
     let alone = |config: Config| Config { sync_groups: Vec::new(), ..config };

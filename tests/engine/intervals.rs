@@ -102,7 +102,7 @@ fn a_router_is_not_remembered_for_longer_than_the_bound() {
     let bounded = InstanceConfig { maximum_interval: interval(200), ..config(Version::V3, 100) };
     let unbounded = config(Version::V3, 100);
     for late in [false, true] {
-        // What is remembered follows another bound, too.
+        // A remembered interval follows another bound, too.
         let start = if late { unbounded.clone() } else { bounded.clone() };
         let mut node = Node::new(start);
         node.hear(from_peer(Version::V3, 200, 100));

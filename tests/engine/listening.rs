@@ -1,5 +1,5 @@
-//! The sockets: an instance waits for its own, and what is missing concerns those alone who need
-//! it.
+//! The sockets: an instance waits for its own sockets, and a missing one concerns only the
+//! instances that need it.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ fn listening(missing: &[IpAddr]) -> Input {
     Input::Listening { interface: eth0(), family: Family::V4, missing }
 }
 
-/// A node whose interface is up and whose sockets nobody has opened yet, and how to open them.
+/// A node whose interface is up and whose sockets are not open yet, and the action that opens them.
 fn asked(instances: Vec<InstanceConfig>) -> (Node, Action) {
     let config = Config { instances, ..Config::default() };
     let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
@@ -42,7 +42,7 @@ fn state(node: &Node, place: usize) -> StateName {
     node.status().instances[place].state
 }
 
-/// Bug guarded: while the kernel is busy, a node that has no socket yet hears nobody, and must not
+/// Bug guarded: while the kernel is busy, a node that has no socket yet hears nobody. It must not
 /// take that for silence.
 #[test]
 fn an_instance_waits_for_its_socket() {
@@ -54,8 +54,8 @@ fn an_instance_waits_for_its_socket() {
     assert_eq!(state(&node, 0), StateName::Backup);
 }
 
-/// Rule: a socket that cannot be opened is a fault, told once however often it is tried, and over
-/// once the socket is open.
+/// Rule: a socket that cannot be opened is a fault. The fault is reported once, however often
+/// opening is tried, and ends once the socket is open.
 #[test]
 fn a_socket_that_cannot_be_opened_is_told_once() {
     let (mut node, listen) = asked(vec![instance(100)]);
@@ -86,12 +86,12 @@ fn a_missing_group_concerns_its_users() {
     };
     let (mut node, _) = asked(vec![instance(100), other]);
     let actions = tell(&mut node, listening(&[group]));
-    let expected = "stopped -> backup: started\nstopped -> fault: eth0 cannot join the multicast group \
-                    239.1.1.1: no buffer space";
+    let expected = "stopped -> backup: started\nstopped -> fault: eth0 cannot join the multicast \
+                    group 239.1.1.1: no buffer space";
     assert_eq!(told(&actions), expected);
     let faults = node.status().instances.into_iter().map(|one| one.why);
     assert_eq!(faults.filter(|why| why.cause() == "cannot_join").count(), 1);
-    // It is tried again, which disturbs nobody.
+    // The group is tried again, which disturbs nobody.
     let again = std::iter::repeat_with(|| next(&mut node));
     let mut again = again.take(3).filter(|actions| kinds(actions).contains(&"listen"));
     assert_eq!(kinds(&again.next().expect("another attempt")), ["listen"]);
@@ -101,8 +101,8 @@ fn a_missing_group_concerns_its_users() {
     assert_eq!(said, "fault -> backup: able to take part again");
 }
 
-/// Rule: on a further interface a socket may be missing. That is told once and is in the status,
-/// nothing is sent there, and the instance takes part.
+/// Rule: a socket may be missing on a further interface. That is reported once and is in the
+/// status. Nothing is sent there, and the instance takes part.
 #[test]
 fn a_further_interface_without_a_socket_is_no_fault() {
     let eth1 = || InterfaceName::try_from("eth1").unwrap();

@@ -316,7 +316,8 @@ fn a_link_that_cannot_be_used_is_a_fault() {
         let mut node = Node::active(100);
         let actions = node.tell(Input::Link { interface: eth0(), link: state.clone() });
         assert!(told(&actions).contains(&format!("active -> fault: {reason}")), "{actions:?}");
-        // What vanished with its interface too: it may have another name only.
+        // The addresses that vanished with the interface are removed, too: it may only have another
+        // name.
         assert!(kinds(&actions).contains(&"remove"), "{actions:?}");
         let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
         assert_eq!(node.state(), StateName::Backup, "{actions:?}");
@@ -336,7 +337,7 @@ fn another_index_is_another_interface() {
 }
 
 /// Bug guarded: an interface that got another name kept the addresses that were put on it. Without
-/// a lease they stayed there for ever, also when they could not be removed at once.
+/// a lease they stayed there forever, also when they could not be removed at once.
 #[test]
 fn what_is_on_a_renamed_interface_is_removed() {
     let route = extra::route();

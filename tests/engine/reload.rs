@@ -115,8 +115,9 @@ fn another_priority_is_advertised() {
     assert!(told(&actions).contains("preempting 10.0.0.11"), "{}", told(&actions));
 }
 
-/// Bug guarded: a reload put a takeover off. The active router had died, and the backup listened anew
-/// from the reload on: nobody had the addresses for up to three intervals more, after each reload.
+/// Bug guarded: a reload delayed a takeover. The active router had died, and the backup began to
+/// listen again at the reload: nobody had the addresses for up to three more intervals, after each
+/// reload.
 #[test]
 fn a_reload_does_not_put_a_takeover_off() {
     let mut node = Node::new(instance(100));

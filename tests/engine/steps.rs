@@ -1,5 +1,5 @@
-//! A reload of every kind at every step of a takeover, a handover and a standby, in small and all
-//! of them. Whatever a claim or a departure waits for, a reload may take away.
+//! Tries a reload of every kind at every step of a takeover, a handover and a standby: a small
+//! setup, but every combination. A reload may take away whatever a claim or a departure waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,20 +16,21 @@ use crate::hooks::notify;
 use crate::node::{Node, PEER, advertisement, eth0, instance, link, now, packet, virtual_address};
 use crate::tracks::{name as track_name, track};
 
-/// So long after the last input everything has come to rest: hooks that never end included.
+/// The time, in milliseconds, by which everything has come to rest after the last input, even with
+/// hooks that never end.
 const REST: u64 = 60_000;
 
-/// A change that is not taken back.
+/// Stands for a change that is not taken back.
 const NEVER: usize = usize::MAX / 2;
 
-/// An engine with the system around it, as far as that matters here.
+/// An engine and the part of the system around it that matters here.
 struct World {
     node: Node,
     /// The hooks that run.
     running: BTreeMap<(HookOwner, u64), Phase>,
     present: BTreeSet<(InterfaceName, IpAddr)>,
     unanswered: BTreeSet<u64>,
-    /// What was told, for whoever has to find out why.
+    /// The reported events, which explain a failure.
     story: Vec<(u64, Event)>,
 }
 
@@ -45,7 +46,7 @@ enum Step {
     EndHook,
 }
 
-/// Where there are hooks.
+/// True for each owner that has hooks.
 #[derive(Clone, Copy, Debug)]
 struct Gates {
     group: bool,
@@ -80,7 +81,7 @@ impl World {
         }
         let actions = self.node.tell(input);
         self.carry_out(actions);
-        // As the shell does: it tells of each interface that a configuration names.
+        // As the shell does, tell of each interface that a configuration names.
         for interface in devices {
             self.tell(Input::Link { interface, link: None });
         }
@@ -88,7 +89,7 @@ impl World {
 
     fn carry_out(&mut self, actions: Vec<Action>) {
         let mut news = Vec::new();
-        // Of what it does all the time nothing can follow.
+        // Nothing can follow from the actions that an engine repeats all the time.
         let is_routine =
             |action: &Action| matches!(action, Action::Send { .. } | Action::AddAddress { .. });
         let is_news = !actions.iter().all(is_routine);
@@ -139,8 +140,8 @@ impl World {
         }
     }
 
-    /// The invariant: whoever is active to the election has its addresses, or waits for a hook that
-    /// really runs.
+    /// Checks the invariant: an instance that is active to the election has its addresses, or waits
+    /// for a hook that really runs.
     fn judge(&self) {
         let runs = || self.running.values().any(|phase| phase.is_waited_for());
         for one in self.node.status().instances {
@@ -196,7 +197,8 @@ impl World {
         true
     }
 
-    /// Nobody else is heard any more, so that at rest everything is here.
+    /// Lets time pass until everything is at rest. Nobody else is heard any more, so that all
+    /// addresses are here in the end.
     fn rest(&mut self, hooks_end: bool) {
         let end = self.node.millis + REST;
         while self.node.millis < end {
@@ -252,7 +254,7 @@ fn base(wanted: Gates) -> Config {
         addresses: vec![VirtualAddress { address: [10, 0, 0, 103].into(), ..virtual_address() }],
         ..instance(100)
     });
-    // Nothing is renewed meanwhile.
+    // Without leases nothing is renewed meanwhile.
     config.instances.iter_mut().for_each(|one| one.lease = None);
     config.instances[0].notify = gates(&own, wanted.web);
     config.instances[1].notify = gates(&own, wanted.lan);
@@ -350,7 +352,7 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// What happens, where every change is tried between any two steps.
+/// The stories. Every change is tried between any two steps of each.
 fn stories() -> Vec<(&'static str, Vec<Step>)> {
     let tell = |input| Step::Tell(Box::new(input));
     let web = || "web".try_into().unwrap();
@@ -378,8 +380,8 @@ fn reload(config: &Config) -> Input {
     Input::Reload { config: Box::new(config.clone()) }
 }
 
-/// Plays a story with one change before the step of this number, and takes it back some steps
-/// later.
+/// Plays a story. Makes a change before the step number `at`, and takes it back before the step
+/// number `back`.
 fn play(wanted: Gates, steps: &[Step], change: fn(&mut Config), at: usize, back: usize) -> World {
     let config = base(wanted);
     let mut changed = config.clone();
@@ -411,7 +413,7 @@ fn each_change_at_each_step(hooks_end: bool, all: &[Gates], back: usize) {
                     let context = format!("{wanted:?}, {story}, {name} at {at}, back {back}");
                     let end = std::panic::catch_unwind(|| {
                         let mut world = play(wanted, &steps, change, at, at + back);
-                        // What the operator has taken out comes back.
+                        // Instances that the operator has taken out come back.
                         world.tell(Input::Online { request: 10, instance: None });
                         world.rest(hooks_end);
                     });
@@ -423,20 +425,20 @@ fn each_change_at_each_step(hooks_end: bool, all: &[Gates], back: usize) {
 }
 
 /// Bug guarded: a reload that dissolved a sync group while a member's `before_claim` ran left its
-/// other instances active without addresses for ever. They advertised, so nobody else took over.
+/// other instances active without addresses forever. They advertised, so nobody else took over.
 /// Here each change comes at each step, and everything has its addresses in the end.
 #[test]
 fn a_reload_at_each_step_leaves_nobody_waiting() {
     each_change_at_each_step(true, &[OF_ONE, OF_BOTH], NEVER);
 }
 
-/// The same where the change is taken back a moment later.
+/// Rule: the same holds if the change is taken back a moment later.
 #[test]
 fn a_reload_and_back_leaves_nobody_waiting() {
     each_change_at_each_step(true, &[OF_BOTH], 2);
 }
 
-/// The same where no hook ever ends by itself.
+/// Rule: the same holds if no hook ever ends by itself.
 #[test]
 fn hooks_that_never_end_leave_nobody_waiting() {
     each_change_at_each_step(false, &[OF_BOTH], NEVER);

@@ -1,5 +1,5 @@
-//! A reference for leases: how long one of a second lasts on this machine now. The kernel ends one
-//! up to a second late, and later where it has much else to do.
+//! A reference for leases: the time that a lease of one second lasts on this machine now. The
+//! kernel ends a lease up to a second late, and later if it has much else to do.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ const ADDRESS: [u8; 4] = [10, 99, 99, 99];
 /// The pause between two looks.
 const POLL: Duration = Duration::from_millis(20);
 
-/// From when until when an address with a lease of a second was there.
+/// The start and the end of an address with a lease of one second.
 type Lease = (Instant, Instant);
 
-/// Lets the kernel end one lease of a second after the other, on a host whose own addresses are not
+/// Lets the kernel end one lease of a second after another, on a host whose own addresses are not
 /// judged.
 pub(crate) struct Leases {
     seen: Arc<Mutex<Vec<Lease>>>,
@@ -30,7 +30,7 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    /// Starts with the first one.
+    /// Starts with the first lease.
     pub(crate) fn watch(host: &Host) -> Self {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
@@ -46,7 +46,7 @@ impl Leases {
         Self { seen, over, thread: Some(thread) }
     }
 
-    /// The longest of those that were there after `from`, a second at least.
+    /// The longest of the leases that ended after `from`, at least a second.
     pub(crate) fn longest(&self, from: Instant) -> Duration {
         let seen = self.seen.lock().expect("the leases");
         let later = seen.iter().filter(|(_, end)| *end > from);
@@ -64,7 +64,7 @@ impl Drop for Leases {
     }
 }
 
-/// Adds an address for a second, and notes until when it was there, from look to look.
+/// Adds an address for a second, and notes at each look that it was still there.
 fn lease(seen: &Mutex<Vec<Lease>>, over: &AtomicBool) {
     let [a, b, c, d] = ADDRESS;
     let address = format!("{a}.{b}.{c}.{d}/32");

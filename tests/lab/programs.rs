@@ -1,4 +1,4 @@
-//! Which programs are tested.
+//! The programs under test.
 
 use std::env;
 use std::fs::{self, File};
@@ -8,18 +8,18 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
 
-/// Their place inside the lab, wherever they were built: a path without blanks, which other users
-/// can reach, and over which nothing of the lab is mounted.
+/// The place of the programs inside the lab, wherever they were built: a path without blanks that
+/// other users can reach. Nothing of the lab is mounted over it.
 const HERE: &str = "/run/programs";
 
-/// `vipd` or `vipctl`: of the directory `VIPD_PROGRAMS`, where `tests/run` has what is shipped, or as
-/// they were built beside this test.
+/// The path of `vipd` or `vipctl`. The programs come from the directory `VIPD_PROGRAMS`, where
+/// `tests/run` has the shipped ones, or else from the build beside this test.
 pub(crate) fn program(name: &str) -> String {
     assert!(["vipd", "vipctl"].contains(&name), "no program of ours: {name}");
     format!("{HERE}/{name}")
 }
 
-/// Their directory, open before anything is mounted over it.
+/// Opens the directory of the programs, before anything is mounted over it.
 pub(super) fn directory() -> io::Result<File> {
     let built = Path::new(env!("CARGO_BIN_EXE_vipd")).parent();
     let built = built.map(Path::to_owned).unwrap_or_default();
@@ -28,7 +28,7 @@ pub(super) fn directory() -> io::Result<File> {
     File::open(&path).map_err(said)
 }
 
-/// Shows them where [`program`] says that they are.
+/// Mounts the programs at the place that [`program`] names.
 pub(super) fn show(directory: &File) -> io::Result<()> {
     fs::create_dir(HERE)?;
     let from = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));

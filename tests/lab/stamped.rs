@@ -1,5 +1,5 @@
-//! Receiving with the kernel's time stamps: on a busy machine the thread that reads runs later than
-//! the datagram came.
+//! Receives with the kernel's time stamps: on a busy machine the reading thread runs later than the
+//! datagram came.
 
 use std::io::{self, IoSliceMut};
 use std::net::IpAddr;
@@ -11,27 +11,27 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeSpec;
 
-/// Two clocks that are read within this time belong to one moment.
+/// Two clocks that are read within this time are read at one moment.
 const AT_ONCE: Duration = Duration::from_micros(100);
 
-/// How often both clocks are read for that.
+/// The number of attempts to read both clocks at one moment.
 const ATTEMPTS: usize = 4;
 
 /// A datagram or frame, and its origin.
 pub(super) struct Received {
-    /// The number of its bytes.
+    /// The number of bytes.
     pub(super) length: usize,
-    /// From which address, where it was an IP socket.
+    /// The source address, if it was an IP socket.
     pub(super) from: Option<IpAddr>,
-    /// When the kernel got it, on the clock of the test.
+    /// The time at which the kernel got it, on the test's clock.
     pub(super) at: Instant,
-    /// The same on the wall clock.
+    /// The same time on the wall clock.
     pub(super) wall: SystemTime,
 }
 
-/// Has the kernel note when it gets what this socket receives.
+/// Has the kernel note the time of everything that this socket receives.
 pub(super) fn stamp(socket: &impl AsFd) {
-    // User Mode Linux stamps by a clock of its own, which falls behind.
+    // User Mode Linux stamps by another clock, which falls behind.
     if super::kernel::is_inside() {
         return;
     }
@@ -61,8 +61,9 @@ pub(super) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<Re
     Ok(Received { length: message.bytes, from, at, wall })
 }
 
-/// One moment on both clocks, also where the machine stops this thread between the two readings:
-/// the closest pair of a few. Where reading a clock takes long (User Mode Linux) none is close.
+/// Reads both clocks at one moment, even if the machine stops this thread between the two readings:
+/// takes the closest pair of a few. If reading a clock takes long (User Mode Linux), no pair is
+/// close.
 fn both_clocks() -> (Instant, SystemTime) {
     let read = || {
         let (before, wall) = (Instant::now(), SystemTime::now());

@@ -1,4 +1,4 @@
-//! What comes to the machine later than vipd (issue 13, number 1).
+//! Things that come to the machine later than vipd.
 
 use std::thread::sleep;
 use std::time::Duration;

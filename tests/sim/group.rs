@@ -29,7 +29,7 @@ fn virtual_router_id() -> Vrid {
     Vrid::try_from(51).expect("valid")
 }
 
-/// What a reload may give a node instead.
+/// The virtual router ID that a reload may give a node instead.
 pub(crate) fn other_virtual_router_id() -> Vrid {
     Vrid::try_from(52).expect("valid")
 }

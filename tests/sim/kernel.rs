@@ -1,5 +1,5 @@
-//! What is between an engine and the segment: the outbox that ships, the netlink thread, and a kernel
-//! that takes its time to answer.
+//! Everything between an engine and the segment: the outbox that ships, the netlink thread, and a
+//! kernel that takes its time to answer.
 
 use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Event, HeldRouter, Input, SystemError};
@@ -17,8 +17,9 @@ const EPERM: i32 = 1;
 const ENODEV: i32 = 19;
 const ETIME: i32 = 62;
 
-/// Up to so much longer than its lifetime the kernel keeps an address: seen were 2.7 s for a lifetime
-/// of 1 s, where another address of the namespace was changed just before, and once 3.5 s for IPv6.
+/// The longest time for which the kernel keeps an address beyond its lifetime. For a lifetime of
+/// 1 s, 2.7 s were seen if another address of the namespace was changed just before, and once 3.5 s
+/// for IPv6.
 pub(crate) const fn granularity(family: Family) -> Span {
     match family {
         Family::V4 => Span::from_millis(1_700),
@@ -26,39 +27,39 @@ pub(crate) const fn granularity(family: Family) -> Span {
     }
 }
 
-/// How late the threads of a daemon are with what they have for each other.
+/// The longest delay between the threads of a daemon.
 pub(crate) const THREADS: Span = Span::from_micros(100);
-/// How long the kernel needs where nothing holds it up.
+/// The longest time that a kernel needs if nothing holds it up.
 pub(crate) const UNDISTURBED: Span = Span::from_micros(300);
 
-/// The end of the shell that an engine has behind it.
+/// The part of the shell that is behind an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Shell {
     outbox: Outbox,
     batch: Option<Batch>,
-    /// Of the farewells that wait, by source: whether their router was leaving, and goes on until it
+    /// The farewells that wait, by source. True if the router was leaving, and continues until it
     /// hears another one.
     farewells: BTreeMap<IpAddr, VecDeque<bool>>,
-    /// What was not done, and which sockets are open, as far as the engine does not know it yet.
+    /// The failures and the open sockets that the engine does not know of yet.
     answers: Vec<Input>,
 }
 
 impl Shell {
-    /// The daemon has another configuration.
+    /// The daemon gets another configuration.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         self.outbox.reconfigure(config);
     }
 }
 
-/// The changes that the netlink thread has.
+/// The changes that the netlink thread is working on.
 #[derive(Debug)]
 struct Batch {
     number: u64,
     actions: Vec<Action>,
-    /// What became of each.
+    /// The error number of each change that is not carried out.
     outcomes: Vec<Option<i32>>,
     stage: Stage,
-    /// It would have gone on, but the process stands still.
+    /// The batch would have gone on, but the process stands still.
     waits: bool,
 }
 
@@ -66,20 +67,21 @@ struct Batch {
 enum Stage {
     /// The thread has not looked at the clock yet.
     Ordered,
-    /// The kernel has it. Nothing that happens to the process keeps it from being carried out.
+    /// The kernel has the batch. Whatever happens to the process, the kernel carries it out.
     Asked,
-    /// It is carried out, and the protocol loop does not know.
+    /// The batch is carried out, but the protocol loop does not know yet.
     Done,
 }
 
 impl World {
-    /// Carries out an answer of an engine: what must not overtake what is the outbox' to say.
+    /// Carries out an answer of an engine. The outbox decides which action must not overtake
+    /// another.
     pub(crate) fn carry_out(&mut self, node: usize, actions: Vec<Action>) {
         self.nodes[node].shell.outbox.push(actions);
         self.do_what_may_be_done(node);
     }
 
-    /// Looks at what an engine wants before anything of it is done.
+    /// Examines the actions of an engine before any of them is carried out.
     pub(crate) fn note_what_is_wanted(&mut self, node: usize, actions: &[Action]) {
         for action in actions {
             match action {
@@ -101,8 +103,8 @@ impl World {
         }
     }
 
-    /// Who says that it stops, and does not wait for a successor, has nothing any more: from then on
-    /// another node waits for its skew time alone.
+    /// Checks a router that says that it stops and does not wait for a successor: it must have no
+    /// address any more. From the farewell on, another node waits only for its skew time.
     pub(crate) fn must_be_gone(&mut self, node: usize, source: IpAddr) {
         let state = &mut self.nodes[node];
         let waiting = state.shell.farewells.get_mut(&source);
@@ -113,7 +115,7 @@ impl World {
         }
     }
 
-    /// The oldest answer that the engine does not know.
+    /// Takes the oldest answer that the engine does not know yet.
     pub(crate) fn next_answer(&mut self, node: usize) -> Option<Input> {
         let answers = &mut self.nodes[node].shell.answers;
         (!answers.is_empty()).then(|| answers.remove(0))
@@ -167,13 +169,14 @@ impl World {
         Span::from_nanos(self.rng.u64(..=longest.nanos()))
     }
 
-    /// Mostly it is quick; at times another program has its lock.
+    /// Draws the kernel's time: mostly short, and at times long because another program has its
+    /// lock.
     fn kernels_time(&mut self) -> Span {
         let longest = if self.rng.u8(..6) == 0 { self.machines.kernel } else { UNDISTURBED };
         self.at_random(longest)
     }
 
-    /// The changes that a node's netlink thread has come a step further.
+    /// The netlink thread of a node comes a step further with its changes.
     pub(crate) fn kernel_goes_on(&mut self, node: usize, number: u64) {
         let is_paused = self.nodes[node].paused_until.is_some();
         let is_suspended = self.nodes[node].suspended;
@@ -213,7 +216,8 @@ impl World {
         }
     }
 
-    /// The process ends, once the kernel has done what it has of it; what it has not is nobody's.
+    /// The process ends, after the kernel has carried out the changes that it has. The others are
+    /// lost.
     pub(crate) fn shell_ends(&mut self, node: usize, power_is_off: bool) {
         let asked = self.nodes[node].shell.batch.as_ref();
         if !power_is_off && asked.is_some_and(|batch| matches!(batch.stage, Stage::Asked)) {
@@ -231,7 +235,7 @@ impl World {
         self.nodes[node].shell.batch = Some(batch);
     }
 
-    /// The loop hears what became of the changes.
+    /// The loop learns the results of the changes.
     fn settle(&mut self, node: usize) {
         let Some(batch) = self.nodes[node].shell.batch.take() else { return };
         self.nodes[node].shell.outbox.addresses_done();
@@ -244,7 +248,7 @@ impl World {
         self.attend(node);
     }
 
-    /// What the kernel makes of a change. `Some`: it refuses.
+    /// Carries out a change as the kernel does. `Some`: the kernel refuses it.
     fn change(&mut self, node: usize, action: &Action) -> Option<i32> {
         let state = &mut self.nodes[node];
         let exists = state.exists && state.told_index == Some(state.index);
@@ -273,7 +277,7 @@ impl World {
         }
     }
 
-    /// The kernel has the address now, for as long as its lease is.
+    /// The kernel has the address now, for as long as its lease lasts.
     fn install(&mut self, node: usize, address: IpAddr, lease: Option<Span>) {
         let is_written = |router: &HeldRouter| !router.addresses.is_empty();
         if !self.nodes[node].written.iter().any(is_written) {

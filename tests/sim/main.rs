@@ -45,7 +45,7 @@ use std::time::Instant;
 
 use check::{Verdict, run, run_without_gap};
 use schedule::Schedule;
-// What the outbox calls them.
+// The outbox uses these names.
 use vipd::{engine, model, time};
 
 use time::Span;
@@ -56,7 +56,7 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// What many schedules have come to.
+/// The results of many schedules.
 #[derive(Default)]
 struct Tally {
     takeovers: u64,
@@ -106,11 +106,11 @@ fn explain(seed: u64, schedule: Schedule) -> String {
     text
 }
 
-/// Rules: two nodes that hear each other never have an address both for longer than it takes to
-/// hear so and to let go of it; a daemon that is paused, frozen or dead loses it to the kernel's lease;
-/// a node that could have it and hears nobody has it after the protocol's own time; and once the faults
-/// are over a group has exactly one active router within that time, the most preferred one where it
-/// preempts.
+/// Rules: two nodes that hear each other never both have an address for longer than it takes to
+/// hear so and to release it. A daemon that is paused, frozen or dead loses the address to the
+/// kernel's lease. A node that could have the address and hears nobody has it after the protocol's
+/// own time. Once the faults are over, a group has exactly one active router within that time, the
+/// most preferred one if it preempts.
 #[test]
 fn seeded_fault_schedules() {
     if let Some(seed) = number("VIPD_SIM_SEED") {

@@ -41,7 +41,7 @@ impl World {
         }
     }
 
-    /// What an engine has decided.
+    /// Notes the decision of an engine.
     pub(crate) fn note_answer(&mut self, node: usize, answer: &Answer) {
         if let Answer::Standby(answer) = answer {
             self.nodes[node].out = answer.standby.covers(&instance_name());

@@ -1,4 +1,4 @@
-//! What a reload changes: everything that may differ between the nodes of a group.
+//! Changes by a reload: everything that may differ between the nodes of a group.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::hooks;
 use crate::schedule::{Group, Machines, draw_lease};
 use crate::world::World;
 
-/// What a node has at first, and when everything is mended.
+/// The configuration of a node at first, and again once everything is repaired.
 pub(crate) fn whole(group: &Group, machines: &Machines, node: usize) -> Config {
     let mut config = config(group, node);
     let instance = &mut config.instances[0];
@@ -28,14 +28,14 @@ impl World {
         self.configure(node, config);
     }
 
-    /// Another file: where a daemon runs, it takes it.
+    /// Replaces the file of a node. If its daemon runs, the daemon takes the new file.
     pub(crate) fn configure(&mut self, node: usize, config: Config) {
         let state = &mut self.nodes[node];
         let (old, new) = (state.instance(), &config.instances[0]);
         let reidentified = old.virtual_router_id != new.virtual_router_id;
-        // What else changes is no excuse for a takeover that is put off.
+        // No other change is an excuse for a delayed takeover.
         let steady = !reidentified && state.config.tracks == config.tracks;
-        // While it is paused the first of several is what holds.
+        // While the daemon is paused, the lease before the first of several reloads counts.
         let is_kept = state.lease_before.is_some_and(|(_, at)| state.idle_since <= Some(at));
         if state.idle_since.is_none() || !is_kept {
             state.lease_before = Some((old.lease, self.now));
@@ -94,7 +94,8 @@ impl World {
         if addresses {
             let other = another(&instance.addresses[0]);
             instance.addresses.push(other);
-            // An IPv6 virtual router must have its link-local address, and a dual one both families.
+            // An IPv6 virtual router must have its link-local address, and a dual one both
+            // families.
             let may_go = !self.group.wire.dual && instance.addresses[0].address.is_ipv4();
             if may_go && rng.bool() {
                 instance.addresses.remove(0);
@@ -106,7 +107,7 @@ impl World {
     }
 }
 
-/// The address after it, in a network of its own where it is one of IPv6.
+/// The next address. For IPv6 it is in another network.
 fn another(address: &VirtualAddress) -> VirtualAddress {
     let address_of = match address.address {
         IpAddr::V4(own) => IpAddr::from((u32::from(own) + 1).to_be_bytes()),

@@ -1,5 +1,6 @@
-//! What must hold at every moment, whatever goes wrong: how long two nodes may have an address, and
-//! how long none may have it. A node has it when its kernel does, whatever its daemon is up to.
+//! The rules that hold at every moment, whatever goes wrong: the longest time for which two nodes
+//! may have an address, and for which none may have it. A node has an address if its kernel does,
+//! whatever its daemon is doing.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,30 +15,32 @@ use crate::kernel::{THREADS, UNDISTURBED, granularity};
 use crate::schedule::{Group, Schedule};
 use crate::world::{Node, WAKE_JITTER, World};
 
-/// How long an instance stays out after the system has refused it something, and until that is known.
+/// The time for which an instance stays out after the system has refused it something, and until
+/// the refusal is known.
 pub(crate) const REFUSED: Span = Span::from_secs(11);
-/// An address that another program fights for is put back that long after the last time.
+/// The delay before an address that another program fights over is put back again.
 const PUT_BACK: Span = Span::from_millis(50);
 
-/// The times that the rules are made of, each computed anew from what the protocol says.
+/// The times that the rules are made of, each computed independently from the protocol.
 pub(crate) struct Times {
     /// The longest interval at which anybody advertises.
     pub(crate) interval: Span,
-    /// From the last advertisement to the takeover, for the least preferred backup (RFC 9568 section 6.1).
+    /// From the last advertisement to the takeover by the least preferred backup (RFC 9568
+    /// section 6.1).
     down: Span,
-    /// From an advertisement of the winner to the loser's kernel without the address.
+    /// From an advertisement of the winner until the loser's kernel has lost the address.
     pub(crate) yielding: Span,
-    /// How long a router that leaves waits for a successor.
+    /// The time for which a router that leaves waits for a successor.
     departure: Span,
-    /// From a decision to the kernel with the addresses.
+    /// From a decision until the kernel has the addresses.
     pub(crate) claim: Span,
-    /// From the decision to let go of an address to the kernel without it.
+    /// From the decision to release an address until the kernel has removed it.
     kernel: Span,
-    /// Until a node that can take part does, and listens no longer.
+    /// Until a node that can take part does so, and no longer listens only.
     pub(crate) settling: Span,
     /// Until two nodes believe each other's time stamps.
     clocks: Span,
-    /// How much longer two equals need where they hear each other on several paths.
+    /// The additional time that two equals need if they hear each other on several paths.
     paths: Span,
 }
 
@@ -50,10 +53,10 @@ impl Times {
             Version::V3 => interval,
         };
         let down = interval.times(3) + skew;
-        // The changes before, and these.
+        // Twice: for the changes before, and for these.
         let kernel = (machines.kernel.max(UNDISTURBED) + THREADS.times(2)).times(2);
         let lateness = WAKE_JITTER.times(3);
-        // Reloads may bring any hook.
+        // A reload may bring any hook.
         let gate = |phase: Phase| {
             let waits = schedule.reloads() || group.notify.has(phase);
             if waits { TIMEOUT + GRACE } else { Span::ZERO }
@@ -70,7 +73,7 @@ impl Times {
             down,
             yielding: group.delay + lateness + kernel,
             departure,
-            // Of what was asked for too late it is told, and asks again.
+            // The engine is told that a request came too late, and asks again.
             claim: claiming + lateness + kernel.times(2),
             kernel,
             settling: group.hold_down.max(down)
@@ -83,7 +86,7 @@ impl Times {
         }
     }
 
-    /// How long after the last fault the group has its one rightful active router.
+    /// The time after the last fault until the group has its one rightful active router.
     pub(crate) fn convergence(&self, group: &Group, fault: Span) -> Span {
         let preemption = match group.preempt {
             Preempt::After(delay) => delay,
@@ -94,10 +97,11 @@ impl Times {
         yielded + group.hook_bound()
     }
 
-    /// Until when the kernel has an address at the latest whose daemon has not run since then.
+    /// The latest time at which the kernel still has an address, if its daemon has not run since
+    /// `idle`.
     pub(crate) fn end_of_lease(&self, node: &Node, address: IpAddr, idle: Mono) -> Option<Mono> {
         let own = node.instance().lease;
-        // What was renewed last before a reload took effect.
+        // The last renewal may have had the lease from before a reload.
         let before = node.lease_before.filter(|(_, at)| idle.since(*at) <= self.kernel);
         let lease = match before {
             Some((before, _)) => before?.max(own?),
@@ -107,15 +111,16 @@ impl Times {
     }
 }
 
-/// A re-created interface is missing for a moment.
+/// The time for which a re-created interface is missing.
 const RECREATION: Span = Span::from_millis(40);
 
-/// Watches a schedule.
+/// Checks the rules during a schedule.
 pub(crate) struct Rules {
     pub(crate) times: Times,
-    /// For each pair: since when both have an address and nothing explains it.
+    /// For each pair: the time since which both have an address and nothing explains it.
     both: BTreeMap<(usize, usize), Mono>,
-    /// For each pair: since when both have an address, the one without a daemon that runs.
+    /// For each pair: the time since which both have an address, and one of their daemons does not
+    /// run.
     beside_idle: BTreeMap<(usize, usize), Mono>,
     nobody: Option<Mono>,
     /// The longest time that two nodes had an address because of a frozen or dead daemon.
@@ -133,7 +138,7 @@ impl Rules {
         }
     }
 
-    /// Looks at the world. `Some`: this rule was broken.
+    /// Checks the world. `Some`: this rule is broken.
     pub(crate) fn look(&mut self, world: &World) -> Option<String> {
         let nodes = 0..world.nodes.len();
         let holders: Vec<usize> = nodes.clone().filter(|n| world.nodes[*n].answers()).collect();
@@ -155,7 +160,7 @@ impl Rules {
             let (first, second) = (&world.nodes[pair.0], &world.nodes[pair.1]);
             if !first.runs() || !second.runs() {
                 self.both.remove(&pair);
-                // How long that may last the lease says.
+                // The lease bounds this time.
                 let since = *self.beside_idle.entry(pair).or_insert(world.now);
                 let is_leased = |node: &Node| node.runs() || node.instance().lease.is_some();
                 if is_leased(first) && is_leased(second) {
@@ -174,7 +179,7 @@ impl Rules {
             let bound = times.interval + times.yielding + times.paths + departure;
             let since = *self.both.entry(pair).or_insert(world.now);
             let settled = |node: &Node| {
-                // Who has another virtual router ID now leaves under the one before.
+                // A node whose virtual router ID has changed is still leaving under the one before.
                 let reidentified = node.reidentified.map(|at| at + times.departure);
                 let clocks = node.clock_set + times.clocks;
                 reidentified.map_or(clocks, |at| at.max(clocks))
@@ -184,14 +189,15 @@ impl Rules {
                 let (first, second) = pair;
                 let for_long = world.now.since(since);
                 return Some(format!(
-                    "node{first} and node{second} both have the address for {for_long}, more than {bound}"
+                    "node{first} and node{second} both have the address for {for_long}, \
+                     more than {bound}"
                 ));
             }
         }
         None
     }
 
-    /// Invariant 3: the kernel takes the address from a daemon that does not run.
+    /// Invariant 3: the kernel removes the address of a daemon that does not run.
     fn lease_ends(&self, world: &World, node: usize) -> Option<String> {
         let state = &world.nodes[node];
         let idle = state.idle_since?;
@@ -205,7 +211,7 @@ impl Rules {
         })
     }
 
-    /// A node on standby has no address once the kernel has done what it was asked for.
+    /// A node on standby has no address once the kernel has done everything it was asked for.
     fn may_have(&self, world: &World, node: usize) -> Option<String> {
         let state = &world.nodes[node];
         let is_settled = world.now.since(state.steady_since) > self.times.kernel;
@@ -213,8 +219,8 @@ impl Rules {
         has.then(|| format!("node{node} is on standby and has the address"))
     }
 
-    /// A node that can have the addresses, and hears of nobody that has them, or has said itself that
-    /// it has, does have them.
+    /// A node must have the addresses if it can have them and hears nobody who has them, or if it
+    /// has said itself that it has them.
     fn serves(&self, world: &World, node: usize) -> Option<String> {
         let state = &world.nodes[node];
         let times = &self.times;
@@ -234,7 +240,7 @@ impl Rules {
         })
     }
 
-    /// While nothing more goes wrong, somebody has an address after the protocol's own time.
+    /// As long as nothing else goes wrong, somebody has an address after the protocol's own time.
     fn never_nobody(&mut self, world: &World, nobody: bool) -> Option<String> {
         if !nobody {
             self.nobody = None;
@@ -242,7 +248,7 @@ impl Rules {
         }
         let since = *self.nobody.get_or_insert(world.now);
         let times = &self.times;
-        // One that was said to be active and wasn't, and another that waited for it.
+        // One node was said to be active and was not, and another one waited for it.
         let bound = times.settling + times.claim.times(2) + times.interval;
         let since = since.max(world.disturbed);
         if world.now.since(since) <= bound {
@@ -257,7 +263,7 @@ impl Rules {
 }
 
 impl World {
-    /// Whether nothing keeps a node from having the addresses.
+    /// True if nothing keeps a node from having the addresses.
     fn is_fit(&self, node: usize) -> bool {
         let state = &self.nodes[node];
         let is_over = |at: Option<Mono>| at.is_none_or(|at| self.now.since(at) > REFUSED);
@@ -272,7 +278,7 @@ impl World {
             && self.standing(node) != Standing::Out
     }
 
-    /// Whether each of the two hears the other, and believes it.
+    /// True if each of the two hears the other and believes it.
     fn understand(&self, first: usize, second: usize) -> bool {
         let configs = [first, second].map(|node| self.nodes[node].instance());
         let [one, other] = configs.map(|config| config.virtual_router_id);
@@ -281,12 +287,12 @@ impl World {
 }
 
 impl Node {
-    /// Whether its daemon runs.
+    /// True if its daemon runs.
     pub(crate) fn runs(&self) -> bool {
         self.engine.is_some() && self.paused_until.is_none()
     }
 
-    /// Whether its kernel answers for an address.
+    /// True if its kernel answers for an address.
     pub(crate) fn answers(&self) -> bool {
         self.holds() && !self.suspended
     }

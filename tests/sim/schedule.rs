@@ -36,16 +36,16 @@ pub(crate) struct Group {
     pub(crate) notify: Notify,
 }
 
-/// What is not the same on all nodes, and how slow their kernels are.
+/// The settings that differ between the nodes, and the slowness of their kernels.
 #[derive(Clone, Debug)]
 pub(crate) struct Machines {
-    /// How often each advertises.
+    /// The advertisement interval of each node.
     pub(crate) intervals: Vec<Interval>,
     /// The longest interval that each learns from others.
     pub(crate) maximum_intervals: Vec<Interval>,
-    /// Whether a reload may change the interval.
+    /// True if a reload may change the interval.
     pub(crate) drift: bool,
-    /// How long the kernel takes to change addresses, at the most.
+    /// The longest time that the kernel takes to change addresses.
     pub(crate) kernel: Span,
 }
 
@@ -221,7 +221,7 @@ pub(crate) enum Fault {
 }
 
 impl Schedule {
-    /// Whether a daemon gets another configuration on the way.
+    /// True if a daemon gets another configuration on the way.
     pub(crate) fn reloads(&self) -> bool {
         self.faults.iter().any(|(_, fault)| matches!(fault, Fault::Reload { .. }))
     }

@@ -48,10 +48,10 @@ pub(crate) enum Fault {
     Reload(usize, Variant),
 }
 
-/// How a configuration differs from that of the others.
+/// The difference between a configuration and that of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// Not at all.
+    /// No difference.
     Same,
     /// The instances are in no group.
     NoGroup,
@@ -78,7 +78,7 @@ impl Variant {
         Self::Alone,
     ];
 
-    /// Whether the node takes part in all that the others do, as one group.
+    /// True if the node takes part in everything that the others do, as one group.
     const fn is_whole(self) -> bool {
         matches!(self, Self::Same | Self::NoHooks | Self::OtherHooks | Self::OtherNames)
     }

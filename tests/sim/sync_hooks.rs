@@ -113,7 +113,7 @@ impl Under {
         self.mixed = !self.way.is_empty();
     }
 
-    /// Whether all addresses of this node wait for something that is under way. After a reload some
+    /// True if all addresses of this node wait for something that is under way. After a reload some
     /// may not have to.
     pub(crate) fn holds_back(&self) -> bool {
         !self.mixed && self.is_at_gate()

@@ -9,8 +9,9 @@ use crate::group::{WINDOW, path_address};
 use crate::world::{Happening, World};
 
 impl World {
-    /// Whether the two hear each other, except for frames that are lost by chance. Where they do so on
-    /// one path, and on another one in one direction only, that counts as if they did not.
+    /// True if the two hear each other, except for frames that are lost by chance. If they hear
+    /// each other on one path, but on another path in one direction only, they do not count as
+    /// connected.
     pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
         let both = |path| self.reaches(path, first, second) && self.reaches(path, second, first);
         let one_way = |(_, from, to): &(usize, usize, usize)| {
@@ -23,7 +24,7 @@ impl World {
         if self.group.wire.second_path { 2 } else { 1 }
     }
 
-    /// Whether frames of one arrive at the other.
+    /// True if frames of `from` arrive at `to`.
     fn reaches(&self, path: usize, from: usize, to: usize) -> bool {
         if self.one_way.contains(&(path, from, to)) {
             return false;
@@ -37,14 +38,14 @@ impl World {
         side(from) == side(to) && up(from) && up(to)
     }
 
-    /// Whether nobody's clock keeps the others from believing it.
+    /// True if no node's clock keeps the others from believing it.
     pub(crate) fn clocks_agree(&self) -> bool {
         let clocks = || self.nodes.iter().map(|node| node.wall);
         let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
         !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000
     }
 
-    /// Puts a packet on the wire of a path: to everybody, or to the one whose address it names.
+    /// Puts a packet on the wire of a path: for everybody, or for the node whose address it names.
     pub(crate) fn transmit(&mut self, from: usize, path: usize, packet: &[u8]) {
         let destination = destination(packet);
         for to in 0..self.nodes.len() {
@@ -69,12 +70,12 @@ impl World {
     }
 }
 
-/// What is in a packet.
+/// Returns the message in a packet.
 pub(crate) fn message(packet: &[u8]) -> &[u8] {
     &packet[if packet[0] >> 4 == 4 { 20 } else { 40 }..]
 }
 
-/// Where a packet goes to.
+/// Returns the destination of a packet.
 fn destination(packet: &[u8]) -> IpAddr {
     if packet[0] >> 4 == 4 {
         return <[u8; 4]>::try_from(&packet[16..20]).expect("an address").into();
@@ -82,7 +83,7 @@ fn destination(packet: &[u8]) -> IpAddr {
     <[u8; 16]>::try_from(&packet[24..40]).expect("an address").into()
 }
 
-/// An IP packet on the wire.
+/// Builds an IP packet as it is on the wire.
 pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("short");
     let mut packet = Vec::new();
@@ -107,7 +108,7 @@ pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec
     packet
 }
 
-/// The same as a raw socket hands it over.
+/// Turns the bytes on the wire into a packet as a raw socket hands it over.
 pub(crate) fn received(bytes: Vec<u8>) -> Packet {
     let Some((header, message)) = bytes.split_at_checked(40).filter(|_| bytes[0] >> 4 == 6) else {
         return Packet::V4 { bytes };

@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) takeovers: u64,
     /// A rule of the simulation itself that was broken on the way.
     pub(crate) violation: Option<String>,
-    /// When something last went wrong, or was mended.
+    /// The last time that something went wrong or was repaired.
     pub(crate) disturbed: Mono,
     pub(crate) loss: u8,
     pub(crate) partition: Option<u8>,
@@ -95,7 +95,7 @@ pub(crate) enum Happening {
 pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) shell: Shell,
-    /// What its file says.
+    /// The content of its file.
     pub(crate) config: Config,
     /// The lease before the last reload, and when that was.
     pub(crate) lease_before: Option<(Option<Span>, Mono)>,
@@ -124,7 +124,7 @@ pub(crate) struct Node {
     pub(crate) unanswered: u32,
     /// What its disk says: the operator has taken it out of the election.
     pub(crate) standby: bool,
-    /// What its engine said last of that.
+    /// True if its engine has said last that the node is out.
     pub(crate) out: bool,
     pub(crate) carrier: bool,
     pub(crate) exists: bool,
@@ -159,7 +159,7 @@ pub(crate) struct Node {
     pub(crate) hooks: Vec<(u64, bool)>,
 }
 
-/// How long the kernel keeps an address.
+/// The time for which the kernel keeps an address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lease {
     /// When it was put there, or renewed.
@@ -512,8 +512,8 @@ impl World {
         }
     }
 
-    /// Invariant 2: an active router that stood still, and has a packet of another one waiting, lets go
-    /// whatever the priorities are; one whose machine slept does so in any case.
+    /// Invariant 2: an active router that stood still, and has a packet of another one waiting,
+    /// yields whatever the priorities are. A router whose machine slept yields in any case.
     fn must_yield(&self, node: usize) -> bool {
         let state = &self.nodes[node];
         let own = state.instance();
@@ -724,7 +724,7 @@ impl World {
         true
     }
 
-    /// What needs no time. `Some`: the system refuses.
+    /// Carries out an action that needs no time. `Some`: the system refuses it.
     pub(crate) fn apply(&mut self, node: usize, action: &Action) -> Option<i32> {
         const ENODEV: i32 = 19;
         let Node { exists, index, told_index, .. } = self.nodes[node];

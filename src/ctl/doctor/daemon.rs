@@ -17,7 +17,7 @@ use crate::time::Wall;
 /// Where the packaged service has its configuration.
 pub(super) const CONFIGURATION: &str = "/etc/vipd/vipd.yaml";
 
-/// What is larger is no configuration of vipd, in bytes.
+/// The largest size of a configuration, in bytes. A larger file is no configuration of vipd.
 const LARGEST: u64 = 64 << 20;
 
 /// A file and what it says, as this machine sees it.

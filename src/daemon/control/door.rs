@@ -1,5 +1,5 @@
-//! Admission to the control socket. A client is judged when it connects, so that a user who may not
-//! ask takes no place from the others.
+//! Admission to the control socket. A client is judged when it connects, so that a user without
+//! permission takes no place from the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,42 +13,43 @@ use super::access::Client;
 use super::places::{Places, Since};
 use super::serve::{CLIENTS, warn_of_panic};
 
-/// Clients served at once of all users other than root and the daemon's own.
+/// The number of clients served at once, of all users other than root and the daemon's own.
 const OTHERS: usize = 16;
 
-/// Clients served at once of one of these users.
+/// The number of clients served at once of one of these users.
 const OF_A_USER: usize = 8;
 
 /// The most that can be served at once: root, the daemon's user, and the others.
 pub(super) const MOST: usize = 2 * CLIENTS + OTHERS;
 
-/// A verdict about a user counts for this long: a user who comes again and again is not looked up
-/// each time, and a new member of the group waits no longer than this.
+/// The time for which a verdict about a user counts. A user who returns again and again is not
+/// looked up each time, and a new member of the group waits no longer than this.
 const KNOWN: Duration = Duration::from_secs(1);
 
-/// Verdicts that are remembered.
+/// The number of verdicts that are remembered.
 const REMEMBERED: usize = 64;
 
-/// Lookups that run at once. One may take long where users come from a directory service.
+/// The number of lookups that run at once. A lookup may take long if users come from a directory
+/// service.
 const LOOKUPS: usize = 4;
 
-/// Clients that may wait for the same lookup.
+/// The number of clients that may wait for the same lookup.
 const WAITING: usize = 8;
 
 /// The decision about a client.
 #[derive(Debug)]
 pub(super) enum Entry {
-    /// It is served.
+    /// The client is served.
     In(UnixStream, Client),
-    /// It may not ask, for this reason.
+    /// The client may not ask, for this reason.
     Refused(UnixStream, Client, String),
-    /// There is no place for it, for this reason.
+    /// There is no place for the client, for this reason.
     Full(UnixStream, String),
 }
 
 type Lookup = (Client, Option<String>, Result<(), String>);
 
-/// The door.
+/// Decides who is served.
 #[derive(Debug)]
 pub(super) struct Door {
     /// The group whose members may ask.
@@ -77,7 +78,8 @@ impl Door {
         }
     }
 
-    /// A client has connected. `None`: it is looked up who it is, see [`Door::looked_up`].
+    /// Decides about a client that has connected. `None`: its user is being looked up, see
+    /// [`Door::looked_up`].
     pub(super) fn knock(&mut self, stream: UnixStream, client: Client) -> Option<Entry> {
         if client.is_trusted() {
             return Some(self.seat(stream, client));
@@ -111,8 +113,8 @@ impl Door {
         None
     }
 
-    /// Waits for the end of a lookup and decides about the clients that waited for it. Pending for
-    /// ever while no lookup runs.
+    /// Waits for the end of a lookup and decides about the clients that waited for it. Never
+    /// returns while no lookup runs.
     pub(super) async fn looked_up(&mut self) -> Vec<Entry> {
         let Some(ended) = self.lookups.join_next().await else {
             return std::future::pending().await;
@@ -120,7 +122,8 @@ impl Door {
         let (client, group, may_ask) = match ended {
             Ok(lookup) => lookup,
             Err(error) => {
-                // Nobody knows whose it was: who waits longer than it takes asks again.
+                // It is not known whose lookup this was. All waiting clients are dropped, and have
+                // to ask again.
                 warn_of_panic(Err(error));
                 self.waiting.clear();
                 return Vec::new();
@@ -136,7 +139,7 @@ impl Door {
         entries.collect()
     }
 
-    /// A client of [`Entry::In`] is served by this task.
+    /// Notes that this task serves a client of [`Entry::In`].
     pub(super) fn served(&mut self, client: Client, task: tokio::task::AbortHandle) {
         self.places.take(client.id().0, task, Since::default());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-/// When a client was given its answer, which it has not read to the end.
+/// The time at which a client was given its answer, which it has not read to the end.
 pub(super) type Since = Arc<OnceLock<Instant>>;
 
 /// The places that are taken.
@@ -21,18 +21,18 @@ struct Place {
 }
 
 impl Places {
-    /// A client of this user is being served by this task.
+    /// Notes that this task serves a client of this user.
     pub(super) fn take(&mut self, user: u32, task: AbortHandle, reading: Since) {
         self.0.push(Place { user, task, reading });
     }
 
-    /// Counts the places of the users for whom this is true.
+    /// Counts the places of the users for whom `is_one` is true.
     pub(super) fn count(&mut self, is_one: impl Fn(u32) -> bool) -> usize {
         self.0.retain(|place| !place.task.is_finished());
         self.0.iter().filter(|place| is_one(place.user)).count()
     }
 
-    /// Ends those clients of the user with the most places that have not read for this long.
+    /// Ends clients of the user with the most places: those that have not read for this long.
     pub(super) fn end_idle(&mut self, now: Instant, patience: Duration) {
         self.0.retain(|place| !place.task.is_finished());
         let of = |user: u32| self.0.iter().filter(|place| place.user == user).count();
@@ -52,8 +52,8 @@ impl Places {
 mod tests {
     use super::*;
 
-    /// Rule: where places are short, the user with the most of them loses the clients that do not
-    /// read, and no other user loses one.
+    /// Rule: when places are short, the user with the most places loses the clients that do not
+    /// read. No other user loses a client.
     #[tokio::test(flavor = "current_thread")]
     async fn the_user_with_the_most_loses() {
         let now = Instant::now();

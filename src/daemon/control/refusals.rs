@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The distance between two lines about a user.
+/// The time between two lines about the same user.
 const DISTANCE: Duration = Duration::from_secs(60);
 
-/// So many users have a line of their own. All others share one, so that who can be many users does
-/// not fill the log.
+/// The number of users that have a line of their own. All others share one line, so that a person
+/// who can act as many users does not fill the log.
 const USERS: usize = 16;
 
 /// The refused users; `None` stands for all beyond [`USERS`].
@@ -23,7 +23,7 @@ struct Told {
 }
 
 impl Refusals {
-    /// A user was refused, with these words. The line that is due for it.
+    /// Notes that a user was refused with these words. Returns the line to write, if there is one.
     pub(super) fn note(&mut self, now: Instant, user: u32, why: &str) -> Option<String> {
         let has_room = self.0.contains_key(&Some(user)) || self.0.len() < USERS;
         let key = Some(user).filter(|_| has_room);
@@ -35,12 +35,12 @@ impl Refusals {
         Some(why.to_owned())
     }
 
-    /// When [`Refusals::due`] has something to tell.
+    /// The time at which [`Refusals::due`] has something to tell.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.0.values().map(|told| told.at + DISTANCE).min()
     }
 
-    /// The lines about what was left out in the last minute.
+    /// The lines about the refusals that were left out in the last minute.
     pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
         let is_due = |told: &Told| now.duration_since(told.at) >= DISTANCE;
         self.0.retain(|_, told| !is_due(told) || told.left_out > 0);
@@ -62,8 +62,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Rule: one line for a user at once, one with the number of the others after a minute, none
-    /// where there were no others.
+    /// Rule: a refused user gets one line at once. A minute later a second line has the number of
+    /// the other refusals, unless there were none.
     #[test]
     fn one_line_a_minute() {
         let (start, mut refusals) = (Instant::now(), Refusals::default());
@@ -81,7 +81,8 @@ mod tests {
         assert!(refusals.note(start + DISTANCE * 2, 7, "no").is_some());
     }
 
-    /// Bug guarded: who can be thousands of users (user namespaces) must not write a line as each.
+    /// Bug guarded: a person who can act as thousands of users (user namespaces) must not cause a
+    /// line as each of them.
     #[test]
     fn many_users_share_a_line() {
         let (start, mut refusals) = (Instant::now(), Refusals::default());

@@ -1,4 +1,5 @@
-//! Where things were put: an interface may have another name by the time at which they go.
+//! The interfaces that addresses and routes were put on: an interface may have another name by the
+//! time they are removed.
 
 use std::collections::BTreeMap;
 

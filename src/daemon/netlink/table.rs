@@ -149,7 +149,7 @@ impl Table {
         self.find(name).map(|(index, _)| index)
     }
 
-    /// Whether there is an interface of this index.
+    /// Returns true if there is an interface of this index.
     pub(super) fn has(&self, index: u32) -> bool {
         self.interfaces.contains_key(&index)
     }

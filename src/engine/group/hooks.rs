@@ -124,8 +124,8 @@ impl Group {
         self.hooks.changed(context.now, &self.config.notify, from, &event, out);
     }
 
-    /// Whether an instance that waits for its sync group waits for this one: as a member, or for
-    /// the hook that had begun when it still was one.
+    /// True if an instance that waits for its sync group waits for this group: as a member, or for
+    /// the hook that had begun while it was one.
     fn holds_back(&self, instance: &Instance) -> bool {
         let is_member = !self.retired && self.has(instance);
         is_member || self.hooks.is_at_gate() && self.asked_for.contains(&instance.config().name)

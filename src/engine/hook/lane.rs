@@ -122,7 +122,7 @@ impl Lane {
         self.running.is_none() && self.waiting.is_empty()
     }
 
-    /// Whether one of this name is under way or waits.
+    /// True if a hook of this name is under way or waits.
     pub(super) fn has(&self, name: HookName) -> bool {
         self.running() == Some(name) || self.waiting.iter().any(|job| job.name == name)
     }

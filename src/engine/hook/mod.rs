@@ -253,12 +253,13 @@ impl Hooks {
         self.verify_at = None;
     }
 
-    /// Whether the program for this, which something waits for, is under way or waits for its turn.
+    /// True if the program for this, which something waits for, is under way or waits for its turn.
     pub(super) fn is_awaited(&self, phase: Phase) -> bool {
         self.gates.has(HookName::Program(phase))
     }
 
-    /// What is waited for and the configuration has no more is left out, where it has not started.
+    /// Drops the programs that something waits for and that the configuration no longer has, unless
+    /// they have started.
     pub(super) fn forget_waiting(&mut self, notify: &Notify) {
         for phase in [Phase::BeforeClaim, Phase::BeforeRelease] {
             if !notify.has(phase) {

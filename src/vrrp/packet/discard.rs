@@ -112,13 +112,13 @@ discards! {
     /// Version 2: the interval is not ours (RFC 3768 section 7.1). Version 3 learns it instead.
     IntervalMismatch, "interval_mismatch",
         "its advertisement interval is not the one configured here, as version 2 requires";
-    /// It is signed, but its source is in no network of the interface that it came by, nor a node of
-    /// the configuration: somebody may have copied it from another segment.
+    /// It is signed, but its source is neither in a network of the interface that it came by nor a
+    /// node of the configuration. Somebody may have copied it from another segment.
     ForeignSource, "foreign_source",
         "it is signed, but its source is in no network of this interface: copied from another \
          segment, or a router that is missing under `nodes`";
-    /// It is signed, but shares no address with this virtual router: somebody may have copied it from
-    /// another one with the same ID and key.
+    /// It is signed, but shares no address with this virtual router. Somebody may have copied it
+    /// from another virtual router with the same ID and key.
     ForeignAddresses, "foreign_addresses",
         "it is signed, but names none of the addresses configured here: copied from another \
          virtual router with this ID and key, or the configurations differ";
