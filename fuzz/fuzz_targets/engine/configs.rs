@@ -97,17 +97,17 @@ sync_groups: { gateway: { members: [wan, lan], notify: { script: /bin/true, befo
 const OF_ONE_GROUP: [&str; 9] = [
     "instances:
   wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
-  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true, before_release: /bin/true } }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }
 sync_groups: { gateway: { members: [wan, lan], notify: { script: /bin/true, before_claim: /bin/true } } }",
     "instances:
   wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
   lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }
 sync_groups: { gateway: { members: [wan, lan] } }",
     "instances:
-  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s }
-  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true } }",
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s, notify: { before_release: /bin/true } }
+  lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s, notify: { before_claim: /bin/true, before_release: /bin/true } }",
     "instances:
-  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s, notify: { before_claim: /bin/true, before_release: /bin/true } }
+  wan: { interface: eth0, virtual_router_id: 51, addresses: [10.0.0.100/24], hold_down: 0s, notify: { before_claim: /bin/true } }
   lan: { interface: eth1, virtual_router_id: 51, addresses: [10.0.0.104/24], hold_down: 0s }
 sync_groups: { gateway: { members: [wan, lan], notify: { before_claim: /bin/false } } }",
     "instances:
