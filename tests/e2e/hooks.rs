@@ -37,8 +37,12 @@ pub(crate) fn in_order(lab: &Lab) {
     let pipe = lab.directory().join("events");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let piped = diary(lab, "pipe");
-    let reader = format!("while :; do cat {} >> {}; done", pipe.display(), piped.display());
+    // It has the pipe open before vipd writes, and never closes it.
+    let reads = lab.directory().join("reads");
+    let (from, to) = (pipe.display(), piped.display());
+    let reader = format!("exec 3<>{from}; : > {}; exec cat <&3 >> {to}", reads.display());
     let _reader = node.start(Command::new("sh").args(["-c", &reader]), "reader");
+    within(BOUND, "the pipe has a reader", || reads.exists());
     // On the node itself: it is reached while the link is down, too.
     let posts = posted(node.inside(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 80))));
     let notify = format!(
@@ -86,8 +90,12 @@ pub(crate) fn of_a_group(lab: &Lab) {
     let pipe = lab.directory().join("events");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let piped = diary(lab, "pipe");
-    let reader = format!("while :; do cat {} >> {}; done", pipe.display(), piped.display());
+    // It has the pipe open before vipd writes, and never closes it.
+    let reads = lab.directory().join("reads");
+    let (from, to) = (pipe.display(), piped.display());
+    let reader = format!("exec 3<>{from}; : > {}; exec cat <&3 >> {to}", reads.display());
     let _reader = node.start(Command::new("sh").args(["-c", &reader]), "reader");
+    within(BOUND, "the pipe has a reader", || reads.exists());
     let notify = format!(
         "{{ script: [{}, mine], before_claim: [{look}, before], after_claim: [{look}, after], \
          on_fault: {}, fifo: {}, user: root }}",
