@@ -93,13 +93,18 @@ impl Opener {
     pub(crate) fn start() -> io::Result<Self> {
         let (orders, incoming) = channel();
         let (outgoing, opened) = unbounded_channel();
+        let (ready, scheduled) = channel();
         let runtime = Handle::current();
         thread::Builder::new().name("sockets".to_owned()).spawn(move || {
             // If this is refused, the protocol thread is refused too, and reports it.
             let _ = realtime::schedule(Thread::Netlink);
+            // The start may have been given up meanwhile.
+            let _ = ready.send(());
             let _of_the_protocol = runtime.enter();
             work(&incoming, &outgoing);
         })?;
+        // The daemon gives up the right to real-time scheduling next.
+        scheduled.recv().map_err(|_| Errno::ECONNABORTED)?;
         Ok(Self { orders, opened, last: 0 })
     }
 
