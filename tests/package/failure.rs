@@ -8,7 +8,7 @@ use super::pair::{Bound, Pair};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `kill -9`: systemd runs `vipd release`, so that the other machine need not wait, and starts the
-/// daemon again.
+/// daemon again. On a slow machine the kernel takes the address off before the release runs.
 pub(crate) fn killed(pair: &mut Pair<'_>) {
     let kill = |pair: &mut Pair<'_>, active: usize| {
         pair.machines[active].does("systemctl kill --kill-whom=main --signal=KILL vipd");
@@ -18,7 +18,8 @@ pub(crate) fn killed(pair: &mut Pair<'_>) {
         within(PATIENCE, "systemd starts it again", || machine.property("NRestarts") == "1");
         let journal = machine.journal();
         let released = format!("{VIP}/24 taken off eth0, priority 0 sent");
-        assert!(journal.contains(&released), "{journal}");
+        let expired = format!("{VIP}/24 had gone from eth0 already");
+        assert!(journal.contains(&released) || journal.contains(&expired), "{journal}");
     });
 }
 
