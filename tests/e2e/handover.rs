@@ -16,16 +16,21 @@ pub(crate) const GAPLESS: Duration = Duration::from_millis(100);
 
 /// Two agents of which the first is active, and none takes the address by itself.
 pub(crate) fn two_nodes(lab: &Lab) -> (Group, [Agent; 2]) {
+    two_nodes_at(lab, "500ms")
+}
+
+/// The same at another advertisement interval: the longer it is, the longer a handover waits for a
+/// successor that a busy machine does not run.
+fn two_nodes_at(lab: &Lab, interval: &str) -> (Group, [Agent; 2]) {
     let group = Group::new(lab, &[11, 12]);
-    let config = config(&group);
+    let config = config(&group).set("advertisement_interval", interval);
     let agents = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     group.taken_over_by(&group.nodes[0]);
     group.held_only_by(&group.nodes[0]);
     (group, agents)
 }
 
-/// The active node stays active. The longer the interval, the longer a handover waits for its
-/// successor: a busy machine needs some time.
+/// The active node stays active.
 pub(crate) fn config(group: &Group) -> Config {
     group.config().set("preempt", "never").set("advertisement_interval", "500ms")
 }
@@ -79,7 +84,7 @@ pub(crate) fn there_and_back(lab: &Lab) {
 /// Rule: handovers in a row, each asked for as soon as the one before is done, leave no gap and
 /// end with the address on one node.
 pub(crate) fn many_times(lab: &Lab) {
-    let (group, _agents) = two_nodes(lab);
+    let (group, _agents) = two_nodes_at(lab, "1s");
     let gaps: Vec<Duration> = (0..20)
         .map(|turn| {
             let (from, to) = (&group.nodes[turn % 2], &group.nodes[(turn + 1) % 2]);
