@@ -69,18 +69,18 @@ impl KeyRing {
         let there: BTreeSet<Place> = there.flat_map(places).collect();
         let old = std::mem::replace(&mut self.routers, new.routers);
         let leaving = std::mem::take(&mut self.leaving);
-        let is_needed = |place: &Place| there.contains(place) && !self.routers.contains_key(place);
-        self.leaving = leaving.into_iter().chain(old).filter(|(at, _)| is_needed(at)).collect();
+        let all = leaving.into_iter().chain(old);
+        let needed = all.filter(|(at, _)| there.contains(at) && !self.routers.contains_key(at));
+        self.leaving = needed.collect();
     }
 
     /// Whether a virtual router has another password than in the other one, or another key under a
     /// number that both have.
     pub fn differs(&self, other: &Self, instance: &InstanceConfig) -> bool {
-        let differ = |place: Place| {
+        places(instance).any(|place| {
             let both = self.routers.get(&place).zip(other.routers.get(&place));
             both.is_some_and(|(ours, theirs)| ours.contradicts(theirs))
-        };
-        places(instance).any(differ)
+        })
     }
 
     /// Takes a virtual router's secrets from another ring, instead of its own ones. Whether that
@@ -94,6 +94,11 @@ impl KeyRing {
         let has_all = found.is_some();
         self.routers.extend(found.into_iter().flatten());
         has_all
+    }
+
+    /// Says if no virtual router has secrets.
+    fn is_empty(&self) -> bool {
+        self.routers.is_empty() && self.leaving.is_empty()
     }
 
     fn of(&self, place: &Place) -> Option<&Secrets> {
@@ -123,7 +128,7 @@ impl KeyRing {
     }
 
     fn judge(&self, interface: &InterfaceName, packet: &Packet) -> Proof {
-        if self.routers.is_empty() && self.leaving.is_empty() {
+        if self.is_empty() {
             return Proof::None;
         }
         let Ok(datagram) = packet.datagram() else { return Proof::None };
@@ -150,6 +155,9 @@ impl KeyRing {
     /// Completes the messages that are to be sent: the code into the trailer, the password into its
     /// field, and the checksum where it covers these.
     pub fn complete(&self, actions: &mut [Action]) {
+        if self.is_empty() {
+            return;
+        }
         for action in actions {
             if let Action::Send { interface, source, destination, message, .. } = action {
                 let ends = (*source, *destination);

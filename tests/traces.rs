@@ -22,7 +22,7 @@ use std::{env, fs};
 
 use node::{PEER, VIRTUAL, advertisement, eth0, from_peer, instance, link, now, packet};
 use vipd::engine::{
-    Action, Engine, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult, SystemError,
+    Action, Change, Engine, HookOwner, Input, Link, LinkAddress, Packet, ProbeResult, SystemError,
 };
 use vipd::model::{
     Config, GroupName, InstanceConfig, InstanceName, InterfaceName, InterfaceProbe,
@@ -157,7 +157,8 @@ fn refusals(node: &mut Scripted) {
     node.pass(6_500);
     for _ in 0..3 {
         let last = node.steps.iter().rev().flat_map(|step| &step.actions);
-        let add = last.clone().find(|action| matches!(action, Action::AddAddress { .. }));
+        let add =
+            last.clone().find(|action| matches!(action, Action::Change(Change::AddAddress { .. })));
         let add = add.expect("it took over").clone();
         fail(node, &add);
         node.pass(100);

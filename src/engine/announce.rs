@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::event::Action;
 use super::links::Links;
+use super::timer::Timer;
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
 use crate::vrrp::frame::{ArpForm, arp_probe, gratuitous_arp, unsolicited_neighbour_advertisement};
@@ -18,7 +19,7 @@ const BURST: usize = 32;
 const PAUSE: Span = Span::from_millis(5);
 
 /// What is still to be announced.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Announcer {
     /// How many addresses there are; zero while none is held.
     count: usize,
@@ -54,10 +55,10 @@ impl Announcer {
     }
 
     /// When [`Announcer::fire`] is due.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         let round = self.round.map(|(_, at)| at);
         let all = round.into_iter().chain(self.repeats.last().copied()).chain(self.refresh);
-        all.min().map(|at| (at, "announcement"))
+        all.min().map(|at| (at, Timer::Announcement))
     }
 
     /// Which of the addresses are to be announced now, at most `limit` of them.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
+use super::timer::Timer;
 use super::words::{Peer, few};
 use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
@@ -131,12 +132,12 @@ pub struct ConflictStatus {
 }
 
 /// The conflicts of one instance.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Conflicts {
     seen: BTreeMap<Conflict, Seen>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     first: Mono,
     last: Mono,
@@ -233,9 +234,9 @@ impl Conflicts {
     }
 
     /// When [`Conflicts::fire`] is due.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         let suspicions = self.seen.values().filter(|seen| seen.is_suspicion());
-        suspicions.map(|seen| (seen.first + seen.grace, "conflict")).min_by_key(|(at, _)| *at)
+        suspicions.map(|seen| (seen.first + seen.grace, Timer::Conflict)).min_by_key(|(at, _)| *at)
     }
 
     /// It is over.
@@ -324,7 +325,7 @@ mod tests {
     fn suspicions() {
         let mut conflicts = Conflicts::default();
         assert_eq!(conflicts.suspect(at(0), claim(1), SECOND.times(2)), None);
-        assert_eq!(conflicts.deadline(), Some((at(2), "conflict")));
+        assert_eq!(conflicts.deadline(), Some((at(2), Timer::Conflict)));
         assert_eq!(conflicts.fire(at(1)), []);
         assert_eq!(conflicts.fire(at(2)), [(claim(1), 1)]);
         assert_eq!(conflicts.deadline(), None);

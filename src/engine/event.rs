@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::change::Change;
 use super::handover::HandoverAnswer;
 use super::held::HeldRouter;
 use super::hex;
@@ -21,8 +22,7 @@ use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{
-    Config, Family, InstanceName, InterfaceName, NodeName, Routing, TrackName, VirtualAddress,
-    VirtualDevice, Vrid,
+    Config, Family, InstanceName, InterfaceName, NodeName, Routing, TrackName, Vrid,
 };
 use crate::time::{Mono, Span};
 use crate::vrrp::auth::Proof;
@@ -63,7 +63,7 @@ pub enum Input {
         #[serde(default, skip_serializing_if = "Loss::is_removal")]
         loss: Loss,
     },
-    /// A route or rule that [`Action::AddRouting`] asked for again had gone, and is back.
+    /// A route or rule that [`Change::AddRouting`] asked for again had gone, and is back.
     RoutingRestored {
         /// Which one.
         routing: Routing,
@@ -71,7 +71,6 @@ pub enum Input {
     /// Another station said who has an address: an ARP packet whose sender, or a neighbour
     /// advertisement whose target is one of the addresses of [`Action::Watch`]. What else comes is
     /// left out by the engine.
-    #[serde(alias = "arp")]
     Claim {
         /// Where it was heard.
         interface: InterfaceName,
@@ -240,27 +239,8 @@ pub enum Action {
         /// The family.
         family: Family,
     },
-    /// Make this device on its interface, or take the one that is there already and is vipd's. Afterwards
-    /// it is down and emits nothing, and the settings of the kernel (`sysctl`) are such that its
-    /// addresses are answered for with its Ethernet address and no other; what they were before is
-    /// written down by the shell. An [`Input::Link`] of its name tells when it is there.
-    AddDevice {
-        /// Which one.
-        device: VirtualDevice,
-    },
-    /// Take the device away, with what is on it, and where it was the last one on its interface, put the
-    /// settings back. That it is not there is success.
-    RemoveDevice {
-        /// Which one.
-        device: VirtualDevice,
-    },
-    /// Set a device administratively up or down.
-    SetDevice {
-        /// Its name.
-        device: InterfaceName,
-        /// Whether up.
-        up: bool,
-    },
+    /// Change what is on the system.
+    Change(Change),
     /// Send a VRRP message: TTL or hop limit 255, DSCP CS6, the kernel writes the IP header. Where
     /// the instance is authenticated, it still lacks what only a key can make:
     /// [`KeyRing::complete`](crate::keyring::KeyRing::complete).
@@ -278,54 +258,13 @@ pub enum Action {
         #[serde(with = "hex")]
         message: Vec<u8>,
     },
-    /// From now on these virtual routers are held: before anything that stands after this, write
+    /// From now on this is what these instances hold: before anything that stands after this, write
     /// it down where `vipd release` finds it when this daemon is dead (invariant 4, write down,
-    /// then touch). It replaces what was written before; an empty list: nothing is held.
+    /// then touch).
     WriteDown {
-        /// All of them, not only what is new.
+        /// One for each instance of which something has changed. It replaces what was written of
+        /// that instance; one with nothing in it ([`HeldRouter::is_empty`]): it holds nothing.
         routers: Vec<HeldRouter>,
-    },
-    /// Put an address on an interface, or renew its lease. That it is there already is success;
-    /// what else it has (label, flags) stays as it is then.
-    AddAddress {
-        /// The interface.
-        interface: InterfaceName,
-        /// The address.
-        address: VirtualAddress,
-        /// The kernel takes it off this long after the last renewal: whole seconds. `None`: never.
-        lease: Option<Span>,
-        /// Carried out later than this it must fail (`ETIME`) and change nothing: somebody else
-        /// may have the address by then.
-        not_after: Mono,
-    },
-    /// Take an address off an interface. That it (or the interface) is not there is success. Where
-    /// the interface that it was put on has another name by now, it is taken off there.
-    RemoveAddress {
-        /// The interface.
-        interface: InterfaceName,
-        /// The address.
-        address: VirtualAddress,
-    },
-    /// Add a route or a rule, with [`ROUTING_PROTOCOL`](crate::model::ROUTING_PROTOCOL). A route that
-    /// somebody else has made to the same destination, in the same table and with the same metric, makes
-    /// it fail (`EEXIST`). It comes after the addresses that it may need.
-    AddRouting {
-        /// The route or rule.
-        routing: Routing,
-        /// The kernel takes it off this long after it was last asked for, if it can: IPv6 routes
-        /// alone. Whole seconds; `None`: never.
-        lease: Option<Span>,
-        /// As in [`Action::AddAddress`].
-        not_after: Mono,
-        /// It should be there already: that it is, is success; that it was not returns as
-        /// [`Input::RoutingRestored`].
-        again: bool,
-    },
-    /// Remove a route or a rule that has our protocol number. That it is not there is success. The
-    /// interface of a route may have another name by now, as with [`Action::RemoveAddress`].
-    RemoveRouting {
-        /// The route or rule.
-        routing: Routing,
     },
     /// Send a whole Ethernet frame (gratuitous ARP, neighbour advertisement).
     Announce {
@@ -400,10 +339,9 @@ pub enum Action {
     Exit,
 }
 
-/// How a request of the operator ended. Their forms differ, so that none needs another name around it:
-/// recordings of versions that knew only the first one can be replayed.
+/// How a request of the operator ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// A handover.
     Handover(HandoverAnswer),

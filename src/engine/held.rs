@@ -1,8 +1,9 @@
 //! What a node holds, as it is written down for `vipd release`.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::hex;
 use crate::model::{
@@ -22,30 +23,54 @@ pub struct HeldRouter {
     pub routing: Vec<Routing>,
     /// What says to the other routers that it stops, one for each of its ways to them; empty where it is
     /// not active (any more).
-    #[serde(default, alias = "farewell", deserialize_with = "one_or_several")]
     pub farewells: Vec<Farewell>,
     /// The devices with its virtual MAC addresses: they are there while it is a backup, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<VirtualDevice>,
 }
 
-/// Earlier versions knew one way only, and wrote what went there, or null.
-fn one_or_several<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Farewell>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Written {
-        One(Box<Farewell>),
-        Several(Vec<Farewell>),
+impl HeldRouter {
+    /// This instance holds nothing.
+    pub(super) const fn nothing(instance: InstanceName) -> Self {
+        Self {
+            instance,
+            addresses: Vec::new(),
+            routing: Vec::new(),
+            farewells: Vec::new(),
+            devices: Vec::new(),
+        }
     }
-    Ok(match Option::deserialize(from)? {
-        None => Vec::new(),
-        Some(Written::One(farewell)) => vec![*farewell],
-        Some(Written::Several(farewells)) => farewells,
-    })
+
+    /// Adds what the other one has besides.
+    pub(super) fn include(&mut self, other: Self) {
+        // There may be thousands of these: a set, not searches.
+        let there: BTreeSet<HeldAddress> = self.addresses.iter().cloned().collect();
+        let new = other.addresses.into_iter().filter(|address| !there.contains(address));
+        self.addresses.extend(new);
+        include(&mut self.routing, other.routing);
+        include(&mut self.farewells, other.farewells);
+        include(&mut self.devices, other.devices);
+    }
+
+    /// Says if nothing is on the system because of this instance, and it is not active.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+            && self.routing.is_empty()
+            && self.farewells.is_empty()
+            && self.devices.is_empty()
+    }
+}
+
+fn include<T: PartialEq>(all: &mut Vec<T>, others: Vec<T>) {
+    for other in others {
+        if !all.contains(&other) {
+            all.push(other);
+        }
+    }
 }
 
 /// A virtual address with its interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HeldAddress {
     /// The interface.
     pub interface: InterfaceName,

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::event::{Action, SystemError};
+use super::event::{Action, Change, SystemError};
 use super::held::HeldAddress;
 use super::link::Loss;
 use super::retry::{InstallFailure, Installation, Removals};
+use super::timer::Timer;
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
 
@@ -26,15 +27,17 @@ pub(super) struct Terms {
 }
 
 /// The addresses that an instance holds, or is to let go of.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holding {
     terms: Terms,
     held: Vec<Held>,
     unremoved: Removals<HeldAddress>,
     renew_at: Option<Mono>,
+    /// How often what is on the system has changed.
+    changes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     interface: InterfaceName,
     address: VirtualAddress,
@@ -48,7 +51,7 @@ struct Held {
 impl Holding {
     /// Holds nothing yet.
     pub(super) fn new(terms: Terms) -> Self {
-        Self { terms, held: Vec::new(), unremoved: Removals::default(), renew_at: None }
+        Self { terms, held: Vec::new(), unremoved: Removals::default(), renew_at: None, changes: 0 }
     }
 
     /// Holds these addresses from now on.
@@ -58,6 +61,7 @@ impl Holding {
         addresses: impl Iterator<Item = (&'a InterfaceName, &'a VirtualAddress)>,
         out: &mut Vec<Action>,
     ) {
+        self.changes += 1;
         for (interface, address) in addresses {
             self.unremoved.retain(|u| u.interface != *interface || u.address != *address);
             self.held.push(Held {
@@ -123,6 +127,7 @@ impl Holding {
 
     /// Lets go of everything.
     pub(super) fn release(&mut self, out: &mut Vec<Action>) {
+        self.changes += 1;
         self.renew_at = None;
         for held in self.held.drain(..) {
             out.push(remove(&held.interface, &held.address));
@@ -132,6 +137,7 @@ impl Holding {
     /// There is no interface of this name any more. Where it has another name now, what was put on
     /// it is still there.
     pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
+        self.changes += 1;
         let is_gone = |held: &mut Held| held.interface == *interface;
         for held in self.held.extract_if(.., is_gone) {
             out.push(remove(&held.interface, &held.address));
@@ -200,15 +206,17 @@ impl Holding {
         interface: &InterfaceName,
         address: &VirtualAddress,
     ) -> bool {
+        self.changes += 1;
         let (interface, address) = (interface.clone(), address.clone());
         self.unremoved.failed(now, HeldAddress { interface, address })
     }
 
     /// When [`Holding::fire`] is due.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let installs = self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, "install"));
-        let removals = self.unremoved.deadline().map(|at| (at, "removal"));
-        let renewal = self.renew_at.map(|at| (at, "renewal"));
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
+        let installs =
+            self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, Timer::Install));
+        let removals = self.unremoved.deadline().map(|at| (at, Timer::Removal));
+        let renewal = self.renew_at.map(|at| (at, Timer::Renewal));
         installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
 
@@ -219,7 +227,9 @@ impl Holding {
         now: Mono,
         out: &mut Vec<Action>,
     ) -> Vec<(VirtualAddress, Option<Loss>)> {
+        let before = out.len();
         out.extend(self.unremoved.due(now).map(|u| remove(&u.interface, &u.address)));
+        self.changes += u64::from(out.len() > before);
         let mut back = Vec::new();
         for held in &mut self.held {
             if !held.installation.is_due(now) {
@@ -250,6 +260,11 @@ impl Holding {
         self.held.iter().map(|held| (&held.interface, &held.address))
     }
 
+    /// How often what is on the system has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// What may be on interfaces because of us.
     pub(super) fn on_the_system(&self) -> Vec<HeldAddress> {
         let held = self.held().map(|(interface, address)| HeldAddress {
@@ -262,12 +277,12 @@ impl Holding {
 
 impl Terms {
     fn add(self, now: Mono, interface: &InterfaceName, address: &VirtualAddress) -> Action {
-        Action::AddAddress {
+        Action::Change(Change::AddAddress {
             interface: interface.clone(),
             address: address.clone(),
             lease: self.lease,
             not_after: now + self.patience,
-        }
+        })
     }
 
     /// Instances with the same lease renew at the same times, so that it is one exchange with the
@@ -280,5 +295,5 @@ impl Terms {
 }
 
 fn remove(interface: &InterfaceName, address: &VirtualAddress) -> Action {
-    Action::RemoveAddress { interface: interface.clone(), address: address.clone() }
+    Action::Change(Change::RemoveAddress { interface: interface.clone(), address: address.clone() })
 }

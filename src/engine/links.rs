@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use super::event::Action;
 use super::link::{Link, LinkAddress, UnusableAddress};
-use super::listen::Listening;
+use super::listen::{Key, Listening, Missing};
 use super::story::{Fault, LinkLocal};
+use super::timer::Timer;
+use super::words::SystemError;
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, is_link_local};
 use crate::time::{Mono, Now, Span};
 
@@ -16,20 +18,39 @@ const JUST_BOOTED: Span = Span::from_secs(120);
 
 /// The interfaces by name. One that was never reported is unknown, which is not the same as
 /// missing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Links {
     known: BTreeMap<InterfaceName, Known>,
     /// All addresses that move, of whichever instance: there may be thousands.
     moving: BTreeSet<IpAddr>,
+    /// Where each address of this machine is.
+    there: BTreeMap<IpAddr, BTreeSet<InterfaceName>>,
     /// The VRRP sockets on them.
     pub(super) listening: Listening,
+    /// How often something has changed that messages depend on.
+    changes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     link: Option<Link>,
+    /// The addresses on it that stay there.
+    own: Vec<LinkAddress>,
+    /// Those of them that are not usable (yet).
+    unusable: Vec<UnusableAddress>,
     /// Since when it has had carrier, as far as the hold-down cares.
     carrier_since: Mono,
+}
+
+/// What is new about an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// It is as it was.
+    Nothing,
+    /// Addresses that move have come or gone, and nothing else.
+    Moving,
+    /// Something else.
+    Other,
 }
 
 impl Links {
@@ -37,29 +58,88 @@ impl Links {
     pub(super) fn reconfigure(&mut self, config: &Config) {
         let of_all = config.instances.iter().flat_map(InstanceConfig::moving_addresses);
         self.moving = of_all.map(|address| address.address).collect();
+        for known in self.known.values_mut() {
+            known.find_own(&self.moving);
+        }
+        self.changes += 1;
     }
 
-    /// Takes in the state of an interface and returns the one before.
-    pub(super) fn update(&mut self, now: Now, name: InterfaceName, link: Option<Link>) {
+    /// Takes in the state of an interface.
+    pub(super) fn update(&mut self, now: Now, name: InterfaceName, link: Option<Link>) -> News {
         let usable = |link: &Option<Link>| link.as_ref().is_some_and(|l| l.up && l.carrier);
         let since = match self.known.get(&name) {
             Some(known) if usable(&known.link) => known.carrier_since,
             None if usable(&link) && now.mono.since(Mono(0)) > JUST_BOOTED => Mono(0),
             _ => now.mono,
         };
-        self.known.insert(name, Known { link, carrier_since: since });
+        let (own, unusable) = (Vec::new(), Vec::new());
+        let mut known = Known { link, own, unusable, carrier_since: since };
+        known.find_own(&self.moving);
+        let before = self.known.get(&name);
+        let news = before.map_or(News::Other, |before| before.compared_with(&known));
+        if news == News::Nothing {
+            return news;
+        }
+        self.place_addresses(&name, &known);
+        self.changes += u64::from(news == News::Other);
+        self.known.insert(name, known);
+        news
     }
 
-    /// Asks for the sockets that these instances need.
+    /// Keeps account of where each address is.
+    fn place_addresses(&mut self, name: &InterfaceName, known: &Known) {
+        let before = self.known.get(name).and_then(|known| known.link.as_ref());
+        for gone in before.into_iter().flat_map(|link| &link.addresses) {
+            if let Some(places) = self.there.get_mut(&gone.address) {
+                places.remove(name);
+                if places.is_empty() {
+                    self.there.remove(&gone.address);
+                }
+            }
+        }
+        for new in known.link.iter().flat_map(|link| &link.addresses) {
+            self.there.entry(new.address).or_default().insert(name.clone());
+        }
+    }
+
+    /// How many addresses the configuration moves.
+    pub(super) fn moving(&self) -> usize {
+        self.moving.len()
+    }
+
+    /// How often something has changed that messages depend on.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Asks for the sockets that these instances need, which are those on interface `only` or all.
     pub(super) fn listen<'a>(
         &mut self,
-        now: Now,
+        now: Mono,
+        only: Option<&InterfaceName>,
         instances: impl Iterator<Item = &'a InstanceConfig>,
         out: &mut Vec<Action>,
     ) {
         let mut listening = std::mem::take(&mut self.listening);
-        listening.update(now.mono, self, instances, out);
+        listening.update(now, self, only, instances, out);
         self.listening = listening;
+    }
+
+    /// A socket is open, but for these groups.
+    pub(super) fn opened(&mut self, now: Mono, key: &Key, missing: Missing) {
+        self.changes += 1;
+        self.listening.opened(now, key, missing);
+    }
+
+    /// A socket could not be opened.
+    pub(super) fn not_opened(&mut self, now: Mono, key: &Key, error: SystemError) {
+        self.changes += 1;
+        self.listening.failed(now, key, error);
+    }
+
+    /// When a socket is tried again.
+    pub(super) fn listening_deadline(&self) -> Option<(Mono, Timer)> {
+        self.listening.deadline()
     }
 
     /// Whether this interface was ever reported.
@@ -100,17 +180,16 @@ impl Links {
         interface: &InterfaceName,
         other: IpAddr,
     ) -> Option<IpAddr> {
-        let link = self.get(interface)?;
+        let known = self.known.get(interface)?;
+        let link = known.link.as_ref()?;
         let family = Family::of(other);
         let on_link = other.is_multicast() || is_link_local(other);
         let is_candidate = |a: &&LinkAddress| match family {
             Family::V4 => a.address.is_ipv4(),
             Family::V6 => a.address.is_ipv6() && is_link_local(a.address) == on_link,
         };
-        let candidates = || {
-            let own = |a: &&LinkAddress| !self.is_virtual(instance, a.address);
-            link.addresses.iter().filter(is_candidate).filter(own)
-        };
+        let all = if instance.priority.is_owner() { &link.addresses } else { &known.own };
+        let candidates = || all.iter().filter(is_candidate);
         let this_node = config.this_node.as_ref();
         let listed = |a: &&LinkAddress| {
             this_node.is_some() && config.node_at(a.address).is_some_and(|n| Some(n) == this_node)
@@ -126,14 +205,13 @@ impl Links {
     /// Whether an address is this node's own where an instance speaks, or on another interface that
     /// the configuration names. A link-local one means something on its link only.
     pub(super) fn has(&self, instance: &InstanceConfig, address: IpAddr) -> bool {
-        let is_there = |(name, known): (&InterfaceName, &Known)| {
-            let concerns = !is_link_local(address)
+        let Some(places) = self.there.get(&address) else { return false };
+        let mut places = places.iter();
+        places.any(|name| {
+            !is_link_local(address)
                 || *name == instance.interface
-                || instance.further_interfaces.contains(name);
-            let link = known.link.as_ref().filter(|_| concerns);
-            link.is_some_and(|link| link.addresses.iter().any(|a| a.address == address))
-        };
-        self.known.iter().any(is_there)
+                || instance.further_interfaces.contains(name)
+        })
     }
 
     /// Tells whether an advertisement with this source can have begun on the segment of an
@@ -171,8 +249,7 @@ impl Links {
 
     /// The addresses on an interface that stay there.
     fn own(&self, interface: &InterfaceName) -> impl Iterator<Item = &LinkAddress> {
-        let addresses = self.get(interface).into_iter().flat_map(|link| &link.addresses);
-        addresses.filter(|there| !self.moving.contains(&there.address))
+        self.known.get(interface).into_iter().flat_map(|known| &known.own)
     }
 
     fn is_virtual(&self, instance: &InstanceConfig, address: IpAddr) -> bool {
@@ -196,6 +273,28 @@ impl Links {
             (None, None) => LinkLocal::Missing,
         };
         Fault::NoLinkLocal(interface, state)
+    }
+}
+
+impl Known {
+    /// Tells its own addresses from those that move.
+    fn find_own(&mut self, moving: &BTreeSet<IpAddr>) {
+        let link = || self.link.iter();
+        let own = link().flat_map(|link| &link.addresses);
+        self.own = own.filter(|there| !moving.contains(&there.address)).copied().collect();
+        let unusable = link().flat_map(|link| &link.unusable);
+        self.unusable = unusable.filter(|one| !moving.contains(&one.address)).copied().collect();
+    }
+
+    fn compared_with(&self, new: &Self) -> News {
+        if self.link == new.link {
+            return News::Nothing;
+        }
+        let (Some(old), Some(link)) = (&self.link, &new.link) else { return News::Other };
+        let same = (old.index, old.mac, old.up, old.carrier, old.mtu, old.forwards_ipv6)
+            == (link.index, link.mac, link.up, link.carrier, link.mtu, link.forwards_ipv6);
+        let same = same && self.unusable == new.unusable && self.own == new.own;
+        if same { News::Moving } else { News::Other }
     }
 }
 

@@ -10,6 +10,7 @@ use super::event::Action;
 use super::link::Link;
 use super::links::Links;
 use super::story::Fault;
+use super::timer::Timer;
 use super::words::SystemError;
 use crate::model::{Family, InstanceConfig, InterfaceName, Path, Vrid};
 use crate::time::{Mono, Span};
@@ -18,10 +19,11 @@ use crate::vrrp::packet::multicast_group;
 /// When a socket that could not be opened, or a group that could not be joined, is tried again.
 const RETRY: Span = Span::from_secs(2);
 
-type Key = (InterfaceName, Family);
+/// Where a socket is.
+pub(super) type Key = (InterfaceName, Family);
 
 /// The groups that could not be joined.
-type Missing = Vec<(IpAddr, SystemError)>;
+pub(super) type Missing = Vec<(IpAddr, SystemError)>;
 
 /// What a socket is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ impl Wanted {
 }
 
 /// A socket that was asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Asked {
     wanted: Wanted,
     /// The last attempt was not answered yet.
@@ -76,7 +78,7 @@ impl Asked {
 }
 
 /// The sockets that were asked for.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Listening(BTreeMap<Key, Asked>);
 
 impl Listening {
@@ -85,16 +87,19 @@ impl Listening {
         &mut self,
         now: Mono,
         links: &Links,
+        only: Option<&InterfaceName>,
         instances: impl Iterator<Item = &'a InstanceConfig>,
         out: &mut Vec<Action>,
     ) {
-        let wanted = wanted(links, instances);
+        let concerns = |interface: &InterfaceName| only.is_none_or(|only| only == interface);
+        let mut wanted = wanted(links, instances);
+        wanted.retain(|(interface, _), _| concerns(interface));
         let stop = |(interface, family): &Key| Action::StopListening {
             interface: interface.clone(),
             family: *family,
         };
         self.0.retain(|key, _| {
-            let is_kept = wanted.contains_key(key);
+            let is_kept = !concerns(&key.0) || wanted.contains_key(key);
             if !is_kept {
                 out.push(stop(key));
             }
@@ -170,9 +175,9 @@ impl Listening {
     }
 
     /// When to try again.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         let retries = self.0.values().filter_map(|asked| asked.retry);
-        retries.min().map(|at| (at, "socket"))
+        retries.min().map(|at| (at, Timer::Socket))
     }
 
     fn asked(&self, path: &Path) -> Option<&Asked> {

@@ -7,13 +7,17 @@
 
 mod announce;
 mod authentication;
+mod change;
 pub mod conflict;
+mod deadlines;
 pub mod event;
+mod failure;
 mod group;
 mod handover;
 mod held;
 mod hex;
 mod hook;
+mod index;
 mod instance;
 mod lease;
 mod link;
@@ -26,18 +30,22 @@ mod receive;
 mod reload;
 mod retry;
 mod routing;
+mod slots;
 mod standby;
 pub mod status;
 pub mod story;
+pub mod timer;
 mod track;
+mod turn;
+mod watch;
 mod words;
+mod written;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 pub use event::{
-    Action, Answer, GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner, HookTarget,
-    Input, InstanceEvent, Packet, ProbeResult, SystemError,
+    Action, Answer, Change, GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner,
+    HookTarget, Input, InstanceEvent, Packet, ProbeResult, SystemError,
 };
 pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use held::{Farewell, HeldAddress, HeldRouter};
@@ -47,33 +55,43 @@ pub use plan::Plan;
 pub use standby::{Standby, StandbyAnswer};
 pub use status::Status;
 pub use story::Event;
-use story::What;
 pub use words::few;
 
+use deadlines::{Deadlines, Owner};
 use group::Group;
+use index::Index;
 use instance::Instance;
 use links::Links;
+use slots::Slots;
+use timer::Timer;
 use track::Tracks;
+use turn::Turn;
+use watch::Watched;
+use written::Written;
 
-use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName};
+use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName, TrackName};
 use crate::time::{Mono, Now};
 use crate::vrrp::auth::Proof;
 use crate::vrrp::frame;
 pub use crate::vrrp::packet::Discard;
 
 /// All virtual routers of this node. See [`event`] for the contract.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
     config: Config,
     links: Links,
     tracks: Tracks,
+    /// Those of the configuration in its order, then those that it has no more.
     instances: Vec<Instance>,
+    /// The same of sync groups.
     groups: Vec<Group>,
+    /// From what an input names to the instances that it is for.
+    index: Index,
+    deadlines: Deadlines,
+    slots: Slots,
     stray_discards: BTreeMap<InterfaceName, BTreeMap<Discard, u64>>,
-    /// What was written down last.
-    written: Vec<HeldRouter>,
-    /// The addresses that are watched for other stations' claims.
-    watched: BTreeMap<InterfaceName, Vec<IpAddr>>,
+    written: Written,
+    watched: Watched,
     /// What the operator has taken out of the election, and what is still on its way out.
     standby: Standby,
     pending_standby: Vec<standby::Pending>,
@@ -87,8 +105,8 @@ pub struct Engine {
 pub struct Deadline {
     /// The time.
     pub at: Mono,
-    /// The reason, for the debug log.
-    pub why: &'static str,
+    /// The reason.
+    pub why: Timer,
 }
 
 /// What every part of the engine may look at while it handles one input.
@@ -106,112 +124,112 @@ impl Engine {
         let groups = config.sync_groups.iter().map(|g| Group::new(g.clone(), now)).collect();
         let mut links = Links::default();
         links.reconfigure(&config);
-        Self {
+        let mut engine = Self {
             tracks: Tracks::new(&config.tracks, now),
             config,
             instances,
             groups,
             links,
+            index: Index::default(),
+            deadlines: Deadlines::default(),
+            slots: Slots::default(),
             stray_discards: BTreeMap::new(),
-            written: Vec::new(),
-            watched: BTreeMap::new(),
+            written: Written::default(),
+            watched: Watched::default(),
             standby: Standby::default(),
             pending_standby: Vec::new(),
             stopping: false,
             ended: false,
-        }
+        };
+        engine.renumber();
+        engine
     }
 
     /// Takes in what happened and says what to do about it, in this order.
     ///
-    /// Times must not go backwards from call to call; a deadline that comes early does nothing.
+    /// An input costs what it touches, however many instances there are. The steps:
+    ///
+    /// 1. It is handed to the instances, checks and groups that it is for, which the index finds.
+    /// 2. The members of a touched sync group make one decision of theirs.
+    /// 3. Whoever is on the way out by the operator's wish is looked at.
+    /// 4. Each touched group follows its members.
+    /// 5. What was touched is settled: removals come first, what is held is written down, the
+    ///    list of watched addresses follows, and each says when it is due next.
+    ///
+    /// The caller owes three things. Times do not go backwards from call to call. The actions are
+    /// carried out in their order, and what failed of them comes back as [`Input::Failed`]. It
+    /// calls with [`Input::Deadline`] when [`Engine::next_deadline`] has come, after all that had
+    /// arrived by then; one that comes early does nothing.
     pub fn handle(&mut self, now: Now, input: Input) -> Vec<Action> {
-        let mut out = Vec::new();
-        self.instances.iter_mut().for_each(|instance| instance.wake(now.mono));
-        let active_before = self.active_members();
-        let may_change_what_is_held = may_change_what_is_held(&input);
+        let mut turn = Turn::new(now);
+        self.take_in(&mut turn, input);
+        self.align(&mut turn);
+        self.settle_standby(&mut turn);
+        self.follow_groups(&mut turn);
+        self.settle(&mut turn);
+        turn.out
+    }
+
+    fn take_in(&mut self, turn: &mut Turn, input: Input) {
         match input {
-            Input::Link { interface, link } => self.link_changed(now, &interface, link, &mut out),
+            Input::Link { interface, link } => self.link_changed(turn, &interface, link),
             Input::Received { interface, arrived, packet, proof } => {
-                self.received(now, &interface, arrived, (&packet, proof), &mut out);
+                self.received(turn, &interface, arrived, (&packet, proof));
             }
             Input::AddressGone { interface, address, loss } => {
-                self.each(now, &mut out, |instance, context, out| {
+                let places = self.index.address(address).to_vec();
+                self.each(turn, places, |instance, context, out| {
                     instance.address_gone(context, &interface, (address, loss), out);
                 });
             }
             Input::RoutingRestored { routing } => {
-                self.each(now, &mut out, |instance, _, out| {
+                let places = self.index.routing(&routing).to_vec();
+                self.each(turn, places, |instance, _, out| {
                     instance.routing_restored(&routing, out);
                 });
             }
-            Input::Claim { interface, frame } => self.claimed(now, &interface, &frame, &mut out),
+            Input::Claim { interface, frame } => self.claimed(turn, &interface, &frame),
             Input::Handover { request, instance, to } => {
-                self.hand_over(now, request, &instance, to.as_ref(), &mut out);
+                self.hand_over(turn, request, &instance, to.as_ref());
             }
             Input::Standby { request, instance, force } => {
-                self.stand_by(now, request, instance.as_ref(), force, &mut out);
+                self.stand_by(turn, request, instance.as_ref(), force);
             }
             Input::Online { request, instance } => {
-                self.go_online(now, request, instance.as_ref(), &mut out);
+                self.go_online(turn, request, instance.as_ref());
             }
             Input::Probed { track, number, result } => {
-                if self.tracks.probed(now, &track, number, &result, &mut out) {
-                    self.each(now, &mut out, Instance::reconsider);
-                }
+                self.probed(turn, &track, number, &result);
             }
-            Input::Stirred { track } => self.tracks.stirred(&track),
+            Input::Stirred { track } => {
+                turn.tracks.extend(self.tracks.stirred(&track));
+            }
             Input::Hooked { owner, number, result } => {
-                self.each(now, &mut out, |one, context, out| {
-                    one.hooked(context, &owner, number, &result, out);
-                });
-                for group in &mut self.groups {
-                    group.hooked(now, &owner, number, &result, &mut out);
-                }
+                self.hooked(turn, &owner, number, &result);
             }
             Input::Listening { interface, family, missing } => {
-                self.links.listening.opened(now.mono, &(interface, family), missing);
-                self.each(now, &mut out, Instance::reconsider);
+                self.links.opened(turn.now.mono, &(interface.clone(), family), missing);
+                turn.listening = true;
+                let places = self.index.interface(&interface).to_vec();
+                self.each(turn, places, Instance::reconsider);
             }
-            Input::Failed { action, error } => self.failed(now, &action, &error, &mut out),
-            Input::Reload { config } => self.reload(now, *config, &mut out),
+            Input::Failed { action, error } => self.failed(turn, &action, &error),
+            Input::Reload { config } => self.reload(turn, *config),
             Input::Resumed { length } => {
-                self.tracks.resume(now.mono);
-                self.each(now, &mut out, |instance, context, out| {
+                self.tracks.resume(turn.now.mono);
+                turn.tracks.extend(self.tracks.places());
+                self.each(turn, self.all(), |instance, context, out| {
                     instance.resume(context, length, out);
                 });
             }
-            Input::Deadline => {
-                self.update_listening(now, &mut out);
-                self.fire(now, &mut out);
-                // After the advertisements: they can wait the least.
-                if self.tracks.fire(now, &mut out) {
-                    self.each(now, &mut out, Instance::reconsider);
-                }
-                self.groups.iter_mut().for_each(|group| group.fire(now, &mut out));
-            }
-            Input::Stop => {
-                if std::mem::replace(&mut self.stopping, true) {
-                    self.groups.iter_mut().for_each(|group| group.give_up(&mut out));
-                }
-                self.tracks.stop(&mut out);
-                self.each(now, &mut out, Instance::stop);
-            }
+            Input::Deadline => self.fire(turn),
+            Input::Stop => self.stop(turn),
         }
-        self.align(now, &active_before, &mut out);
-        self.settle_standby(now, &mut out);
-        self.follow_groups(now, &mut out);
-        self.settle(now, may_change_what_is_held, &mut out);
-        out
     }
 
     /// The next point in time at which [`Input::Deadline`] is due; `None` while nothing is.
     pub fn next_deadline(&self) -> Option<Deadline> {
-        let instances = self.instances.iter().filter_map(Instance::deadline);
-        let groups = self.groups.iter().filter_map(Group::deadline);
-        let others = self.links.listening.deadline().into_iter().chain(self.tracks.deadline());
-        let next = instances.chain(groups).chain(others).min_by_key(|(at, _)| *at);
-        next.map(|(at, why)| Deadline { at, why })
+        self.deadlines.next().map(|(at, why)| Deadline { at, why })
     }
 
     /// The instances that there are, those that leave among them.
@@ -242,39 +260,54 @@ impl Engine {
         }
     }
 
+    /// The places of all instances.
+    fn all(&self) -> std::ops::Range<usize> {
+        0..self.instances.len()
+    }
+
+    /// What the parts may look at, and the instances.
+    fn parts(&mut self, now: Now) -> (Context<'_>, &mut [Instance]) {
+        let Self { config, links, tracks, instances, .. } = self;
+        (Context { now, config, links, tracks }, instances)
+    }
+
+    /// Touches the instances in these places, and calls each.
     fn each(
         &mut self,
-        now: Now,
-        out: &mut Vec<Action>,
+        turn: &mut Turn,
+        places: impl IntoIterator<Item = usize>,
         mut call: impl FnMut(&mut Instance, &Context<'_>, &mut Vec<Action>),
     ) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        for instance in &mut self.instances {
-            call(instance, &context, out);
+        let (context, instances) = self.parts(turn.now);
+        for place in places {
+            let Some(instance) = instances.get_mut(place) else { continue };
+            turn.touched.entry(place).or_insert_with(|| instance.touch(context.now.mono));
+            call(instance, &context, &mut turn.out);
         }
     }
 
-    fn link_changed(
-        &mut self,
-        now: Now,
-        name: &InterfaceName,
-        link: Option<Link>,
-        out: &mut Vec<Action>,
-    ) {
-        let index = |link: &Link| link.index;
-        let before = self.links.get(name).map(index);
+    fn link_changed(&mut self, turn: &mut Turn, name: &InterfaceName, link: Option<Link>) {
+        let before = self.links.get(name).map(|link| link.index);
         // Another interface under the same name: the old one and all on it are gone.
-        if before.is_some() && before != link.as_ref().map(index) && link.is_some() {
-            self.link_changed(now, name, None, out);
+        if before.is_some() && link.as_ref().is_some_and(|link| Some(link.index) != before) {
+            self.link_changed(turn, name, None);
         }
         let vanished = before.is_some() && link.is_none();
         let mac = |links: &Links| links.get(name).and_then(|link| link.mac);
         let old = mac(&self.links);
-        self.links.update(now, name.clone(), link);
+        let news = self.links.update(turn.now, name.clone(), link);
         let readdressed = old.is_some() && old != mac(&self.links);
-        self.update_listening(now, out);
-        self.each(now, out, |instance, context, out| {
+        if news == links::News::Nothing {
+            return;
+        }
+        let mut places = self.index.interface(name).to_vec();
+        self.update_listening(turn, Some(name));
+        if news == links::News::Moving {
+            // Only to an address owner the addresses that move are its own.
+            let owns = |place: &usize| self.instances.get(*place).is_some_and(Instance::is_owner);
+            places.retain(owns);
+        }
+        self.each(turn, places, |instance, context, out| {
             if vanished {
                 instance.interface_vanished(name, out);
             }
@@ -285,27 +318,33 @@ impl Engine {
         });
     }
 
-    fn update_listening(&mut self, now: Now, out: &mut Vec<Action>) {
+    /// Asks for the sockets that are needed, on this interface or on all.
+    fn update_listening(&mut self, turn: &mut Turn, only: Option<&InterfaceName>) {
+        turn.listening = true;
         let configs = self.instances.iter().map(Instance::config);
-        self.links.listen(now, configs, out);
+        match only {
+            Some(name) => {
+                let places = self.index.interface(name).iter();
+                let configs = places.filter_map(|place| self.instances.get(*place));
+                let configs = configs.map(Instance::config);
+                self.links.listen(turn.now.mono, only, configs, &mut turn.out);
+            }
+            None => self.links.listen(turn.now.mono, None, configs, &mut turn.out),
+        }
     }
 
     fn received(
         &mut self,
-        now: Now,
+        turn: &mut Turn,
         interface: &InterfaceName,
         arrived: Mono,
         (packet, proof): (&Packet, Proof),
-        out: &mut Vec<Action>,
     ) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let configs = self.instances.iter().map(Instance::config);
-        match receive::address(interface, packet, configs) {
+        match receive::address(interface, packet, &self.index) {
             Ok((place, datagram)) => {
-                if let Some(instance) = self.instances.get_mut(place) {
-                    instance.received(&context, (interface, arrived), (datagram, proof), out);
-                }
+                self.each(turn, [place], |instance, context, out| {
+                    instance.received(context, (interface, arrived), (datagram, proof), out);
+                });
             }
             Err(discard) => {
                 let reasons = self.stray_discards.entry(interface.clone()).or_default();
@@ -314,177 +353,189 @@ impl Engine {
         }
     }
 
-    fn claimed(
-        &mut self,
-        now: Now,
-        interface: &InterfaceName,
-        frame: &[u8],
-        out: &mut Vec<Action>,
-    ) {
+    fn claimed(&mut self, turn: &mut Turn, interface: &InterfaceName, frame: &[u8]) {
         let Some(claim) = frame::claim(frame) else { return };
-        self.each(now, out, |instance, context, out| {
+        let (_, address) = claim;
+        let places = self.index.address(address).to_vec();
+        self.each(turn, places, |instance, context, out| {
             instance.claimed(context, interface, claim, out);
         });
     }
 
+    fn probed(&mut self, turn: &mut Turn, name: &TrackName, number: u64, result: &ProbeResult) {
+        let Some(place) = self.tracks.place(name) else { return };
+        turn.tracks.insert(place);
+        if self.tracks.probed(turn.now, place, number, result, &mut turn.out) {
+            let places = self.index.track(name).to_vec();
+            self.each(turn, places, Instance::reconsider);
+        }
+    }
+
+    fn hooked(&mut self, turn: &mut Turn, owner: &HookOwner, number: u64, result: &ProbeResult) {
+        match owner {
+            HookOwner::Instance(name) => {
+                let places = self.index.hook_owner(name).to_vec();
+                self.each(turn, places, |one, context, out| {
+                    one.hooked(context, owner, number, result, out);
+                });
+            }
+            HookOwner::Group(name) => {
+                for (place, group) in self.groups.iter_mut().enumerate() {
+                    if group.config().name == *name {
+                        turn.groups.insert(place);
+                        group.hooked(turn.now, owner, number, result, &mut turn.out);
+                    }
+                }
+            }
+        }
+    }
+
     fn hand_over(
         &mut self,
-        now: Now,
+        turn: &mut Turn,
         request: u64,
         name: &InstanceName,
         to: Option<&NodeName>,
-        out: &mut Vec<Action>,
     ) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let instance = self.instances.iter_mut().find(|i| i.config().name == *name);
-        let outcome = instance.map_or_else(
-            || {
-                let known = self.config.instances.iter().map(|i| i.name.clone()).collect();
-                Err(HandoverRefusal::NoSuchInstance(known))
-            },
-            |instance| instance.hand_over(&context, request, to, out),
-        );
-        match outcome {
-            Ok(()) => self.lead_departure(now, name, out),
-            Err(refusal) => {
+        let mut outcome = Err(HandoverRefusal::NoSuchInstance(Vec::new()));
+        let first = self.index.name(name).first().copied();
+        self.each(turn, first, |instance, context, out| {
+            outcome = instance.hand_over(context, request, to, out);
+        });
+        match (outcome, first) {
+            (Ok(()), Some(first)) => self.lead_departure(turn, first),
+            (Ok(()), None) => {}
+            (Err(mut refusal), _) => {
+                if let HandoverRefusal::NoSuchInstance(known) = &mut refusal {
+                    known.extend(self.config.instances.iter().map(|one| one.name.clone()));
+                }
                 let answer = Answer::Handover(HandoverAnswer::Refused(refusal));
-                out.push(Action::Answer { request, answer });
+                turn.out.push(Action::Answer { request, answer });
             }
         }
+    }
+
+    /// Does all that is due.
+    fn fire(&mut self, turn: &mut Turn) {
+        let due = self.deadlines.due(turn.now.mono);
+        if due.contains(&Owner::Listening) {
+            self.update_listening(turn, None);
+        }
+        let mut instances = Vec::new();
+        let (mut tracks, mut groups) = (Vec::new(), Vec::new());
+        for owner in due {
+            match owner {
+                Owner::Listening => {}
+                Owner::Instance(place) => instances.push(place),
+                Owner::Track(place) => tracks.push(place),
+                Owner::Group(place) => groups.push(place),
+            }
+        }
+        self.fire_instances(turn, instances);
+        // After the advertisements: they can wait the least.
+        for place in tracks {
+            turn.tracks.insert(place);
+            if let Some(name) = self.tracks.fire(turn.now, place, &mut turn.out) {
+                let places = self.index.track(&name).to_vec();
+                self.each(turn, places, Instance::reconsider);
+            }
+        }
+        for place in groups {
+            turn.groups.insert(place);
+            if let Some(group) = self.groups.get_mut(place) {
+                group.fire(turn.now, &mut turn.out);
+            }
+        }
+    }
+
+    fn stop(&mut self, turn: &mut Turn) {
+        if std::mem::replace(&mut self.stopping, true) {
+            self.groups.iter_mut().for_each(|group| group.give_up(&mut turn.out));
+        }
+        turn.groups.extend(0..self.groups.len());
+        self.tracks.stop(&mut turn.out);
+        turn.tracks.extend(self.tracks.places());
+        self.each(turn, self.all(), Instance::stop);
     }
 
     /// What follows from all that was decided: what must be written down before it is done, what
-    /// is watched, and whether this is the end.
-    fn settle(&mut self, now: Now, held: bool, out: &mut Vec<Action>) {
-        self.keep_what_moved(out);
-        order::removals_first(out);
-        self.instances.retain(|instance| !instance.is_gone());
-        self.groups.retain(|group| !group.is_gone());
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        if held && out.iter().any(changes_what_is_held) {
-            let held: Vec<HeldRouter> =
-                self.instances.iter().filter_map(|i| i.held_router(&context)).collect();
-            let passing =
-                self.instances.iter().filter_map(|i| passing(i.config(), &held, out)).collect();
-            write_down(&mut self.written, held, passing, out);
-            self.watch(out);
-        }
-        let is_over =
-            self.instances.iter().all(Instance::is_over) && self.groups.iter().all(Group::is_over);
-        if self.stopping && !self.ended && is_over {
+    /// is watched, when who is due next, and whether this is the end.
+    fn settle(&mut self, turn: &mut Turn) {
+        self.keep_what_moved(&mut turn.out);
+        order::removals_first(&mut turn.out);
+        self.write_down(turn);
+        self.rearm(turn);
+        self.forget_past(turn);
+        let is_over = || {
+            self.instances.iter().all(Instance::is_over) && self.groups.iter().all(Group::is_over)
+        };
+        if self.stopping && !self.ended && is_over() {
             self.ended = true;
-            out.push(Action::Exit);
+            turn.out.push(Action::Exit);
         }
     }
 
-    fn watch(&mut self, out: &mut Vec<Action>) {
-        let mut wanted: BTreeMap<InterfaceName, Vec<IpAddr>> = BTreeMap::new();
-        for (interface, address) in self.instances.iter().flat_map(Instance::watched) {
-            wanted.entry(interface.clone()).or_default().push(address);
-        }
-        for interface in self.watched.keys().filter(|name| !wanted.contains_key(*name)) {
-            out.push(Action::Watch { interface: interface.clone(), addresses: Vec::new() });
-        }
-        for (interface, addresses) in &wanted {
-            if self.watched.get(interface) != Some(addresses) {
-                let (interface, addresses) = (interface.clone(), addresses.clone());
-                out.push(Action::Watch { interface, addresses });
-            }
-        }
-        self.watched = wanted;
-    }
-
-    fn failed(&mut self, now: Now, action: &Action, error: &SystemError, out: &mut Vec<Action>) {
-        if let Action::Listen { interface, family, .. } = action {
-            let key = (interface.clone(), *family);
-            self.links.listening.failed(now.mono, &key, error.clone());
-        }
-        let mut report = |what| out.push(Action::Report(Event::of_node(what)));
-        match action {
-            Action::WriteDown { .. } => report(What::WriteDownFailed(error.clone())),
-            Action::Watch { interface, .. } => {
-                report(What::WatchFailed(interface.clone(), error.clone()));
-            }
-            _ => {}
-        }
-        self.each(now, out, |instance, context, out| {
-            instance.action_failed(context, action, error, out);
-        });
-    }
-}
-
-/// Whether such an input can lead to another list of what is held. These cannot, and may come by the
-/// thousand at once, of which each would have the list made.
-const fn may_change_what_is_held(input: &Input) -> bool {
-    !matches!(
-        input,
-        Input::AddressGone { .. } | Input::RoutingRestored { .. } | Input::Claim { .. }
-    )
-}
-
-fn changes_what_is_held(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::AddAddress { .. }
-            | Action::RemoveAddress { .. }
-            | Action::AddRouting { .. }
-            | Action::RemoveRouting { .. }
-            | Action::AddDevice { .. }
-            | Action::RemoveDevice { .. }
-            | Action::Report(_)
-    )
-}
-
-/// What an instance puts on the system in this answer and takes off again in the same: a reload has given
-/// it an address, say, and its new sync group cannot take part. It is not held in the end, and is there
-/// for a moment.
-fn passing(config: &InstanceConfig, held: &[HeldRouter], out: &[Action]) -> Option<HeldRouter> {
-    let is_held = |one: &HeldAddress| held.iter().any(|router| router.addresses.contains(one));
-    let added = out.iter().filter_map(|action| match action {
-        Action::AddAddress { interface, address, .. }
-            if config.moving_addresses().any(|own| own == address) =>
-        {
-            Some(HeldAddress { interface: interface.clone(), address: address.clone() })
-        }
-        _ => None,
-    });
-    let addresses: Vec<HeldAddress> = added.filter(|one| !is_held(one)).collect();
-    let instance = config.name.clone();
-    let (routing, farewells, devices) = (Vec::new(), Vec::new(), Vec::new());
-    let router = HeldRouter { instance, addresses, routing, farewells, devices };
-    (!router.addresses.is_empty()).then_some(router)
-}
-
-/// Invariant 4, write down, then touch: what is new is written before the first address, route, rule or
-/// device is added, what is no more after the last one was removed. What is `passing` comes and goes in this answer.
-fn write_down(
-    written: &mut Vec<HeldRouter>,
-    held: Vec<HeldRouter>,
-    passing: Vec<HeldRouter>,
-    out: &mut Vec<Action>,
-) {
-    if *written == held && passing.is_empty() {
-        return;
-    }
-    let is_addition = |action: &Action| {
-        matches!(
-            action,
-            Action::AddAddress { .. } | Action::AddRouting { .. } | Action::AddDevice { .. }
-        )
-    };
-    if let Some(place) = out.iter().position(is_addition) {
-        let is_kept = |old: &&HeldRouter| !held.iter().any(|new| new.instance == old.instance);
-        let old: Vec<HeldRouter> = written.iter().filter(is_kept).cloned().chain(passing).collect();
-        let more = !old.is_empty();
-        let routers = held.iter().cloned().chain(old).collect();
-        out.insert(place, Action::WriteDown { routers });
-        if !more {
-            *written = held;
+    /// Forgets the instances and groups that the configuration has no more and of which nothing
+    /// is left.
+    fn forget_past(&mut self, turn: &mut Turn) {
+        let is_gone = |place: &usize| self.instances.get(*place).is_some_and(Instance::is_gone);
+        let mut dissolved = self.groups.iter().skip(self.config.sync_groups.len());
+        if !turn.touched.keys().any(is_gone) && !dissolved.any(Group::is_gone) {
             return;
         }
+        self.instances.retain(|instance| !instance.is_gone());
+        self.groups.retain(|group| !group.is_gone());
+        self.update_listening(turn, None);
+        self.renumber();
     }
-    out.push(Action::WriteDown { routers: held.clone() });
-    *written = held;
+
+    /// Makes anew what follows from the places of instances, checks and groups.
+    fn renumber(&mut self) {
+        self.index = Index::new(&self.instances, &self.groups);
+        self.deadlines = Deadlines::default();
+        self.slots.clear();
+        for (place, instance) in self.instances.iter().enumerate() {
+            if let Some(at) = instance.next_advertisement() {
+                let interval = instance.config().advertisement_interval.span();
+                self.slots.keep(place, &instance.config().interface, interval, at);
+            }
+            self.deadlines.set(Owner::Instance(place), instance.deadline());
+        }
+        for place in self.tracks.places() {
+            self.deadlines.set(Owner::Track(place), self.tracks.deadline(place));
+        }
+        for (place, group) in self.groups.iter().enumerate() {
+            self.deadlines.set(Owner::Group(place), group.deadline());
+        }
+        self.deadlines.set(Owner::Listening, self.links.listening_deadline());
+    }
+
+    /// Whatever was touched says when it is due next.
+    fn rearm(&mut self, turn: &mut Turn) {
+        let Self { config, links, tracks, instances, slots, deadlines, .. } = self;
+        let context = Context { now: turn.now, config, links, tracks };
+        for place in turn.touched.keys().copied() {
+            let Some(instance) = instances.get_mut(place) else { continue };
+            instance.settle(&context);
+            match instance.next_advertisement() {
+                Some(wish) => {
+                    let interval = instance.config().advertisement_interval.span();
+                    let at = slots.seat(place, &instance.config().interface, interval, wish);
+                    instance.advertise_at(at);
+                }
+                None => slots.leave(place),
+            }
+            deadlines.set(Owner::Instance(place), instance.deadline());
+        }
+        for place in turn.tracks.iter().copied() {
+            deadlines.set(Owner::Track(place), tracks.deadline(place));
+        }
+        for place in turn.groups.iter().copied() {
+            let next = self.groups.get(place).and_then(Group::deadline);
+            deadlines.set(Owner::Group(place), next);
+        }
+        if turn.listening {
+            deadlines.set(Owner::Listening, links.listening_deadline());
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Orders the actions within one answer.
 
-use super::event::Action;
+use super::event::{Action, Change};
 
 /// Puts the removals first. When several instances release, all their removals then go to the
 /// kernel at once. Everything that follows from the removals, such as the farewells, comes after.
@@ -18,19 +18,23 @@ pub(super) fn removals_first(out: &mut [Action]) {
 const fn adds(action: &Action) -> bool {
     matches!(
         action,
-        Action::AddAddress { .. }
-            | Action::AddRouting { .. }
-            | Action::AddDevice { .. }
-            | Action::SetDevice { up: true, .. }
+        Action::Change(
+            Change::AddAddress { .. }
+                | Change::AddRouting { .. }
+                | Change::AddDevice { .. }
+                | Change::SetDevice { up: true, .. }
+        )
     )
 }
 
 const fn removes(action: &Action) -> bool {
     matches!(
         action,
-        Action::RemoveAddress { .. }
-            | Action::RemoveRouting { .. }
-            | Action::RemoveDevice { .. }
-            | Action::SetDevice { up: false, .. }
+        Action::Change(
+            Change::RemoveAddress { .. }
+                | Change::RemoveRouting { .. }
+                | Change::RemoveDevice { .. }
+                | Change::SetDevice { up: false, .. }
+        )
     )
 }

@@ -51,12 +51,13 @@ pub struct Advertised {
 }
 
 /// The routers that an instance has heard.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Peers {
-    heard: BTreeMap<IpAddr, Heard>,
+    /// In boxes: a map has room for eleven, and most of the time there is one.
+    heard: BTreeMap<IpAddr, Box<Heard>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Heard {
     last: Now,
     accepted: u64,
@@ -111,12 +112,8 @@ impl Peers {
         if self.heard.len() >= REMEMBERED && !self.heard.contains_key(&source) {
             self.forget_one(config);
         }
-        let heard = self.heard.entry(source).or_insert(Heard {
-            last: now,
-            accepted: 0,
-            refused: 0,
-            advertised: None,
-            refusal: None,
+        let heard = self.heard.entry(source).or_insert_with(|| {
+            Box::new(Heard { last: now, accepted: 0, refused: 0, advertised: None, refusal: None })
         });
         heard.last = now;
         heard
@@ -141,7 +138,7 @@ impl Peers {
 
     /// What there is to know about each, by address.
     pub(super) fn status(&self, now: Now, expected: &Expected<'_>) -> Vec<PeerStatus> {
-        let status = |(source, heard): (&IpAddr, &Heard)| PeerStatus {
+        let status = |source: &IpAddr, heard: &Heard| PeerStatus {
             peer: Peer::new(expected.config, *source),
             heard: heard.last.wall,
             age: now.mono.since(heard.last.mono),
@@ -151,7 +148,7 @@ impl Peers {
             refusal: heard.refusal,
             oddities: expected.oddities(*source, heard),
         };
-        self.heard.iter().map(status).collect()
+        self.heard.iter().map(|(source, heard)| status(source, heard)).collect()
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a reload would do, before it is done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::instance::differences;
-use super::reload::identity;
+use super::reload::{Identity, identity};
 use super::words::few;
 use crate::model::{
     Config, GroupName, InstanceConfig, InstanceName, InterfaceName, TrackName, VirtualAddress, Vrid,
@@ -117,10 +118,10 @@ pub enum TrackChange {
 impl Plan {
     /// What a reload from one configuration to the other does.
     pub fn new(old: &Config, new: &Config) -> Self {
-        let kept = |name: &InstanceName| new.instances.iter().any(|i| i.name == *name);
-        let planned = new.instances.iter().map(|wanted| planned(old, wanted));
+        let (before, after) = (Known::of(old), Known::of(new));
+        let planned = new.instances.iter().map(|wanted| planned(&before, wanted));
         let stopped = old.instances.iter().filter(|before| {
-            !new.instances.iter().any(|i| identity(i) == identity(before)) && !kept(&before.name)
+            after.same(before).is_none() && !after.names.contains_key(&before.name)
         });
         let stopped = stopped.map(|before| PlannedInstance {
             name: before.name.clone(),
@@ -128,7 +129,7 @@ impl Plan {
         });
         Self {
             instances: planned.chain(stopped).collect(),
-            moved: moved(old, new),
+            moved: moved(&before, new),
             tracks: tracks(old, new),
             sync_groups: groups(old, new),
             nodes: old.nodes != new.nodes || old.this_node != new.this_node,
@@ -148,10 +149,39 @@ impl Plan {
     }
 }
 
-fn planned(old: &Config, wanted: &InstanceConfig) -> PlannedInstance {
+/// The instances of a configuration, of which there may be thousands, by what they are looked up by.
+struct Known<'a> {
+    identities: BTreeMap<Identity, &'a InstanceConfig>,
+    names: BTreeMap<&'a InstanceName, &'a InstanceConfig>,
+    addresses: BTreeMap<IpAddr, &'a InstanceConfig>,
+}
+
+impl<'a> Known<'a> {
+    fn of(config: &'a Config) -> Self {
+        let mut known = Self {
+            identities: BTreeMap::new(),
+            names: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+        };
+        for instance in &config.instances {
+            known.identities.entry(identity(instance)).or_insert(instance);
+            known.names.entry(&instance.name).or_insert(instance);
+            for address in instance.moving_addresses() {
+                known.addresses.entry(address.address).or_insert(instance);
+            }
+        }
+        known
+    }
+
+    /// The same virtual router.
+    fn same(&self, instance: &InstanceConfig) -> Option<&'a InstanceConfig> {
+        self.identities.get(&identity(instance)).copied()
+    }
+}
+
+fn planned(old: &Known<'_>, wanted: &InstanceConfig) -> PlannedInstance {
     let name = wanted.name.clone();
-    let same = old.instances.iter().find(|before| identity(before) == identity(wanted));
-    let change = match (same, old.instances.iter().find(|before| before.name == name)) {
+    let change = match (old.same(wanted), old.names.get(&name).copied()) {
         (Some(before), _) if before == wanted => InstanceChange::Unchanged,
         (Some(before), _) => InstanceChange::Changed {
             keys: differences(before, wanted),
@@ -171,13 +201,11 @@ fn only(of: &InstanceConfig, not_of: &InstanceConfig) -> Vec<VirtualAddress> {
     of.moving_addresses().filter(|address| !others.contains(address)).cloned().collect()
 }
 
-fn moved(old: &Config, new: &Config) -> Vec<MovedAddress> {
+fn moved(old: &Known<'_>, new: &Config) -> Vec<MovedAddress> {
     let mut moved = Vec::new();
     for instance in &new.instances {
         for address in instance.moving_addresses() {
-            let had =
-                |i: &&InstanceConfig| i.moving_addresses().any(|a| a.address == address.address);
-            let before = old.instances.iter().find(had);
+            let before = old.addresses.get(&address.address);
             // The same virtual router under another name has it still.
             if let Some(before) = before.filter(|before| identity(before) != identity(instance)) {
                 let (from, to) = (before.name.clone(), instance.name.clone());

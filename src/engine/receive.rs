@@ -7,27 +7,24 @@ use std::net::IpAddr;
 use super::Context;
 use super::authentication::{self, Authenticator};
 use super::event::Packet;
+use super::index::Index;
 use crate::model::{
     self, Family, InstanceConfig, InterfaceName, Transport, Version, is_link_local,
 };
 use crate::vrrp::auth::{Proof, Sequence};
 use crate::vrrp::packet::{self, Datagram, Decoded, Discard, MULTICAST_TTL, multicast_group};
 
-/// Finds the instance that a packet is for: its place in `instances`.
-pub(super) fn address<'p, 'c>(
+/// Finds the instance that a packet is for.
+pub(super) fn address<'p>(
     interface: &InterfaceName,
     packet: &'p Packet,
-    mut instances: impl Iterator<Item = &'c InstanceConfig>,
+    index: &Index,
 ) -> Result<(usize, Datagram<'p>), Discard> {
     let datagram = packet.datagram()?;
     let family = Family::of(datagram.source);
     let (_, virtual_router_id) = packet::virtual_router_id(&datagram)?;
-    let is_for = |i: &InstanceConfig| {
-        i.virtual_router_id == virtual_router_id
-            && i.paths().any(|path| path.interface == *interface && path.family == family)
-    };
-    match instances.position(is_for) {
-        Some(place) => Ok((place, datagram)),
+    match index.router(interface, family, virtual_router_id).first() {
+        Some(place) => Ok((*place, datagram)),
         None => Err(Discard::VirtualRouter),
     }
 }

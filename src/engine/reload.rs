@@ -1,72 +1,95 @@
 //! From one configuration to another, without disturbing what is the same in both.
 
-use super::event::Action;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::{Action, Change};
 use super::instance::Instance;
+use super::turn::Turn;
 use super::{Context, Engine};
-use crate::model::{Config, Family, InstanceConfig, InterfaceName, Vrid};
-use crate::time::Now;
+use crate::model::{Config, Family, InstanceConfig, InstanceName, InterfaceName, Vrid};
 
 /// What makes two entries the same virtual router: everything else about it can change while it
 /// runs. An address owner's addresses are not ours to move, so it is another kind.
-pub(super) type Identity<'a> = (&'a InterfaceName, Vrid, Family, bool);
+pub(super) type Identity = (InterfaceName, Vrid, Family, bool);
 
-pub(super) fn identity(config: &InstanceConfig) -> Identity<'_> {
+pub(super) fn identity(config: &InstanceConfig) -> Identity {
     let owner = config.priority.is_owner();
-    (&config.interface, config.virtual_router_id, config.leading_family(), owner)
+    (config.interface.clone(), config.virtual_router_id, config.leading_family(), owner)
 }
 
 impl Engine {
     /// Invariant 6, nothing half done: the new configuration is valid as a whole, and is taken as
     /// a whole. Virtual routers that are in both go on, changed in place; those that are not any
     /// more leave as in an orderly stop; new ones start.
-    pub(super) fn reload(&mut self, now: Now, config: Config, out: &mut Vec<Action>) {
+    pub(super) fn reload(&mut self, turn: &mut Turn, config: Config) {
         if self.stopping {
             return;
         }
+        turn.reloads = true;
+        self.each(turn, self.all(), |_, _, _| ());
+        let active = self.instances.iter().filter(|instance| instance.is_active());
+        let active: BTreeSet<InstanceName> = active.map(|i| i.config().name.clone()).collect();
         self.config = config;
         self.links.reconfigure(&self.config);
-        self.tracks.reload(&self.config.tracks, now, out);
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let mut before = std::mem::take(&mut self.instances);
-        for wanted in &context.config.instances {
-            let same =
-                |old: &Instance| !old.is_retired() && identity(old.config()) == identity(wanted);
-            let mut instance = match before.iter().position(same) {
-                Some(place) => before.remove(place),
-                None => Instance::late(wanted.clone(), now),
-            };
-            instance.reconfigure(&context, wanted, out);
-            self.instances.push(instance);
+        self.tracks.reload(&self.config.tracks, turn.now, &mut turn.out);
+        self.replace_instances(turn);
+        self.reload_groups(turn.now, &mut turn.out);
+        self.renumber();
+        // Each has another place now.
+        let touched =
+            self.instances.iter().map(|instance| active.contains(&instance.config().name));
+        turn.touched = touched.enumerate().collect();
+        turn.tracks = self.tracks.places().collect();
+        turn.groups = (0..self.groups.len()).collect();
+        self.each(turn, self.all(), Instance::wait_anew);
+        self.apply_standby(turn, self.all());
+        self.update_listening(turn, None);
+        self.each(turn, self.all(), Instance::reconsider);
+    }
+
+    fn replace_instances(&mut self, turn: &mut Turn) {
+        let Self { config, links, tracks, instances, .. } = self;
+        let context = Context { now: turn.now, config, links, tracks };
+        let mut before: Vec<Option<Instance>> =
+            std::mem::take(instances).into_iter().map(Some).collect();
+        let running: BTreeMap<Identity, usize> = before
+            .iter()
+            .enumerate()
+            .filter_map(|(place, old)| {
+                let old = old.as_ref().filter(|old| !old.is_retired())?;
+                Some((identity(old.config()), place))
+            })
+            .collect();
+        let mut wanted = BTreeSet::new();
+        for config in &context.config.instances {
+            let identity = identity(config);
+            let same = running.get(&identity).and_then(|place| before.get_mut(*place)?.take());
+            let mut instance = same.unwrap_or_else(|| Instance::late(config.clone(), turn.now));
+            wanted.insert(identity);
+            instance.reconfigure(&context, config, &mut turn.out);
+            instances.push(instance);
         }
-        let wanted = |old: &Instance| {
-            let mut all = context.config.instances.iter();
-            all.any(|wanted| identity(wanted) == identity(old.config()))
-        };
-        for mut old in before {
+        for mut old in before.into_iter().flatten() {
             // Asked again, one that is leaving already ends at once: its successor is there.
-            if !old.is_retired() || wanted(&old) {
-                old.retire(&context, out);
+            if !old.is_retired() || wanted.contains(&identity(old.config())) {
+                old.retire(&context, &mut turn.out);
             }
-            self.instances.push(old);
+            instances.push(old);
         }
-        self.reload_groups(now, out);
-        self.each(now, out, Instance::wait_anew);
-        self.apply_standby(now, out);
-        self.update_listening(now, out);
-        self.each(now, out, Instance::reconsider);
     }
 
     /// An address, route or rule that one virtual router lets go of and another one holds stays where
     /// it is.
     pub(super) fn keep_what_moved(&self, out: &mut Vec<Action>) {
-        let holders = || self.instances.iter().flat_map(Instance::held);
+        let at = |place: &usize| self.instances.get(*place);
         out.retain(|action| match action {
-            Action::RemoveAddress { interface, address } => {
-                !holders().any(|held| held == (interface, address))
+            Action::Change(Change::RemoveAddress { interface, address }) => {
+                let mut holders = self.index.address(address.address).iter().filter_map(at);
+                !holders.any(|holder| holder.held().any(|held| held == (interface, address)))
             }
-            Action::RemoveRouting { routing } => {
-                !self.instances.iter().any(|instance| instance.holds_routing(routing))
+            Action::Change(Change::RemoveRouting { routing }) => {
+                let mut holders = self.index.routing(routing).iter().filter_map(at);
+                !holders.any(|holder| holder.holds_routing(routing))
             }
             _ => true,
         });

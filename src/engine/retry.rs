@@ -11,7 +11,7 @@ const ATTEMPTS: u32 = 3;
 const TOO_LATE: i32 = 62;
 
 /// What to tell about a failed installation.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum InstallFailure {
     /// Not what is held (any more), or nothing to tell.
     Nothing,
@@ -22,7 +22,7 @@ pub(super) enum InstallFailure {
 }
 
 /// When something that is held is put (back) on the system, and how often that has failed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Installation {
     /// `None` while it should be there.
     pub(super) at: Option<Mono>,
@@ -57,10 +57,10 @@ impl Installation {
 }
 
 /// What could not be removed: each is asked for again until it is gone, or held again.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Removals<T>(Vec<Refused<T>>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Refused<T> {
     what: T,
     /// `None`: it was asked for again, and no failure came back.

@@ -5,9 +5,10 @@
 //! whose source address is taken off, vanish without a word. So each is asked for again at
 //! every renewal of the addresses' lease; what was there already stays as it is.
 
-use super::event::{Action, SystemError};
+use super::event::{Action, Change, SystemError};
 use super::lease::Terms;
 use super::retry::{InstallFailure, Installation, Removals};
+use super::timer::Timer;
 use crate::model::{InterfaceName, Routing};
 use crate::time::{Mono, Span};
 
@@ -15,14 +16,16 @@ use crate::time::{Mono, Span};
 const LOOK: Span = Span::from_secs(1);
 
 /// The routes and rules that an instance holds, or is to let go of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Routings {
     held: Vec<Held>,
     unremoved: Removals<Routing>,
     look_at: Option<Mono>,
+    /// How often what is on the system has changed.
+    changes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     routing: Routing,
     installation: Installation,
@@ -38,6 +41,7 @@ impl Routings {
         out: &mut Vec<Action>,
     ) {
         for routing in routing {
+            self.changes += 1;
             self.unremoved.retain(|u| *u != routing);
             out.push(add(now, terms, &routing, false));
             self.held.push(Held { routing, installation: Installation::default() });
@@ -56,10 +60,15 @@ impl Routings {
         wanted: impl Iterator<Item = Routing>,
         out: &mut Vec<Action>,
     ) {
+        self.changes += 1;
         let wanted: Vec<Routing> = wanted.collect();
         let (kept, gone): (Vec<Held>, Vec<Held>) =
             std::mem::take(&mut self.held).into_iter().partition(|h| wanted.contains(&h.routing));
-        out.extend(gone.into_iter().rev().map(|h| Action::RemoveRouting { routing: h.routing }));
+        out.extend(
+            gone.into_iter()
+                .rev()
+                .map(|h| Action::Change(Change::RemoveRouting { routing: h.routing })),
+        );
         self.held = kept;
         let is_new = |routing: &Routing| !self.held.iter().any(|h| h.routing == *routing);
         let new: Vec<Routing> = wanted.into_iter().filter(is_new).collect();
@@ -71,9 +80,10 @@ impl Routings {
 
     /// Lets go of everything, the last first.
     pub(super) fn release(&mut self, out: &mut Vec<Action>) {
+        self.changes += u64::from(!self.held.is_empty());
         self.look_at = None;
         let gone = self.held.drain(..).rev();
-        out.extend(gone.map(|h| Action::RemoveRouting { routing: h.routing }));
+        out.extend(gone.map(|h| Action::Change(Change::RemoveRouting { routing: h.routing })));
     }
 
     /// There is no interface of this name any more. Where it has another name now, the routes
@@ -81,7 +91,8 @@ impl Routings {
     pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
         let is_gone = |held: &mut Held| held.routing.dev() == Some(interface);
         for Held { routing, .. } in self.held.extract_if(.., is_gone) {
-            out.push(Action::RemoveRouting { routing });
+            self.changes += 1;
+            out.push(Action::Change(Change::RemoveRouting { routing }));
         }
     }
 
@@ -113,21 +124,25 @@ impl Routings {
     /// One could not be removed: it is tried again until it is gone or held again. Returns whether
     /// that is worth telling (again).
     pub(super) fn remove_failed(&mut self, now: Mono, routing: &Routing) -> bool {
+        self.changes += 1;
         self.unremoved.failed(now, routing.clone())
     }
 
     /// When [`Routings::fire`] is due.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let installs = self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, "install"));
-        let removals = self.unremoved.deadline().map(|at| (at, "removal"));
-        let look = self.look_at.map(|at| (at, "look after the routes"));
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
+        let installs =
+            self.held.iter().filter_map(|h| h.installation.at).map(|at| (at, Timer::Install));
+        let removals = self.unremoved.deadline().map(|at| (at, Timer::Removal));
+        let look = self.look_at.map(|at| (at, Timer::Routes));
         installs.chain(removals).chain(look).min_by_key(|(at, _)| *at)
     }
 
     /// Does what is due.
     pub(super) fn fire(&mut self, now: Mono, terms: Terms, out: &mut Vec<Action>) {
+        let before = out.len();
         let removals = self.unremoved.due(now).cloned();
-        out.extend(removals.map(|routing| Action::RemoveRouting { routing }));
+        out.extend(removals.map(|routing| Action::Change(Change::RemoveRouting { routing })));
+        self.changes += u64::from(out.len() > before);
         let looks = self.look_at.is_some_and(|at| at <= now);
         for held in &mut self.held {
             if held.installation.is_due(now) {
@@ -147,6 +162,11 @@ impl Routings {
         self.held.iter().map(|held| &held.routing)
     }
 
+    /// How often what is on the system has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// What may be on the system because of us.
     pub(super) fn on_the_system(&self) -> Vec<Routing> {
         self.held().chain(self.unremoved.waiting()).cloned().collect()
@@ -160,5 +180,10 @@ fn next_look(now: Mono, terms: Terms) -> Option<Mono> {
 
 fn add(now: Mono, terms: Terms, routing: &Routing, again: bool) -> Action {
     let not_after = now + terms.patience;
-    Action::AddRouting { routing: routing.clone(), lease: terms.lease, not_after, again }
+    Action::Change(Change::AddRouting {
+        routing: routing.clone(),
+        lease: terms.lease,
+        not_after,
+        again,
+    })
 }

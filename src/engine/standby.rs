@@ -10,9 +10,9 @@ use super::event::Action;
 use super::handover::HandoverRefusal;
 use super::instance::Instance;
 use super::story::{Event, Peer, What};
-use super::{Answer, Context, Engine};
+use super::turn::Turn;
+use super::{Answer, Engine};
 use crate::model::InstanceName;
-use crate::time::Now;
 
 /// What the operator has taken out of the election. It outlives the daemon: the shell keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +82,7 @@ impl fmt::Display for Standby {
 }
 
 /// A request for standby that waits for other nodes to take over.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pending {
     request: u64,
     /// All instances are wanted out.
@@ -99,11 +99,10 @@ impl Engine {
     /// Takes an instance, or all, out of the election.
     pub(super) fn stand_by(
         &mut self,
-        now: Now,
+        turn: &mut Turn,
         request: u64,
         instance: Option<&InstanceName>,
         force: bool,
-        out: &mut Vec<Action>,
     ) {
         let mut pending = Pending {
             request,
@@ -120,31 +119,30 @@ impl Engine {
         match units {
             Ok(units) => {
                 for unit in units {
-                    self.lead_out(now, unit, &mut pending, out);
+                    self.lead_out(turn, unit, &mut pending);
                 }
             }
             Err(refusal) => pending.refused.extend(instance.cloned().map(|name| (name, refusal))),
         }
         self.pending_standby.push(pending);
-        self.settle_standby(now, out);
+        self.settle_standby(turn);
     }
 
     /// Puts an instance, or all, back into the election.
     pub(super) fn go_online(
         &mut self,
-        now: Now,
+        turn: &mut Turn,
         request: u64,
         instance: Option<&InstanceName>,
-        out: &mut Vec<Action>,
     ) {
         let mut refused = Vec::new();
         match instance.map(|name| self.unit_of(name)) {
             None => {
-                self.call_off_standby(now, |_| true, out);
+                self.call_off_standby(turn, |_| true);
                 self.standby = Standby::default();
             }
             Some(Ok(unit)) => {
-                self.call_off_standby(now, |name| unit.contains(name), out);
+                self.call_off_standby(turn, |name| unit.contains(name));
                 if std::mem::take(&mut self.standby.node) {
                     let all = self.config.instances.iter().map(|instance| instance.name.clone());
                     self.standby.instances.extend(all);
@@ -159,37 +157,33 @@ impl Engine {
                 }
             }
         }
-        self.apply_standby(now, out);
+        self.apply_standby(turn, self.all());
         let answer = StandbyAnswer { standby: self.standby.clone(), moved: Vec::new(), refused };
-        out.push(Action::Answer { request, answer: Answer::Standby(answer) });
+        turn.out.push(Action::Answer { request, answer: Answer::Standby(answer) });
     }
 
     /// Who is still on the way out stays; what was asked for last counts.
-    fn call_off_standby(
-        &mut self,
-        now: Now,
-        comes_back: impl Fn(&InstanceName) -> bool,
-        out: &mut Vec<Action>,
-    ) {
+    fn call_off_standby(&mut self, turn: &mut Turn, comes_back: impl Fn(&InstanceName) -> bool) {
         let mut staying = BTreeSet::new();
         for pending in &mut self.pending_standby {
             // It is not the whole node any more.
             pending.node = false;
             let called_off = |unit: &Vec<InstanceName>| unit.iter().any(&comes_back);
-            let (back, rest) =
+            let (back, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(&mut pending.waiting).into_iter().partition(called_off);
             pending.waiting = rest;
-            let back: Vec<Vec<InstanceName>> = back;
             for name in back.into_iter().flatten() {
                 staying.insert(name.clone());
                 pending.refused.push((name, HandoverRefusal::CalledOff));
             }
         }
-        self.each(now, out, |instance, context, out| {
-            if staying.contains(&instance.config().name) {
-                instance.stay(context, out);
-            }
-        });
+        let places = self.places_of(&staying);
+        self.each(turn, places, Instance::stay);
+    }
+
+    /// The places of the instances of these names.
+    fn places_of<'a>(&self, names: impl IntoIterator<Item = &'a InstanceName>) -> Vec<usize> {
+        names.into_iter().flat_map(|name| self.index.name(name)).copied().collect()
     }
 
     /// The instances that go together with this one.
@@ -216,50 +210,42 @@ impl Engine {
 
     /// Asks those of a unit that are active to hand over; where none is, it is out at once. Where one
     /// of them may not go, none does.
-    fn lead_out(
-        &mut self,
-        now: Now,
-        unit: Vec<InstanceName>,
-        pending: &mut Pending,
-        out: &mut Vec<Action>,
-    ) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let is_member = |i: &&mut Instance| unit.contains(&i.config().name) && !i.is_retired();
-        let mut members: Vec<&mut Instance> = self.instances.iter_mut().filter(is_member).collect();
-        let refusal = members.iter().find_map(|member| {
+    fn lead_out(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
+        let mut places = self.places_of(&unit);
+        places.retain(|place| self.instances.get(*place).is_some_and(|one| !one.is_retired()));
+        let members = || places.iter().filter_map(|place| self.instances.get(*place));
+        let refusal = members().find_map(|member| {
             let refusal = member.may_stand_by().err()?;
             Some((member.config().name.clone(), refusal))
         });
         if let Some(refusal) = refusal {
             return pending.refused.push(refusal);
         }
-        for member in &mut members {
-            member.begin_to_stand_by(&context, out);
-        }
-        if members.iter().any(|member| member.is_leaving()) {
+        let mut is_leaving = false;
+        self.each(turn, places.clone(), |member, context, out| {
+            member.begin_to_stand_by(context, out);
+            is_leaving |= member.is_leaving();
+        });
+        if is_leaving {
             pending.waiting.push(unit);
         } else {
             self.standby.instances.extend(unit);
-            self.apply_standby(now, out);
+            self.apply_standby(turn, places);
         }
     }
 
     /// Looks at what has become of those who were asked to hand over.
-    pub(super) fn settle_standby(&mut self, now: Now, out: &mut Vec<Action>) {
-        if self.pending_standby.is_empty() {
-            return;
-        }
+    pub(super) fn settle_standby(&mut self, turn: &mut Turn) {
         for mut pending in std::mem::take(&mut self.pending_standby) {
             for unit in std::mem::take(&mut pending.waiting) {
-                self.settle_unit(now, unit, &mut pending, out);
+                self.settle_unit(turn, unit, &mut pending);
             }
             if pending.node && pending.refused.is_empty() && pending.waiting.is_empty() {
                 // A reload may have brought some meanwhile.
                 let mut units = self.units();
                 units.retain(|unit| !unit.iter().all(|name| self.standby.covers(name)));
                 for unit in units {
-                    self.lead_out(now, unit, &mut pending, out);
+                    self.lead_out(turn, unit, &mut pending);
                 }
             }
             if pending.waiting.is_empty() {
@@ -267,37 +253,34 @@ impl Engine {
                 if self.standby.node {
                     self.standby.instances.clear();
                 }
-                self.apply_standby(now, out);
+                self.apply_standby(turn, self.all());
                 let answer = StandbyAnswer {
                     standby: self.standby.clone(),
                     moved: pending.moved,
                     refused: pending.refused,
                 };
                 let request = pending.request;
-                out.push(Action::Answer { request, answer: Answer::Standby(answer) });
+                turn.out.push(Action::Answer { request, answer: Answer::Standby(answer) });
             } else {
                 self.pending_standby.push(pending);
             }
         }
     }
 
-    fn settle_unit(
-        &mut self,
-        now: Now,
-        unit: Vec<InstanceName>,
-        pending: &mut Pending,
-        out: &mut Vec<Action>,
-    ) {
-        let of_unit = || self.instances.iter().filter(|i| unit.contains(&i.config().name));
-        if of_unit().any(Instance::is_leaving) {
-            pending.waiting.push(unit);
-            return;
+    fn settle_unit(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
+        let places = self.places_of(&unit);
+        if !places.is_empty() && !places.iter().any(|place| turn.touched.contains_key(place)) {
+            return pending.waiting.push(unit);
+        }
+        let members = || places.iter().filter_map(|place| self.instances.get(*place));
+        if members().any(Instance::is_leaving) {
+            return pending.waiting.push(unit);
         }
         // It was active, was to leave, and does not any more: nobody has taken over, or the daemon
         // stops, and who has taken over is not known.
-        let stays = of_unit().find(|instance| instance.holds() && !pending.force);
+        let stays = members().find(|instance| instance.holds() && !pending.force);
         let refusal = match stays {
-            _ if self.stopping => Some((of_unit().next(), HandoverRefusal::CalledOff)),
+            _ if self.stopping => Some((members().next(), HandoverRefusal::CalledOff)),
             Some(instance) => Some((Some(instance), HandoverRefusal::Unclaimed)),
             None => None,
         };
@@ -305,26 +288,40 @@ impl Engine {
             let name = instance.map(|instance| instance.config().name.clone());
             return pending.refused.extend(name.map(|name| (name, refusal)));
         }
-        let config = &self.config;
-        let successor = |i: &Instance| {
-            (i.config().name.clone(), i.active_router().map(|source| Peer::new(config, source)))
-        };
-        pending.moved.extend(of_unit().map(successor));
+        pending.moved.extend(members().map(|instance| {
+            let successor = instance.active_router();
+            let successor = successor.map(|source| Peer::new(&self.config, source));
+            (instance.config().name.clone(), successor)
+        }));
         self.standby.instances.extend(unit);
-        self.apply_standby(now, out);
+        self.apply_standby(turn, places);
     }
 
-    /// Tells each instance whether it is out.
-    pub(super) fn apply_standby(&mut self, now: Now, out: &mut Vec<Action>) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        for instance in &mut self.instances {
-            let covered = self.standby.covers(&instance.config().name);
-            if instance.set_standby(&context, covered, out) {
-                let what = What::Standby(covered);
-                let instance = Some(instance.config().name.clone());
-                out.push(Action::Report(Event { instance, group: None, what }));
-            }
+    /// Tells each of these instances whether it is out.
+    pub(super) fn apply_standby(
+        &mut self,
+        turn: &mut Turn,
+        places: impl IntoIterator<Item = usize>,
+    ) {
+        let mut changed: Vec<usize> = places.into_iter().collect();
+        changed.retain(|place| {
+            self.instances.get(*place).is_some_and(|instance| {
+                let covered = self.standby.covers(&instance.config().name);
+                instance.is_on_standby() != covered
+            })
+        });
+        for place in changed {
+            let Some(name) = self.instances.get(place).map(|one| one.config().name.clone()) else {
+                continue;
+            };
+            let covered = self.standby.covers(&name);
+            self.each(turn, [place], |instance, context, out| {
+                if instance.set_standby(context, covered, out) {
+                    let what = What::Standby(covered);
+                    let instance = Some(name.clone());
+                    out.push(Action::Report(Event { instance, group: None, what }));
+                }
+            });
         }
     }
 }

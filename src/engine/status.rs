@@ -11,6 +11,7 @@ use super::hook::call::HookName;
 use super::peers::PeerStatus;
 use super::standby::Standby;
 use super::story::{Fault, Lowered, Peer, StateName, TrackFailure, Why};
+use super::timer::Timer;
 use super::words::few;
 use crate::histogram::Histogram;
 use crate::model::{
@@ -126,7 +127,7 @@ pub struct InstanceStatus {
     /// Until when a backup does not claim the addresses, whatever it hears (hold-down).
     pub held_down_until: Option<Wall>,
     /// What it does next if nothing happens, the soonest first.
-    pub timers: Vec<Timer>,
+    pub timers: Vec<Due>,
     /// The checks that count for it.
     pub tracks: Vec<TrackName>,
     /// What is wrong on the segment.
@@ -150,9 +151,9 @@ pub struct InstanceStatus {
 
 /// Something that is due.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Timer {
-    /// What for.
-    pub what: String,
+pub struct Due {
+    /// The timer that fires.
+    pub what: Timer,
     /// How long until then.
     pub left: Span,
 }

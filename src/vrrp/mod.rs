@@ -9,4 +9,5 @@ pub mod packet;
 pub mod router;
 mod settings;
 mod state;
+mod timer;
 pub mod timing;

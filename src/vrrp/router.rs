@@ -11,6 +11,7 @@ pub use super::actives::{ActiveRouter, Actives};
 pub use super::outcome::{Departure, Heard, Outcome, Takeover};
 pub use super::settings::Settings;
 pub use super::state::{Active, Backup, Leaving, Lower, State};
+pub use super::timer::Timer;
 use super::timing::{active_down_interval, compare_actives, skew_time};
 use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
@@ -20,7 +21,7 @@ use crate::time::{Mono, Span};
 const FAREWELL_DISTANCE: u64 = 16;
 
 /// One virtual router.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
     settings: Settings,
     state: State,
@@ -298,6 +299,27 @@ impl Router {
         }
     }
 
+    /// When an active router advertises next; `None`: it is not active.
+    pub fn next_advertisement(&self) -> Option<Mono> {
+        match &self.state {
+            State::Active(active) => Some(active.next_advertisement),
+            _ => None,
+        }
+    }
+
+    /// The next advertisement of an active router goes out at this earlier time, together with
+    /// others; all later ones keep their distance from it.
+    pub fn advertise_at(&mut self, at: Mono) {
+        if let State::Active(active) = &mut self.state {
+            active.next_advertisement = active.next_advertisement.min(at);
+        }
+    }
+
+    /// How often it advertises.
+    pub fn advertisement_interval(&self) -> Span {
+        self.settings.interval.span()
+    }
+
     /// Whether it may have been replaced, and has not heard yet.
     pub fn is_held_up(&self) -> bool {
         matches!(&self.state, State::Active(Active { held_up: Some(_), .. }))
@@ -385,18 +407,18 @@ impl Router {
     }
 
     /// When [`Router::fire`] is due, and for which timer.
-    pub fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub fn deadline(&self) -> Option<(Mono, Timer)> {
         match &self.state {
             State::Initialize => None,
-            State::Active(active) => Some((active.next_advertisement, "advertisement")),
+            State::Active(active) => Some((active.next_advertisement, Timer::Advertisement)),
             State::Leaving(leaving) => match leaving.again {
-                Some(again) if again < leaving.until => Some((again, "farewell")),
-                _ => Some((leaving.until, "departure")),
+                Some(again) if again < leaving.until => Some((again, Timer::Farewell)),
+                _ => Some((leaving.until, Timer::Departure)),
             },
             State::Backup(backup) => {
                 let (at, why) = self.own_claim(backup);
                 let group = self.claim_not_before;
-                let why = if group > at { "sync group" } else { why };
+                let why = if group > at { Timer::SyncGroup } else { why };
                 (group < Mono(u64::MAX)).then_some((at.max(group), why))
             }
         }
@@ -410,16 +432,18 @@ impl Router {
         }
     }
 
-    fn own_claim(&self, backup: &Backup) -> (Mono, &'static str) {
+    fn own_claim(&self, backup: &Backup) -> (Mono, Timer) {
         let (at, why) = self.timer(backup);
         (at.max(backup.hold_until), why)
     }
 
-    fn timer(&self, backup: &Backup) -> (Mono, &'static str) {
-        let down = (backup.active_down, "active-down");
+    fn timer(&self, backup: &Backup) -> (Mono, Timer) {
+        let down = (backup.active_down, Timer::ActiveDown);
         let Preempt::After(delay) = self.settings.preempt else { return down };
         match backup.lower.and_then(|lower| lower.preempted_at(delay)) {
-            Some(at) if at < backup.active_down && !backup.handed_over => (at, "preemption delay"),
+            Some(at) if at < backup.active_down && !backup.handed_over => {
+                (at, Timer::PreemptionDelay)
+            }
             _ => down,
         }
     }

@@ -2,7 +2,7 @@
 
 use vipd::api::{EventRecord, FileStatus, LoopStatus, Snapshot};
 use vipd::engine::story::Severity;
-use vipd::engine::{Action, Engine, Input, ProbeResult};
+use vipd::engine::{Action, Input, ProbeResult};
 use vipd::histogram::Histogram;
 use vipd::model::{
     Config, FileCondition, FileProbe, InstanceConfig, Node as ConfiguredNode, Notify, Phase,
@@ -131,8 +131,7 @@ struct Scene {
 
 impl Scene {
     fn new(config: Config) -> Self {
-        let engine = Engine::new(config, now(START));
-        Self { node: Node { engine, millis: START }, events: Vec::new() }
+        Self { node: Node::unlinked_at(START, config), events: Vec::new() }
     }
 
     fn hear(&mut self, source: std::net::IpAddr, said: &Advertisement) {

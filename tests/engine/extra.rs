@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use vipd::engine::{Action, Input, Link, SystemError};
+use vipd::engine::{Action, Change, Input, Link, SystemError};
 use vipd::model::{
     Config, Family, InstanceConfig, Network, Route, RouteKind, Routing, RoutingTable, Rule,
     RuleAction, VirtualAddress,
@@ -55,7 +55,7 @@ fn routing() -> InstanceConfig {
 
 fn added(actions: &[Action]) -> Vec<IpAddr> {
     let added = |action: &Action| match action {
-        Action::AddAddress { address, .. } => Some(address.address),
+        Action::Change(Change::AddAddress { address, .. }) => Some(address.address),
         _ => None,
     };
     actions.iter().filter_map(added).collect()
@@ -67,10 +67,10 @@ fn only(actions: &[Action], kind: &str) -> Vec<&'static str> {
 
 fn routing_of(actions: &[Action]) -> Vec<(&'static str, Routing)> {
     let one = |action: &Action| match action {
-        Action::AddRouting { routing, again, .. } => {
+        Action::Change(Change::AddRouting { routing, again, .. }) => {
             Some((if *again { "again" } else { "add" }, routing.clone()))
         }
-        Action::RemoveRouting { routing } => Some(("remove", routing.clone())),
+        Action::Change(Change::RemoveRouting { routing }) => Some(("remove", routing.clone())),
         _ => None,
     };
     actions.iter().filter_map(one).collect()
@@ -145,7 +145,7 @@ fn until(node: &mut Node, millis: u64) -> Vec<Action> {
 }
 
 fn is_routing(action: &Action) -> bool {
-    matches!(action, Action::AddRouting { .. } | Action::RemoveRouting { .. })
+    matches!(action, Action::Change(Change::AddRouting { .. } | Change::RemoveRouting { .. }))
 }
 
 /// Rule: what is held is asked for again with each renewal of the lease, and what had gone is told
@@ -188,7 +188,12 @@ fn a_route_that_cannot_be_added_ends_in_fault() {
     for attempt in 1..=3 {
         let action = actions
             .into_iter()
-            .find(|action| matches!(action, Action::AddRouting { routing: Routing::Route(_), .. }))
+            .find(|action| {
+                matches!(
+                    action,
+                    Action::Change(Change::AddRouting { routing: Routing::Route(_), .. })
+                )
+            })
             .expect("an attempt");
         let text = "Network is unreachable".to_owned();
         let error = SystemError { errno: ENETUNREACH, text };
@@ -232,4 +237,21 @@ fn the_interface_of_a_route_is_needed() {
     let down = Link { index: 7, carrier: false, ..link() };
     node.tell(Input::Link { interface: eth1, link: Some(down) });
     assert_eq!(node.status().instances[0].reason, "link eth1 has no carrier");
+}
+
+/// Bug guarded: an interface on which a reload leaves no address must not be watched for other
+/// stations' claims any longer.
+#[test]
+fn an_interface_without_addresses_is_not_watched() {
+    let eth1 = vipd::model::InterfaceName::try_from("eth1").unwrap();
+    let abroad = VirtualAddress { dev: Some(eth1.clone()), ..extra("10.8.0.100") };
+    let config = InstanceConfig { extra_addresses: vec![abroad.clone()], ..instance(100) };
+    let mut node = Node::new(config);
+    let up = Link { index: 7, addresses: Vec::new(), ..link() };
+    node.tell(Input::Link { interface: eth1.clone(), link: Some(up) });
+    let watch = |addresses| Action::Watch { interface: eth1.clone(), addresses };
+    let actions = node.next();
+    assert!(actions.contains(&watch(vec![abroad.address])), "{actions:?}");
+    let actions = node.tell(reload(vec![instance(100)]));
+    assert!(actions.contains(&watch(Vec::new())), "{actions:?}");
 }

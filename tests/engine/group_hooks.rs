@@ -1,12 +1,12 @@
 //! The hooks of sync groups: a group is told its own changes, and its members wait together.
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, HookEvent, HookOwner, HookTarget, Input, ProbeResult};
+use vipd::engine::{Action, HookEvent, HookOwner, HookTarget, Input, ProbeResult};
 use vipd::model::{Config, InstanceConfig, Notify, Phase, SyncGroup};
 
 use crate::groups::{config, hear_on_lan, lan_link, states};
 use crate::hooks::{notify, one, started};
-use crate::node::{Node, eth0, from_peer, kinds, link, now, told};
+use crate::node::{Node, eth0, from_peer, kinds, link, told};
 
 /// The two instances of `groups`, whose group has these hooks.
 fn with(notify: Notify) -> Config {
@@ -16,7 +16,7 @@ fn with(notify: Notify) -> Config {
 
 /// A node that has just started, with both of its links.
 fn node(config: Config) -> Node {
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     node.tell(lan_link(true));
     node
@@ -54,10 +54,7 @@ fn end_of_member(node: &mut Node, name: &str, number: u64) -> Vec<Action> {
 /// all of its members have their addresses; and it gets to know all of them.
 #[test]
 fn a_group_is_told_once() {
-    let mut node = Node {
-        engine: Engine::new(with(notify(&[Phase::Script, Phase::AfterClaim])), now(1_000_000)),
-        millis: 1_000_000,
-    };
+    let mut node = Node::unlinked(with(notify(&[Phase::Script, Phase::AfterClaim])));
     // Not before both links are known.
     assert_eq!(started(&node.tell(Input::Link { interface: eth0(), link: Some(link()) })), []);
     let (number, words) = one(&node.tell(lan_link(true)));

@@ -1,7 +1,7 @@
 //! Sync groups: instances that have one election.
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Answer, Engine, HandoverAnswer, Input, Link, LinkAddress, Packet};
+use vipd::engine::{Action, Answer, HandoverAnswer, Input, Link, LinkAddress, Packet};
 use vipd::model::{Config, InstanceConfig, Notify, SyncGroup, VirtualAddress};
 
 use crate::node::{
@@ -50,7 +50,7 @@ fn group() -> Node {
 }
 
 pub(crate) fn group_of(config: Config) -> Node {
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     node.tell(lan_link(true));
     node
@@ -97,7 +97,7 @@ fn no_member_claims_before_all_could() {
 /// Rule: a group whose links are not all known yet waits for them.
 #[test]
 fn an_unknown_link_is_waited_for() {
-    let mut node = Node { engine: Engine::new(config(), now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config());
     node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     assert_eq!(node.engine.next_deadline(), None);
     node.tell(lan_link(true));

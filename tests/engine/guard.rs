@@ -1,20 +1,21 @@
 //! What keeps an address from being on two nodes, and says so where it is.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Farewell, HeldAddress, HeldRouter, Input, Link};
-use vipd::model::{InstanceConfig, InstanceName, Mac};
+use vipd::engine::{Action, Change, Farewell, HeldAddress, HeldRouter, Input, Link};
+use vipd::model::{Config, InstanceConfig, InstanceName, Interval, Mac, VirtualAddress};
 use vipd::time::Span;
 use vipd::vrrp::frame::{ArpForm, gratuitous_arp};
 use vipd::vrrp::packet::ChecksumForm;
 
 use crate::node::{
-    GROUP, Node, OURS, VIRTUAL, advertisement, eth0, from_peer, instance, kinds, link, told,
-    virtual_address,
+    GROUP, Node, OURS, VIRTUAL, advertisement, engine_of, eth0, from_peer, instance, kinds, link,
+    told, virtual_address,
 };
 
 const VIRTUAL_V4: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 101));
 
 fn leased(seconds: u64) -> Node {
     let lease = Some(Span::from_secs(seconds));
@@ -25,7 +26,7 @@ fn leased(seconds: u64) -> Node {
 
 fn additions(actions: &[Action]) -> Vec<(Option<Span>, u64)> {
     let addition = |action: &Action| match action {
-        Action::AddAddress { lease, not_after, .. } => Some((*lease, not_after.0)),
+        Action::Change(Change::AddAddress { lease, not_after, .. }) => Some((*lease, not_after.0)),
         _ => None,
     };
     actions.iter().filter_map(addition).collect()
@@ -111,12 +112,6 @@ fn an_addition_that_was_too_late_is_decided_anew() {
 #[test]
 fn what_is_held_is_written_down_first() {
     let mut node = Node::new(instance(100));
-    let written = |actions: &[Action]| {
-        actions.iter().find_map(|action| match action {
-            Action::WriteDown { routers } => Some(routers.clone()),
-            _ => None,
-        })
-    };
     let actions = node.next();
     let place = |what| kinds(&actions).iter().position(|kind| *kind == what);
     assert!(place("write down") < place("add"), "{actions:?}");
@@ -136,13 +131,43 @@ fn what_is_held_is_written_down_first() {
         farewells: vec![farewell],
         devices: Vec::new(),
     };
-    assert_eq!(written(&actions), Some(vec![router.clone()]));
+    assert_eq!(written(&node), [&router]);
     let actions = node.hear(from_peer(200));
     assert!(place_of(&actions, "remove") < place_of(&actions, "write down"), "{actions:?}");
-    assert_eq!(written(&actions), Some(Vec::new()));
+    assert_eq!(written(&node), Vec::<&HeldRouter>::new());
     // Where it cannot be removed, it is still there for `vipd release`.
-    let actions = node.fail(&actions[0].clone(), 1);
-    assert_eq!(written(&actions), Some(vec![HeldRouter { farewells: Vec::new(), ..router }]));
+    node.fail(&actions[0].clone(), 1);
+    assert_eq!(written(&node), [&HeldRouter { farewells: Vec::new(), ..router }]);
+}
+
+fn written(node: &Node) -> Vec<&HeldRouter> {
+    node.written.routers().collect()
+}
+
+/// Rule: only the instance of which something has changed is written down: with hundreds of them each
+/// takeover would otherwise cost the whole list.
+#[test]
+fn what_has_not_changed_is_not_written_again() {
+    let second = InstanceConfig {
+        name: "mail".try_into().unwrap(),
+        virtual_router_id: 52.try_into().unwrap(),
+        addresses: vec![VirtualAddress { address: OTHER, ..virtual_address() }],
+        advertisement_interval: Interval::try_from(200).unwrap(),
+        ..instance(100)
+    };
+    let config = Config { instances: vec![instance(100), second], ..Config::default() };
+    let mut node = engine_of(config);
+    let mut lists = Vec::new();
+    while node.written.routers().count() < 2 {
+        lists.extend(node.next().into_iter().filter_map(|action| match action {
+            Action::WriteDown { routers } => Some(routers),
+            _ => None,
+        }));
+    }
+    let names: Vec<_> = lists.iter().flatten().map(|router| router.instance.as_str()).collect();
+    assert_eq!(names, ["web", "mail"]);
+    node.hear(from_peer(200));
+    assert!(!node.written.has(&eth0(), VIRTUAL) && node.written.has(&eth0(), OTHER));
 }
 
 fn place_of(actions: &[Action], what: &str) -> Option<usize> {

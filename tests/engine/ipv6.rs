@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use vipd::engine::story::StateName;
 use vipd::engine::{
-    Action, Engine, Farewell, HeldRouter, Input, Link, LinkAddress, Packet, UnusableAddress,
+    Action, Farewell, HeldRouter, Input, Link, LinkAddress, Packet, UnusableAddress,
 };
 use vipd::model::{Config, Family, InstanceConfig, Node as ConfiguredNode, Scope, VirtualAddress};
 use vipd::vrrp::auth::Proof;
@@ -43,7 +43,7 @@ fn tell_link(node: &mut Node, link: Link) -> Vec<Action> {
 }
 
 fn started(config: Config, link: Link) -> (Node, Vec<Action>) {
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let actions = tell_link(&mut node, link);
     (node, actions)
 }

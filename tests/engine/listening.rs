@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use vipd::engine::story::{Fault, StateName, What};
-use vipd::engine::{Action, Engine, Input, Link, LinkAddress, SystemError};
+use vipd::engine::{Action, Input, Link, LinkAddress, SystemError};
 use vipd::model::{Config, Family, InstanceConfig, InterfaceName, Transport, VirtualAddress, Vrid};
 
 use super::node::{Node, eth0, instance, kinds, link, now, told, virtual_address};
@@ -21,7 +21,7 @@ fn listening(missing: &[IpAddr]) -> Input {
 /// A node whose interface is up and whose sockets are not open yet, and the action that opens them.
 fn asked(instances: Vec<InstanceConfig>) -> (Node, Action) {
     let config = Config { instances, ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let actions = tell(&mut node, Input::Link { interface: eth0(), link: Some(link()) });
     assert_eq!(kinds(&actions), ["listen"]);
     (node, actions[0].clone())

@@ -39,7 +39,7 @@ use node::{
     packet, told,
 };
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Loss};
+use vipd::engine::{Action, Change, Input, Link, LinkAddress, Loss};
 use vipd::model::{Config, InstanceConfig, Interval, Version, Vrid};
 use vipd::time::Span;
 use vipd::vrrp::packet::{Advertisement, ChecksumForm, Discard};
@@ -236,7 +236,7 @@ fn an_address_that_cannot_be_installed_ends_in_fault() {
         let actions = node.fail(&add, 1);
         assert!(told(&actions).contains("cannot put 10.0.0.100/24 on eth0: refused"));
         add = node.next().remove(0);
-        assert!(matches!(add, Action::AddAddress { .. }), "{add:?}");
+        assert!(matches!(add, Action::Change(Change::AddAddress { .. })), "{add:?}");
     }
     let actions = node.fail(&add, 1);
     let expected = ["remove", "priority 0", "report", "write down", "watch"];
@@ -349,14 +349,9 @@ fn what_is_on_a_renamed_interface_is_removed() {
         let actions = node.tell(Input::Link { interface: eth0(), link: None });
         assert_eq!(kinds(&actions)[1..3], ["remove routing", "remove"], "{actions:?}");
         let removal = actions[2].clone();
-        let written = |actions: &[Action]| {
-            actions.iter().rev().find_map(|action| match action {
-                Action::WriteDown { routers } => Some(routers.len()),
-                _ => None,
-            })
-        };
-        assert_eq!(written(&actions), Some(0), "{actions:?}");
-        assert_eq!(written(&node.fail(&removal, 1)), Some(1));
+        assert_eq!(node.written.routers().count(), 0, "{actions:?}");
+        node.fail(&removal, 1);
+        assert!(node.written.has(&eth0(), VIRTUAL), "{:?}", node.written);
         assert!(node.next().contains(&removal), "it is tried again");
     }
 }
@@ -365,7 +360,7 @@ fn what_is_on_a_renamed_interface_is_removed() {
 #[test]
 fn leftovers_are_removed() {
     let config = Config { instances: vec![instance(100)], ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let mut with_leftover = link();
     with_leftover.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
     let input = Input::Link { interface: eth0(), link: Some(with_leftover) };
@@ -403,7 +398,7 @@ fn hold_down_is_for_boot_and_link_up() {
 #[test]
 fn a_socket_that_cannot_be_opened_is_a_fault() {
     let config = Config { instances: vec![instance(100)], ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let listen = node.tell(Input::Link { interface: eth0(), link: Some(link()) }).remove(0);
     let actions = node.fail(&listen, 1);
     assert!(told(&actions).contains("no VRRP socket on eth0: refused"), "{actions:?}");

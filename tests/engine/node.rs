@@ -1,9 +1,14 @@
 //! One engine with one instance, fed by hand.
 
+#[path = "../world/written.rs"]
+mod written;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Input, Link, LinkAddress, Loss, Packet, Status, SystemError};
+use vipd::engine::{
+    Action, Change, Engine, Input, Link, LinkAddress, Loss, Packet, Status, SystemError,
+};
 use vipd::model::{
     ChecksumStyle, Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Mac,
     Preempt, Priority, Scope, Transport, Version, VirtualAddress, Vrid,
@@ -11,6 +16,8 @@ use vipd::model::{
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::{Advertisement, Authentication, ChecksumForm};
+
+use written::Written;
 
 pub(crate) const OURS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 10));
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 11));
@@ -78,6 +85,8 @@ pub(crate) fn link() -> Link {
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) millis: u64,
+    /// What `vipd release` would find.
+    pub(crate) written: Written,
 }
 
 impl Node {
@@ -85,11 +94,25 @@ impl Node {
         engine_of(Config { instances: vec![config], ..Config::default() })
     }
 
+    /// An engine that knows nothing of its interfaces.
+    pub(crate) fn unlinked(config: Config) -> Self {
+        Self::unlinked_at(1_000_000, config)
+    }
+
+    pub(crate) fn unlinked_at(millis: u64, config: Config) -> Self {
+        Self { engine: Engine::new(config, now(millis)), millis, written: Written::default() }
+    }
+
     /// Hands in one input, and that the sockets that it leads to are open.
     pub(crate) fn tell(&mut self, input: Input) -> Vec<Action> {
         let mut actions = self.engine.handle(now(self.millis), input);
         for opened in opened(&actions) {
             actions.extend(self.engine.handle(now(self.millis), opened));
+        }
+        for action in &actions {
+            if let Action::WriteDown { routers } = action {
+                self.written.note(routers);
+            }
         }
         actions
     }
@@ -157,7 +180,7 @@ pub(crate) fn opened(actions: &[Action]) -> Vec<Input> {
 
 /// An engine with this configuration whose interface is up.
 pub(crate) fn engine_of(config: Config) -> Node {
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
     assert!(matches!(actions[0], Action::Listen { index: 2, .. }), "{actions:?}");
     node
@@ -201,18 +224,18 @@ pub(crate) fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::StopListening { .. } => "stop listening",
         Action::Send { message, .. } if message[2] == 0 => "priority 0",
         Action::Send { .. } => "advertise",
-        Action::AddAddress { .. } => "add",
-        Action::RemoveAddress { .. } => "remove",
+        Action::Change(Change::AddAddress { .. }) => "add",
+        Action::Change(Change::RemoveAddress { .. }) => "remove",
         // A probe says of nobody that he has the address.
-        Action::AddDevice { .. } => "add device",
-        Action::RemoveDevice { .. } => "remove device",
-        Action::SetDevice { up: true, .. } => "device up",
-        Action::SetDevice { up: false, .. } => "device down",
+        Action::Change(Change::AddDevice { .. }) => "add device",
+        Action::Change(Change::RemoveDevice { .. }) => "remove device",
+        Action::Change(Change::SetDevice { up: true, .. }) => "device up",
+        Action::Change(Change::SetDevice { up: false, .. }) => "device down",
         Action::Announce { frame, .. } if is_arp(frame) && frame[28..32] == [0; 4] => "probe",
         Action::Announce { .. } => "announce",
-        Action::AddRouting { again: true, .. } => "look after",
-        Action::AddRouting { .. } => "add routing",
-        Action::RemoveRouting { .. } => "remove routing",
+        Action::Change(Change::AddRouting { again: true, .. }) => "look after",
+        Action::Change(Change::AddRouting { .. }) => "add routing",
+        Action::Change(Change::RemoveRouting { .. }) => "remove routing",
         Action::WriteDown { .. } => "write down",
         Action::Watch { .. } => "watch",
         Action::Probe { .. } => "look",

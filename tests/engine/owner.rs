@@ -2,16 +2,16 @@
 //! and 8.3.2).
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Input, LinkAddress};
+use vipd::engine::{Action, Input, LinkAddress};
 use vipd::model::Config;
 use vipd::vrrp::packet::Discard;
 
-use crate::node::{Node, VIRTUAL, eth0, from_peer, instance, kinds, link, now, told};
+use crate::node::{Node, VIRTUAL, eth0, from_peer, instance, kinds, link, told};
 
 /// A machine that has the address by itself, and what it did at its start.
 fn owner() -> (Node, Vec<Action>) {
     let config = Config { instances: vec![instance(255)], ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let mut owner = link();
     owner.addresses.push(LinkAddress { address: VIRTUAL, prefix: 24, secondary: true });
     let actions = node.tell(Input::Link { interface: eth0(), link: Some(owner) });

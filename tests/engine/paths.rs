@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, HeldRouter, Input, Link, LinkAddress, Packet};
+use vipd::engine::{Action, HeldRouter, Input, Link, LinkAddress, Packet};
 use vipd::model::{
     Config, Family, InstanceConfig, InterfaceName, Preempt, Scope, Transport, VirtualAddress,
 };
@@ -58,7 +58,7 @@ fn unicast(priority: u8, peers: &[&str]) -> InstanceConfig {
 /// A node whose two interfaces have addresses of both families.
 fn node_of(instance: InstanceConfig) -> Node {
     let config = Config { instances: vec![instance], ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let first = link(2, &[("10.0.0.10", 24), ("2001:db8::10", 64), ("fe80::10", 64)]);
     let second = link(3, &[("10.1.0.10", 24), ("fe80::20", 64)]);
     node.tell(Input::Link { interface: eth0(), link: Some(first) });
@@ -385,7 +385,7 @@ fn another_group_takes_the_place_of_the_standard_one() {
     let transport = Transport::Multicast { groups: vec![group] };
     let instance = InstanceConfig { transport, ..node::instance(100) };
     let config = Config { instances: vec![instance], ..Config::default() };
-    let mut node = Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 };
+    let mut node = Node::unlinked(config);
     let link = link(2, &[("10.0.0.10", 24)]);
     let actions = node.tell(Input::Link { interface: eth0(), link: Some(link) });
     let Action::Listen { groups, .. } = &actions[0] else { panic!("{actions:?}") };

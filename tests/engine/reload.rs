@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Input};
+use vipd::engine::{Action, Change, Input};
 use vipd::model::{Config, InstanceConfig, Preempt, VirtualAddress};
 use vipd::time::Span;
 
-use crate::node::{Node, engine_of, from_peer, instance, kinds, told, virtual_address};
+use crate::node::{
+    Node, VIRTUAL, engine_of, eth0, from_peer, instance, kinds, told, virtual_address,
+};
 
 fn reload(instances: Vec<InstanceConfig>) -> Input {
     Input::Reload { config: Box::new(Config { instances, ..Config::default() }) }
@@ -30,8 +32,8 @@ fn second(addresses: Vec<VirtualAddress>) -> InstanceConfig {
 /// The addresses that are added and removed, in this order.
 fn changes(actions: &[Action]) -> Vec<(&'static str, IpAddr)> {
     let change = |action: &Action| match action {
-        Action::AddAddress { address, .. } => Some(("add", address.address)),
-        Action::RemoveAddress { address, .. } => Some(("remove", address.address)),
+        Action::Change(Change::AddAddress { address, .. }) => Some(("add", address.address)),
+        Action::Change(Change::RemoveAddress { address, .. }) => Some(("remove", address.address)),
         _ => None,
     };
     actions.iter().filter_map(change).collect()
@@ -151,7 +153,7 @@ fn another_lease_is_renewed() {
     node.tell(reload(vec![config]));
     let actions = node.tell(Input::Deadline);
     let lease = actions.iter().find_map(|action| match action {
-        Action::AddAddress { lease, .. } => *lease,
+        Action::Change(Change::AddAddress { lease, .. }) => *lease,
         _ => None,
     });
     assert_eq!(lease, Some(Span::from_secs(30)), "{actions:?}");
@@ -208,25 +210,22 @@ fn a_stop_is_not_reloaded() {
 fn what_a_retired_instance_could_not_remove_is_not_forgotten() {
     let mut node = Node::active(100);
     let actions = node.tell(Input::Reload { config: Box::default() });
-    let removal = actions.iter().find(|action| matches!(action, Action::RemoveAddress { .. }));
+    let removal = actions
+        .iter()
+        .find(|action| matches!(action, Action::Change(Change::RemoveAddress { .. })));
     let removal = match removal {
         Some(removal) => removal.clone(),
         // Another router is waited for first.
         None => std::iter::repeat_with(|| node.next())
             .flatten()
-            .find(|action| matches!(action, Action::RemoveAddress { .. }))
+            .find(|action| matches!(action, Action::Change(Change::RemoveAddress { .. })))
             .expect("a removal"),
     };
-    let written = |actions: &[Action]| {
-        actions.iter().rev().find_map(|action| match action {
-            Action::WriteDown { routers } => Some(routers.iter().map(|r| r.addresses.len()).sum()),
-            _ => None,
-        })
-    };
     let actions = node.fail(&removal, 1);
-    assert_eq!(written(&actions), Some(1_usize), "{actions:?}");
+    assert!(node.written.has(&eth0(), VIRTUAL), "{actions:?}");
     let again: Vec<Action> =
         (0..20).map_while(|_| node.engine.next_deadline().map(|_| node.next())).flatten().collect();
     assert!(again.contains(&removal), "{again:?}");
     assert_eq!(node.status().instances, [], "gone in the end");
+    assert_eq!(node.written.routers().count(), 0);
 }

@@ -336,8 +336,7 @@ fn what_is_gone_can_be_forgotten() {
 #[test]
 fn what_was_out_before_a_start_is_out() {
     for kept in [Some("web"), None] {
-        let engine = vipd::engine::Engine::new(config(vec![instance(100)]), now(1_000_000));
-        let mut node = Node { engine, millis: 1_000_000 };
+        let mut node = Node::unlinked(config(vec![instance(100)]));
         node.tell(out(kept, true));
         let actions = node.tell(Input::Link { interface: eth0(), link: Some(link()) });
         assert!(!told(&actions).contains("backup"), "{}", told(&actions));

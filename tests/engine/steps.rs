@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, Event, HookOwner, Input, Link, ProbeResult};
+use vipd::engine::{Action, Change, Event, HookOwner, Input, Link, ProbeResult};
 use vipd::model::{
     Config, InstanceConfig, InterfaceName, Notify, Phase, SyncGroup, VirtualAddress,
 };
@@ -13,7 +13,7 @@ use vipd::vrrp::packet::{Advertisement, ChecksumForm};
 
 use crate::groups::{config as pair, hear_on_lan, lan_link};
 use crate::hooks::notify;
-use crate::node::{Node, PEER, advertisement, eth0, instance, link, now, packet, virtual_address};
+use crate::node::{Node, PEER, advertisement, eth0, instance, link, packet, virtual_address};
 use crate::tracks::{name as track_name, track};
 
 /// The time, in milliseconds, by which everything has come to rest after the last input, even with
@@ -57,7 +57,7 @@ struct Gates {
 impl World {
     fn new(config: Config) -> Self {
         let mut world = Self {
-            node: Node { engine: Engine::new(config, now(1_000_000)), millis: 1_000_000 },
+            node: Node::unlinked(config),
             running: BTreeMap::new(),
             present: BTreeSet::new(),
             unanswered: BTreeSet::new(),
@@ -90,8 +90,9 @@ impl World {
     fn carry_out(&mut self, actions: Vec<Action>) {
         let mut news = Vec::new();
         // Nothing can follow from the actions that an engine repeats all the time.
-        let is_routine =
-            |action: &Action| matches!(action, Action::Send { .. } | Action::AddAddress { .. });
+        let is_routine = |action: &Action| {
+            matches!(action, Action::Send { .. } | Action::Change(Change::AddAddress { .. }))
+        };
         let is_news = !actions.iter().all(is_routine);
         for action in actions {
             match action {
@@ -101,13 +102,13 @@ impl World {
                 Action::CancelHook { owner, number } => {
                     self.running.remove(&(owner, number));
                 }
-                Action::AddAddress { interface, address, .. } => {
+                Action::Change(Change::AddAddress { interface, address, .. }) => {
                     self.present.insert((interface, address.address));
                 }
-                Action::RemoveAddress { interface, address } => {
+                Action::Change(Change::RemoveAddress { interface, address }) => {
                     self.present.remove(&(interface, address.address));
                 }
-                Action::AddDevice { device } => {
+                Action::Change(Change::AddDevice { device }) => {
                     let link = Link {
                         index: 9,
                         mac: Some(device.mac()),
@@ -117,7 +118,7 @@ impl World {
                     };
                     news.push(Input::Link { interface: device.name(), link: Some(link) });
                 }
-                Action::RemoveDevice { device } => {
+                Action::Change(Change::RemoveDevice { device }) => {
                     self.present.retain(|(interface, _)| *interface != device.name());
                     news.push(Input::Link { interface: device.name(), link: None });
                 }
@@ -283,10 +284,10 @@ fn remove(config: &mut Config, place: usize) {
 }
 
 /// A change of the configuration, with its name.
-type Change = (&'static str, fn(&mut Config));
+type Edit = (&'static str, fn(&mut Config));
 
 /// Every kind of change.
-fn changes() -> Vec<Change> {
+fn changes() -> Vec<Edit> {
     vec![
         ("nothing", |_| {}),
         ("no group", |c| c.sync_groups.clear()),

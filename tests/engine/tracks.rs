@@ -1,6 +1,7 @@
 //! Checks: when they look, what counts of what they see, and what that makes of an instance.
 
 use vipd::engine::story::{StateName, TrackFailure};
+use vipd::engine::timer::Timer;
 use vipd::engine::{Action, Input, ProbeResult};
 use vipd::model::{
     Config, FileCondition, FileProbe, Flap, IfAllFail, InstanceConfig, Preempt, Priority, Probe,
@@ -87,7 +88,7 @@ fn a_check_must_pass_before_anything_is_claimed() {
     let mut node = engine_of(with(&[track("db")], instance(100)));
     assert_eq!(node.state(), StateName::Fault);
     let due = node.engine.next_deadline().unwrap();
-    assert_eq!((due.at, due.why), (crate::now(node.millis).mono, "check"), "it looks at once");
+    assert_eq!((due.at, due.why), (crate::now(node.millis).mono, Timer::Check), "it looks at once");
     see(&mut node, true);
     assert_eq!(node.state(), StateName::Fault);
     let actions = see(&mut node, true);

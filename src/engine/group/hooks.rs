@@ -5,12 +5,15 @@ use super::super::hook::{Ended, Hooks};
 use super::super::instance::Instance;
 use super::super::status::GroupStatus;
 use super::super::story::{Event, Fault, StateName, What, Why};
+use super::super::timer::Timer;
+use super::super::turn::Turn;
 use super::super::{Context, Engine};
+use super::picked;
 use crate::model::{InstanceName, Notify, Phase, SyncGroup};
 use crate::time::{Mono, Now, Wall};
 
 /// A sync group.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Group {
     config: SyncGroup,
     state: StateName,
@@ -26,21 +29,40 @@ pub(in super::super) struct Group {
 }
 
 impl Engine {
-    /// Each group follows its members.
-    pub(in super::super) fn follow_groups(&mut self, now: Now, out: &mut Vec<Action>) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        for group in &mut self.groups {
-            let members = self.instances.iter_mut().filter(|instance| group.has(instance));
-            let mut members: Vec<&mut Instance> = members.collect();
-            group.follow(&context, &mut members, out);
+    /// Each touched group follows its members.
+    pub(in super::super) fn follow_groups(&mut self, turn: &mut Turn) {
+        if self.groups.is_empty() {
+            return;
         }
-        // Those whose group a reload has taken away, or that it has taken out of their group.
-        for instance in self.instances.iter_mut().filter(|instance| instance.waits_for_group()) {
-            if !self.groups.iter().any(|group| group.holds_back(instance)) {
-                instance.claim_with_group(&context, out);
+        let places = turn.places();
+        turn.groups.extend(places.into_iter().flat_map(|place| self.index.groups_of(place)));
+        for place in turn.groups.clone() {
+            let members = self.index.members_of(place).to_vec();
+            let asked = self.groups.get(place).into_iter().flat_map(|group| &group.asked_for);
+            let asked = asked.flat_map(|name| self.index.name(name)).copied();
+            let concerned: Vec<usize> = asked.chain(members.iter().copied()).collect();
+            self.each(turn, concerned, |_, _, _| ());
+            let Self { config, links, tracks, instances, groups, .. } = self;
+            let context = Context { now: turn.now, config, links, tracks };
+            if let Some(group) = groups.get_mut(place) {
+                group.follow(&context, &mut picked(instances, &members), &mut turn.out);
             }
         }
+        self.release_waiting(turn);
+    }
+
+    /// Those whose group a reload has taken away, or that it has taken out of their group, need
+    /// not wait for it.
+    fn release_waiting(&mut self, turn: &mut Turn) {
+        let waits = |place: &usize| {
+            self.instances.get(*place).is_some_and(|instance| {
+                instance.waits_for_group()
+                    && !self.groups.iter().any(|group| group.holds_back(instance))
+            })
+        };
+        let mut places = turn.places();
+        places.retain(waits);
+        self.each(turn, places, Instance::claim_with_group);
     }
 
     /// The groups of a new configuration: those that were there go on, whatever else differs.
@@ -94,9 +116,14 @@ impl Group {
         }
     }
 
+    /// Its configuration.
+    pub(in super::super) fn config(&self) -> &SyncGroup {
+        &self.config
+    }
+
     /// Whether this is a member. One that the configuration has no more belongs only to a group
     /// that it has no more, either.
-    fn has(&self, instance: &Instance) -> bool {
+    pub(in super::super) fn has(&self, instance: &Instance) -> bool {
         (self.retired || !instance.is_retired())
             && self.config.members.contains(&instance.config().name)
     }
@@ -272,7 +299,7 @@ impl Group {
     }
 
     /// When [`Group::fire`] is due, and what for.
-    pub(in super::super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(in super::super) fn deadline(&self) -> Option<(Mono, Timer)> {
         self.hooks.deadline()
     }
 

@@ -1,7 +1,7 @@
 //! Sync groups: instances that are active on one node together.
 //!
 //! Each member has its own state machine and hears its own segment; what they decide is made one
-//! decision here, after every input:
+//! decision here, after every input that has touched one of them:
 //!
 //! - a fault of one is a fault of all;
 //! - a member claims its addresses when every member could, and so all do at the same time;
@@ -18,79 +18,96 @@ mod hooks;
 
 pub(super) use hooks::Group;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::event::Action;
 use super::instance::Instance;
 use super::story::{Event, Fault, What, Why};
+use super::turn::Turn;
 use super::{Context, Engine};
 use crate::model::{InstanceName, SyncGroup};
-use crate::time::{Mono, Now};
+use crate::time::Mono;
 
 impl Engine {
-    /// Does everything of the instances that is due. Of a group everything is put on the interfaces
-    /// before the first advertisement makes another router let go.
-    pub(super) fn fire(&mut self, now: Now, out: &mut Vec<Action>) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let groups = &context.config.sync_groups;
-        let mut of_groups = vec![Vec::new(); groups.len()];
-        for instance in &mut self.instances {
-            let name = &instance.config().name;
-            let place = groups.iter().position(|group| group.members.contains(name));
-            let out = place.and_then(|place| of_groups.get_mut(place)).unwrap_or(&mut *out);
-            instance.fire(&context, out);
+    /// Does all that is due of the instances in these places. Of a group everything is put on the
+    /// interfaces before the first advertisement makes another router let go.
+    pub(super) fn fire_instances(&mut self, turn: &mut Turn, places: Vec<usize>) {
+        let mut of_groups: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
+        for place in places {
+            let group = self.live_groups_of(place).next();
+            self.each(turn, [place], |instance, context, out| {
+                let out = group.map_or(out, |group| of_groups.entry(group).or_default());
+                instance.fire(context, out);
+            });
         }
-        for mut actions in of_groups {
+        for mut actions in of_groups.into_values() {
             if actions.iter().any(relieves_another) {
                 actions.sort_by_key(|action| matches!(action, Action::Send { .. }));
             }
-            out.append(&mut actions);
+            turn.out.append(&mut actions);
         }
     }
 
-    /// The members that are active, by name: what [`Engine::align`] compares with.
-    pub(super) fn active_members(&self) -> Vec<InstanceName> {
-        let groups = &self.config.sync_groups;
-        if groups.is_empty() {
-            return Vec::new();
-        }
-        let grouped = |name: &&InstanceName| groups.iter().any(|g| g.members.contains(*name));
-        let active = self.instances.iter().filter(|instance| instance.is_active());
-        active.map(|instance| &instance.config().name).filter(grouped).cloned().collect()
+    /// The groups of the configuration that an instance is a member of.
+    fn live_groups_of(&self, place: usize) -> impl Iterator<Item = usize> {
+        let live = self.config.sync_groups.len();
+        self.index.groups_of(place).iter().copied().filter(move |group| *group < live)
     }
 
-    /// Makes one decision of what the members of each group have decided.
-    pub(super) fn align(&mut self, now: Now, before: &[InstanceName], out: &mut Vec<Action>) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        for instance in &mut self.instances {
-            instance.claim_not_before(Mono(0));
+    /// Makes one decision of what the members of each touched group have decided.
+    pub(super) fn align(&mut self, turn: &mut Turn) {
+        if self.groups.is_empty() {
+            return;
         }
-        for group in &context.config.sync_groups {
-            let is_member = |instance: &&mut Instance| {
-                !instance.is_retired() && group.members.contains(&instance.config().name)
-            };
-            let mut members: Vec<&mut Instance> =
-                self.instances.iter_mut().filter(is_member).collect();
-            share_fault(group, &mut members, &context, out);
-            yield_or_join(&mut members, before, &context, out);
+        let mut groups = BTreeSet::new();
+        for place in turn.places() {
+            groups.extend(self.live_groups_of(place));
+            self.each(turn, [place], |instance, _, _| instance.claim_not_before(Mono(0)));
+        }
+        for place in groups {
+            let places = self.index.members_of(place).to_vec();
+            // Each is woken first, also where it was not touched yet.
+            self.each(turn, places.iter().copied(), |instance, _, _| {
+                instance.claim_not_before(Mono(0));
+            });
+            let Self { config, links, tracks, instances, .. } = self;
+            let context = Context { now: turn.now, config, links, tracks };
+            let Some(group) = context.config.sync_groups.get(place) else { continue };
+            let was_active = |place: &usize| turn.touched.get(place) == Some(&true);
+            let before: Vec<bool> = places.iter().map(was_active).collect();
+            let mut members = picked(instances, &places);
+            share_fault(group, &mut members, &context, &mut turn.out);
+            yield_or_join(&mut members, &before, &context, &mut turn.out);
             claim_together(&mut members);
         }
     }
 
     /// The others of an instance's group leave with it.
-    pub(super) fn lead_departure(&mut self, now: Now, first: &InstanceName, out: &mut Vec<Action>) {
-        let context =
-            Context { now, config: &self.config, links: &self.links, tracks: &self.tracks };
-        let groups = &context.config.sync_groups;
-        let together = |name: &InstanceName| {
-            groups.iter().any(|g| g.members.contains(first) && g.members.contains(name))
-        };
-        for instance in &mut self.instances {
-            if instance.config().name != *first && together(&instance.config().name) {
-                instance.hand_over_with_group(&context, out);
-            }
+    pub(super) fn lead_departure(&mut self, turn: &mut Turn, first: usize) {
+        for group in self.live_groups_of(first).collect::<Vec<_>>() {
+            let mut others = self.index.members_of(group).to_vec();
+            others.retain(|place| *place != first);
+            self.each(turn, others, Instance::hand_over_with_group);
         }
     }
+}
+
+/// The instances in these places, which are in order.
+pub(super) fn picked<'a>(
+    mut instances: &'a mut [Instance],
+    places: &[usize],
+) -> Vec<&'a mut Instance> {
+    let (mut picked, mut passed) = (Vec::with_capacity(places.len()), 0);
+    for place in places {
+        let Some((instance, rest)) =
+            instances.get_mut(place - passed..).and_then(<[Instance]>::split_first_mut)
+        else {
+            break;
+        };
+        picked.push(instance);
+        (instances, passed) = (rest, place + 1);
+    }
+    picked
 }
 
 /// Whether this tells that a live router is relieved, which answers until it hears so.
@@ -118,18 +135,18 @@ fn share_fault(
 
 fn yield_or_join(
     members: &mut [&mut Instance],
-    before: &[InstanceName],
+    were_active: &[bool],
     context: &Context<'_>,
     out: &mut Vec<Action>,
 ) {
     if !members.iter().any(|member| member.is_active()) {
         return;
     }
-    let has_yielded =
-        |member: &&mut Instance| !member.holds() && before.contains(&member.config().name);
-    let must_not_join = |member: &&mut Instance| member.is_backup() && !member.may_join(context);
-    let leader = members.iter().find(|member| has_yielded(member) || must_not_join(member));
-    let leader = leader.map(|member| member.config().name.clone());
+    let leader = members.iter().zip(were_active).find(|(member, was_active)| {
+        let has_yielded = **was_active && !member.holds();
+        has_yielded || member.is_backup() && !member.may_join(context)
+    });
+    let leader = leader.map(|(member, _)| member.config().name.clone());
     for member in members {
         match &leader {
             Some(leader) if member.is_active() => member.yield_with(context, leader, out),

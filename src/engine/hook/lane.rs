@@ -16,7 +16,7 @@ const PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(60);
 
 /// Something that is to be told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Job {
     pub(super) name: HookName,
     pub(super) call: HookCall,
@@ -35,7 +35,7 @@ impl Job {
 }
 
 /// One that is under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Running {
     job: Job,
     number: u64,
@@ -43,10 +43,11 @@ struct Running {
 }
 
 /// Hooks in their order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lane {
     waiting: VecDeque<Job>,
-    running: Option<Running>,
+    /// In a box: most of the time there is none.
+    running: Option<Box<Running>>,
 }
 
 impl Lane {
@@ -77,7 +78,8 @@ impl Lane {
         }
         let job = self.waiting.pop_front()?;
         let call = job.call.clone();
-        self.running = Some(Running { job, number, until: now + call.timeout + GRACE });
+        let until = now + call.timeout + GRACE;
+        self.running = Some(Box::new(Running { job, number, until }));
         Some(call)
     }
 
@@ -88,8 +90,8 @@ impl Lane {
 
     /// Takes that one for failed which has not ended in its time; with its number.
     pub(super) fn overdue(&mut self, now: Mono) -> Option<(Job, u64)> {
-        let running = self.running.take_if(|running| running.until <= now)?;
-        Some((running.job, running.number))
+        let Running { job, number, .. } = *self.running.take_if(|running| running.until <= now)?;
+        Some((job, number))
     }
 
     /// Tries it again after a pause, unless that was done often enough or something newer waits.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use super::event::{Action, ProbeResult};
 use super::status::HookStatus;
+use super::timer::Timer;
 use super::words::{StateName, shown};
 use crate::model::{Notify, Phase};
 use crate::time::{Mono, Now, Wall};
@@ -19,7 +20,7 @@ use call::{HookCall, HookEvent, HookName, HookOwner, HookTarget};
 use lane::{Job, Lane};
 
 /// The hooks of an instance or of a sync group.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hooks {
     /// What the shell calls them by: an instance has the name from when the daemon got it.
     owner: HookOwner,
@@ -37,7 +38,7 @@ pub(super) struct Hooks {
     verify_at: Option<Mono>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome {
     passed: bool,
     text: String,
@@ -68,6 +69,11 @@ impl Hooks {
             patient: true,
             verify_at: None,
         }
+    }
+
+    /// Whose they are.
+    pub(super) const fn owner(&self) -> &HookOwner {
+        &self.owner
     }
 
     /// For an owner that a reload has brought: one of that name may have been there before, and late answers
@@ -279,9 +285,9 @@ impl Hooks {
     }
 
     /// When [`Hooks::fire`] is due, and what for.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         let next = self.all().into_iter().filter_map(Lane::deadline).chain(self.verify_at).min();
-        next.map(|at| (at, "hook"))
+        next.map(|at| (at, Timer::Hook))
     }
 
     /// What there is to know about them.

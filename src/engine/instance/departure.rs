@@ -16,11 +16,8 @@ const TAKEOVER: Span = Span::from_millis(100);
 /// refused it at the end: an address that could not be removed must not be forgotten.
 const LISTENS_FOR: Span = Span::from_secs(1);
 
-/// What that is called among the things that are due.
-pub(super) const LAST_ANSWERS: &str = "last answers";
-
 /// A handover that the operator waits for.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HandingOver {
     request: u64,
     to: Option<NodeName>,
@@ -92,20 +89,14 @@ impl Instance {
             }
             return self.call_off(out);
         }
-        let outcome = self.router.leave(context.now.mono, why, self.takeover_time());
+        let takeover = takeover_time(context.links.moving());
+        let outcome = self.router.leave(context.now.mono, why, takeover);
         self.follow(context, outcome, out);
         let why = match why {
             Departure::Stop => self.why_it_stops(),
             Departure::Handover => Why::HandingOver,
         };
         self.report(What::Leaving(why), out);
-    }
-
-    /// How long another router may need to have all addresses, once it has decided to: its machine may be
-    /// busy, and the kernel takes up to a millisecond for each.
-    fn takeover_time(&self) -> Span {
-        let addresses = self.config.moving_addresses().count();
-        TAKEOVER + Span::from_millis(u64::try_from(addresses).unwrap_or(u64::MAX).min(10_000))
     }
 
     pub(super) fn stopped(
@@ -220,6 +211,11 @@ impl Instance {
         matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some()
     }
 
+    /// Whether it is out of the election by the operator's wish, as it was told last.
+    pub(in super::super) fn is_on_standby(&self) -> bool {
+        self.standby
+    }
+
     /// It is out of the election by the operator's wish, or is not. Says whether that is news.
     pub(in super::super) fn set_standby(
         &mut self,
@@ -315,4 +311,11 @@ impl Instance {
         self.holding.interface_vanished(interface, out);
         self.devices.vanished(interface);
     }
+}
+
+/// How long another node may need to have so many addresses, once it has decided to: its machine
+/// may be busy, and the kernel takes up to a millisecond for each. Those of other instances count,
+/// too, since they may all leave together.
+fn takeover_time(addresses: usize) -> Span {
+    TAKEOVER + Span::from_millis(u64::try_from(addresses).unwrap_or(u64::MAX).min(10_000))
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::super::LinkAddress;
-use super::super::event::Action;
+use super::super::event::{Action, Change};
 use super::super::story::{Fault, StateName, What, Why};
+use super::super::timer::Timer;
 use super::wire::group;
 use super::{Condition, Context, Instance};
 use crate::model::{Family, InterfaceName, Path, Transport};
@@ -13,7 +14,7 @@ use crate::time::{Mono, Span};
 use crate::vrrp::router::Outcome;
 
 /// A change of the link that is not believed yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Blip {
     since: Option<Mono>,
 }
@@ -105,7 +106,9 @@ impl Instance {
     fn remove_leftovers(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let mut routing: Vec<_> = self.config.routing().collect();
         routing.reverse();
-        out.extend(routing.into_iter().map(|routing| Action::RemoveRouting { routing }));
+        out.extend(
+            routing.into_iter().map(|routing| Action::Change(Change::RemoveRouting { routing })),
+        );
         for address in self.config.moving_addresses() {
             let place = self.devices.place(&self.config, address);
             // Another configuration may have had it there.
@@ -118,7 +121,7 @@ impl Instance {
             };
             out.extend(places.filter(is_there).map(|interface| {
                 let (interface, address) = (interface.clone(), address.clone());
-                Action::RemoveAddress { interface, address }
+                Action::Change(Change::RemoveAddress { interface, address })
             }));
         }
     }
@@ -145,13 +148,13 @@ impl Instance {
     }
 
     /// When a change of the link has lasted long enough to be believed.
-    pub(super) fn blip_deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn blip_deadline(&self) -> Option<(Mono, Timer)> {
         let since = self.blip.since?;
         let delay = match self.state_name() {
             StateName::Fault => self.config.link_up_delay,
             _ => self.config.link_down_delay,
         };
-        Some((since + delay, "link delay"))
+        Some((since + delay, Timer::LinkDelay))
     }
 
     /// Whether the link is down and that is not believed yet.

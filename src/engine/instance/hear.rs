@@ -27,7 +27,7 @@ const FOLLOWED_AT_MOST: u32 = 5;
 const FOLLOWED_WITHIN: Span = Span::from_secs(10);
 
 /// Since when the instance is active, and when another active router was last heard beside it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Presence {
     active_since: Mono,
     other_heard: Option<Mono>,
@@ -224,9 +224,14 @@ impl Instance {
         advertised: &[IpAddr],
         out: &mut Vec<Action>,
     ) {
-        let ours = self.config.addresses_of(Family::of(source)).map(|a| a.address);
-        let ours: BTreeSet<IpAddr> = ours.collect();
-        let theirs: BTreeSet<IpAddr> = advertised.iter().copied().collect();
+        let ours = || self.config.addresses_of(Family::of(source)).map(|own| own.address);
+        let same = ours().eq(advertised.iter().copied());
+        // Hardly ever is anything other than the same list heard.
+        let (ours, theirs): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) = if same {
+            (BTreeSet::new(), BTreeSet::new())
+        } else {
+            (ours().collect(), advertised.iter().copied().collect())
+        };
         let of_this_router = |c: &Conflict| matches!(c, Conflict::AddressDrift { peer, .. } if peer.address == source);
         if ours == theirs {
             return self.conflicts.over(of_this_router);

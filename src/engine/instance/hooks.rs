@@ -7,11 +7,12 @@ use super::super::event::{
 use super::super::hook::Ended;
 use super::super::story::{Peer, StateName, What};
 use super::{Context, Instance};
-use crate::model::{Phase, SyncGroup};
+use crate::model::{InstanceName, Phase, SyncGroup};
+use crate::time::Mono;
 use crate::vrrp::router::{Departure, State, Takeover};
 
 /// It has won the election, and its addresses wait for a hook.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
     how: Takeover,
     /// Another router answers meanwhile, and goes on until it hears this one.
@@ -221,6 +222,14 @@ impl Instance {
         }
     }
 
+    /// The name that its hooks are known by.
+    pub(in super::super) fn hook_owner(&self) -> &InstanceName {
+        match self.hooks.owner() {
+            HookOwner::Instance(name) => name,
+            HookOwner::Group(_) => &self.config.name,
+        }
+    }
+
     /// What came of a hook.
     pub(in super::super) fn hooked(
         &mut self,
@@ -240,13 +249,18 @@ impl Instance {
         for ended in self.hooks.fire(context.now, out) {
             self.go_on_after(context, ended, out);
         }
-        let serves = self.state_name() == StateName::Active && self.waits_for().is_none();
         let now = context.now.mono;
-        let due = self.hooks.verify_at(now, &self.config.notify, serves && self.holds_on());
-        if due.is_some_and(|at| at <= now) {
+        if self.plan_verification(now).is_some_and(|at| at <= now) {
             self.hooks.verifies();
             self.run_hook(context, Phase::Verify, out);
         }
+    }
+
+    /// When it is asked next if the addresses are still this node's.
+    pub(super) fn plan_verification(&mut self, now: Mono) -> Option<Mono> {
+        let serves = self.state_name() == StateName::Active && self.waits_for().is_none();
+        let serves = serves && self.holds_on();
+        self.hooks.verify_at(now, &self.config.notify, serves)
     }
 
     /// Whether it is active and not leaving.

@@ -35,6 +35,7 @@ use super::peers::Peers;
 use super::routing::Routings;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
+use super::timer::Timer;
 use crate::model::{
     ChecksumStyle, InstanceConfig, InterfaceName, Path, Routing, Version, VirtualAddress,
 };
@@ -47,10 +48,10 @@ use hear::Presence;
 use hooks::Claim;
 pub(super) use reconfigure::differences;
 use virtual_mac::Devices;
-use wire::FailedSends;
+use wire::{FailedSends, Prepared};
 
 /// One virtual router of this node.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Instance {
     config: InstanceConfig,
     router: Router,
@@ -88,12 +89,26 @@ pub(super) struct Instance {
     history: VecDeque<Transition>,
     presence: Presence,
     failed_sends: FailedSends,
+    prepared: Prepared,
     /// On which of its further interfaces nothing is heard, and why.
     missing_paths: BTreeMap<Path, Fault>,
     checksum: ChecksumForm,
     authenticator: Authenticator,
     conflicts: Conflicts,
     counters: Counters,
+    /// What was written down of it follows from this; `None`: nothing was.
+    mark: Option<Mark>,
+}
+
+/// What the list of what is held follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark {
+    addresses: u64,
+    routing: u64,
+    devices: u64,
+    holds: bool,
+    links: u64,
+    checksum: ChecksumForm,
 }
 
 /// Why an instance does not come back.
@@ -148,11 +163,13 @@ impl Instance {
             history: VecDeque::new(),
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
+            prepared: Prepared::default(),
             missing_paths: BTreeMap::new(),
             checksum,
             authenticator: Authenticator::new(now.mono),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
+            mark: None,
             config,
         }
     }
@@ -166,12 +183,40 @@ impl Instance {
 
     /// The address owner's addresses are the machine's own: they are there without us.
     fn moves_addresses(&self) -> bool {
-        !self.config.priority.is_owner()
+        !self.is_owner()
     }
 
-    /// Time has passed.
-    pub(super) fn wake(&mut self, now: Mono) {
+    /// An input has to do with it: to be called before anything else in a turn. Returns whether
+    /// it is active.
+    pub(super) fn touch(&mut self, now: Mono) -> bool {
         self.router.wake(now);
+        self.is_active()
+    }
+
+    /// To be called when all is decided in a turn.
+    pub(super) fn settle(&mut self, context: &Context<'_>) {
+        self.plan_verification(context.now.mono);
+    }
+
+    /// Whether its addresses are the machine's own.
+    pub(super) fn is_owner(&self) -> bool {
+        self.config.priority.is_owner()
+    }
+
+    /// When it advertises next; `None`: it is not active.
+    pub(super) fn next_advertisement(&self) -> Option<Mono> {
+        self.router.next_advertisement()
+    }
+
+    /// It advertises at this earlier time, together with others.
+    pub(super) fn advertise_at(&mut self, at: Mono) {
+        self.router.advertise_at(at);
+    }
+
+    /// The interfaces that it needs or speaks on, and its devices.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
+        let further = &self.config.further_interfaces;
+        self.config.interfaces().chain(further).chain(self.devices.names())
     }
 
     /// The machine was suspended.
@@ -368,15 +413,15 @@ impl Instance {
     }
 
     /// When [`Instance::fire`] is due, and what for.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         self.deadlines().into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// All that is due at some time.
-    fn deadlines(&self) -> [Option<(Mono, &'static str)>; 10] {
-        let refused = self.refused.as_ref().map(|(_, at)| (*at, "another attempt"));
+    fn deadlines(&self) -> [Option<(Mono, Timer)>; 10] {
+        let refused = self.refused.as_ref().map(|(_, at)| (*at, Timer::AnotherAttempt));
         [
-            self.router.deadline(),
+            self.router.deadline().map(|(at, timer)| (at, timer.into())),
             self.announcer.deadline(),
             self.holding.deadline(),
             self.routings.deadline(),
@@ -384,7 +429,7 @@ impl Instance {
             self.blip_deadline(),
             self.hooks.deadline(),
             self.devices.deadline(),
-            self.listens_until.map(|at| (at, departure::LAST_ANSWERS)),
+            self.listens_until.map(|at| (at, Timer::LastAnswers)),
             refused.filter(|_| self.condition != Condition::Stopped),
         ]
     }
@@ -472,19 +517,29 @@ impl Instance {
     }
 
     /// What `vipd release` must undo if this daemon dies now.
-    pub(super) fn held_router(&self, context: &Context<'_>) -> Option<HeldRouter> {
-        let addresses = self.holding.on_the_system();
-        let routing = self.routings.on_the_system();
-        let holds = self.router.holds();
+    pub(super) fn held_router(&self, context: &Context<'_>) -> HeldRouter {
         // Without a time stamp: whoever sends it gives it one.
-        let farewells = if holds { self.farewells(context) } else { Vec::new() };
-        let devices = self.devices.on_the_system();
-        let is_something = !addresses.is_empty()
-            || !routing.is_empty()
-            || !farewells.is_empty()
-            || !devices.is_empty();
-        let instance = self.config.name.clone();
-        is_something.then_some(HeldRouter { instance, addresses, routing, farewells, devices })
+        let farewells = if self.router.holds() { self.farewells(context) } else { Vec::new() };
+        HeldRouter {
+            instance: self.config.name.clone(),
+            addresses: self.holding.on_the_system(),
+            routing: self.routings.on_the_system(),
+            farewells,
+            devices: self.devices.on_the_system(),
+        }
+    }
+
+    /// Whether [`Instance::held_router`] may be another one than when this was asked last.
+    pub(super) fn has_changed_what_is_held(&mut self, context: &Context<'_>) -> bool {
+        let mark = Mark {
+            addresses: self.holding.changes(),
+            routing: self.routings.changes(),
+            devices: self.devices.changes(),
+            holds: self.router.holds(),
+            links: context.links.changes(),
+            checksum: self.checksum,
+        };
+        self.mark.replace(mark) != Some(mark)
     }
 
     /// The addresses that nobody else may claim, with their interfaces.

@@ -2,7 +2,7 @@
 
 use super::super::event::Action;
 use super::super::story::What;
-use super::departure::LAST_ANSWERS;
+use super::super::timer::Timer;
 use super::{Context, Ending, Instance, checksum_form, terms};
 use crate::model::InstanceConfig;
 use crate::vrrp::router::Outcome;
@@ -62,7 +62,7 @@ impl Instance {
     /// Whether nothing is left of it but that it listens for a last refusal of the system.
     pub(in super::super) fn is_past(&self) -> bool {
         let mut due = self.deadlines().into_iter().flatten();
-        self.is_retired() && self.is_stopped() && due.all(|(_, what)| what == LAST_ANSWERS)
+        self.is_retired() && self.is_stopped() && due.all(|(_, timer)| timer == Timer::LastAnswers)
     }
 
     /// Whether the configuration has it no more.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::event::{Action, SystemError};
+use super::super::event::{Action, Change, SystemError};
 use super::super::retry::InstallFailure;
 use super::super::story::{Fault, What};
 use super::virtual_mac::NotRaised;
@@ -26,7 +26,7 @@ impl Instance {
     ) {
         let now = context.now.mono;
         match action {
-            Action::AddAddress { interface, address, .. } => {
+            Action::Change(Change::AddAddress { interface, address, .. }) => {
                 match self.holding.install_failed(now, interface, address, error) {
                     InstallFailure::Nothing => return,
                     InstallFailure::Again => {
@@ -40,7 +40,7 @@ impl Instance {
                     }
                 }
             }
-            Action::RemoveAddress { interface, address }
+            Action::Change(Change::RemoveAddress { interface, address })
                 if self.config.moving_addresses().any(|own| own == address) =>
             {
                 if self.holding.remove_failed(now, interface, address) {
@@ -48,7 +48,7 @@ impl Instance {
                     self.report(What::RemoveFailed(address, interface, error.clone()), out);
                 }
             }
-            Action::AddRouting { routing, .. } => {
+            Action::Change(Change::AddRouting { routing, .. }) => {
                 // Without its link the kernel takes no route: the next look does it.
                 if self.is_in_a_blip() {
                     return;
@@ -64,7 +64,7 @@ impl Instance {
                     }
                 }
             }
-            Action::RemoveRouting { routing }
+            Action::Change(Change::RemoveRouting { routing })
                 if self.config.routing().any(|own| own == *routing) =>
             {
                 if self.routings.remove_failed(now, routing) {
@@ -84,11 +84,11 @@ impl Instance {
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
             }
-            Action::AddDevice { device } if self.devices.not_made(device) => {
+            Action::Change(Change::AddDevice { device }) if self.devices.not_made(device) => {
                 let fault = Fault::CannotMakeDevice(device.name(), error.clone());
                 self.refuse(context, fault, REFUSED, out);
             }
-            Action::SetDevice { device, up: true } => {
+            Action::Change(Change::SetDevice { device, up: true }) => {
                 match self.devices.not_raised(now, device, error) {
                     None => return,
                     Some(NotRaised::Again) => {
@@ -100,10 +100,12 @@ impl Instance {
                     }
                 }
             }
-            Action::SetDevice { device, up: false } if self.devices.has(device) => {
+            Action::Change(Change::SetDevice { device, up: false }) if self.devices.has(device) => {
                 self.report(What::DeviceLeft(device.clone(), error.clone()), out);
             }
-            Action::RemoveDevice { device } if self.devices.not_removed(now, device) => {
+            Action::Change(Change::RemoveDevice { device })
+                if self.devices.not_removed(now, device) =>
+            {
                 self.report(What::DeviceLeft(device.name(), error.clone()), out);
             }
             Action::Listen { interface, family, .. }

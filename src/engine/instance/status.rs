@@ -1,7 +1,7 @@
 //! What there is to know about an instance.
 
 use super::super::peers::Expected;
-use super::super::status::{Counters, InstanceStatus, MissingPath, Timer, Transition};
+use super::super::status::{Counters, Due, InstanceStatus, MissingPath, Transition};
 use super::super::story::{Peer, StateName, Why};
 use super::Instance;
 use crate::model::Config;
@@ -57,10 +57,10 @@ impl Instance {
         }
     }
 
-    fn timers(&self, now: Mono) -> Vec<Timer> {
+    fn timers(&self, now: Mono) -> Vec<Due> {
         let due = self.deadlines().into_iter().flatten();
-        let mut timers: Vec<Timer> =
-            due.map(|(at, what)| Timer { what: what.to_owned(), left: at.since(now) }).collect();
+        let mut timers: Vec<Due> =
+            due.map(|(at, what)| Due { what, left: at.since(now) }).collect();
         timers.sort_by_key(|timer| timer.left);
         timers
     }

@@ -7,9 +7,10 @@
 //! the way from the first of them.
 
 use super::super::announce;
-use super::super::event::{Action, SystemError};
+use super::super::event::{Action, Change, SystemError};
 use super::super::links::Links;
 use super::super::story::What;
+use super::super::timer::Timer;
 use super::{Context, Instance};
 use crate::model::{Family, InstanceConfig, InterfaceName, VirtualAddress, VirtualDevice};
 use crate::time::{Mono, Span};
@@ -36,12 +37,12 @@ pub(super) enum NotRaised {
 }
 
 /// The devices of one instance, one for each interface and family.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Devices {
     all: Vec<Device>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Device {
     identity: VirtualDevice,
     name: InterfaceName,
@@ -91,7 +92,7 @@ impl Device {
 
     fn remove(&mut self, out: &mut Vec<Action>) {
         if !matches!(self.state, State::Absent | State::Removed { .. }) {
-            out.push(Action::RemoveDevice { device: self.identity.clone() });
+            out.push(Action::Change(Change::RemoveDevice { device: self.identity.clone() }));
             self.state = State::Removed { retry_at: None, attempts: 0 };
         }
     }
@@ -99,7 +100,7 @@ impl Device {
     /// Takes it up, unless that was asked for.
     fn raise(&mut self, out: &mut Vec<Action>) {
         if self.is_ready() && self.state == State::Down {
-            out.push(Action::SetDevice { device: self.name.clone(), up: true });
+            out.push(Action::Change(Change::SetDevice { device: self.name.clone(), up: true }));
             self.state = State::Up { seen: false, failures: 0, retry_at: None };
         }
     }
@@ -119,7 +120,7 @@ impl Device {
             State::Absent | State::Refused | State::Removed { .. } => {
                 // On what is no Ethernet there is none.
                 if may_ask && interface.is_some_and(|interface| interface.mac.is_some()) {
-                    out.push(Action::AddDevice { device: self.identity.clone() });
+                    out.push(Action::Change(Change::AddDevice { device: self.identity.clone() }));
                     self.state = State::Asked { look_at: Some(context.now.mono + SOON) };
                 }
             }
@@ -131,7 +132,7 @@ impl Device {
             }
             // The interface has another name now: so must the device.
             State::Down | State::Up { .. } if interface.is_none() => {
-                out.push(Action::RemoveDevice { device: self.identity.clone() });
+                out.push(Action::Change(Change::RemoveDevice { device: self.identity.clone() }));
                 self.state = State::Absent;
             }
             State::Down => {}
@@ -203,7 +204,10 @@ impl Devices {
     pub(super) fn lower(&mut self, out: &mut Vec<Action>) {
         for device in &mut self.all {
             if let State::Up { .. } = device.state {
-                out.push(Action::SetDevice { device: device.name.clone(), up: false });
+                out.push(Action::Change(Change::SetDevice {
+                    device: device.name.clone(),
+                    up: false,
+                }));
                 device.state = State::Down;
             }
         }
@@ -241,6 +245,25 @@ impl Devices {
     /// Whether this is one of them.
     pub(super) fn has(&self, name: &InterfaceName) -> bool {
         self.all.iter().any(|device| device.name == *name)
+    }
+
+    /// The names of all, those included that the configuration has no more.
+    pub(super) fn names(&self) -> impl Iterator<Item = &InterfaceName> {
+        self.all.iter().map(|device| &device.name)
+    }
+
+    /// A number for what may be on the system: it is another one after a change.
+    pub(super) fn changes(&self) -> u64 {
+        self.all.iter().fold(0, |sum, device| {
+            let state = match device.state {
+                State::Absent | State::Removed { retry_at: None, .. } => 0,
+                State::Removed { .. } => 1,
+                State::Asked { .. } | State::Refused => 2,
+                State::Down => 3,
+                State::Up { .. } => 4,
+            };
+            sum.wrapping_mul(8).wrapping_add(state)
+        })
     }
 
     /// Those that the configuration has.
@@ -300,13 +323,13 @@ impl Devices {
     }
 
     /// When [`Devices::fire`] is due.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
+    pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
         let due = self.all.iter().filter_map(|device| match device.state {
             State::Removed { retry_at, .. } | State::Up { retry_at, .. } => retry_at,
             State::Asked { look_at } => look_at,
             _ => None,
         });
-        due.min().map(|at| (at, "device"))
+        due.min().map(|at| (at, Timer::Device))
     }
 
     /// Does what is due. Whether one is to be looked at.
@@ -316,11 +339,13 @@ impl Devices {
         for device in &mut self.all {
             match &mut device.state {
                 State::Removed { retry_at, .. } => {
-                    let again = Action::RemoveDevice { device: device.identity.clone() };
+                    let again =
+                        Action::Change(Change::RemoveDevice { device: device.identity.clone() });
                     out.extend(is_due(retry_at).then_some(again));
                 }
                 State::Up { retry_at, .. } => {
-                    let again = Action::SetDevice { device: device.name.clone(), up: true };
+                    let again =
+                        Action::Change(Change::SetDevice { device: device.name.clone(), up: true });
                     out.extend(is_due(retry_at).then_some(again));
                 }
                 State::Asked { look_at } => look |= is_due(look_at),

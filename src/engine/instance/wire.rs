@@ -10,7 +10,7 @@ use super::super::links::{Links, is_near};
 use super::{Context, Instance};
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, Path, Transport};
 use crate::vrrp::auth::Sequence;
-use crate::vrrp::packet::{Advertisement, multicast_group};
+use crate::vrrp::packet::{Advertisement, ChecksumForm, multicast_group};
 
 /// From where to where one packet goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,10 +21,10 @@ pub(super) struct Ends {
 }
 
 /// Advertisements that failed one after the other, by where they were to go.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FailedSends(BTreeMap<(InterfaceName, IpAddr), Failures>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Failures {
     in_a_row: u32,
     last_failed: bool,
@@ -33,6 +33,9 @@ struct Failures {
 impl FailedSends {
     /// Another one is sent there: where the last one got through, it is the first again.
     fn another(&mut self, to: &Ends) {
+        if self.0.is_empty() {
+            return;
+        }
         if let Some(failures) = self.0.get_mut(&(to.interface.clone(), to.destination))
             && !std::mem::take(&mut failures.last_failed)
         {
@@ -55,36 +58,96 @@ impl FailedSends {
     }
 }
 
+/// The advertisement as it goes out again and again, on each way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prepared {
+    /// What it was made from; `None`: nothing is prepared.
+    basis: Option<Basis>,
+    ways: Vec<Way>,
+}
+
+/// All that a message depends on besides the configuration, which counts as a change of the links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Basis {
+    priority: u8,
+    checksum: ChecksumForm,
+    links: u64,
+    devices: u64,
+}
+
+/// One way, and the message without its trailer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    ends: Ends,
+    through: Option<InterfaceName>,
+    message: Result<Vec<u8>, SystemError>,
+}
+
 impl Instance {
     /// Sends an advertisement with this priority on every path.
     pub(super) fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
         if self.is_silent() {
             return;
         }
-        for ends in self.open_ends(context) {
-            let sequence = self.authenticator.stamp(context.now.wall, &self.config);
-            match self.message(&ends, priority, sequence) {
-                Ok(message) => {
-                    self.counters.advertisements_sent += 1;
-                    self.counters.priority_zero_sent += u64::from(priority == 0);
-                    self.failed_sends.another(&ends);
-                    let through = self.through(&ends);
-                    let Ends { interface, source, destination } = ends;
-                    out.push(Action::Send { interface, through, source, destination, message });
-                }
+        let prepared = self.prepared(context, priority);
+        for Way { ends, through, message } in &prepared.ways {
+            let Ends { interface, source, destination } = ends;
+            let message = match message {
+                Ok(message) => message,
                 Err(error) => {
-                    let Ends { interface, destination, .. } = ends;
-                    self.send_failed(context, (&interface, destination), &error, out);
+                    self.send_failed(context, (interface, *destination), error, out);
+                    continue;
                 }
-            }
+            };
+            let mut message = message.clone();
+            let sequence = self.authenticator.stamp(context.now.wall, &self.config);
+            message.extend(self.trailer(sequence));
+            self.counters.advertisements_sent += 1;
+            self.counters.priority_zero_sent += u64::from(priority == 0);
+            self.failed_sends.another(ends);
+            out.push(Action::Send {
+                interface: interface.clone(),
+                through: through.clone(),
+                source: *source,
+                destination: *destination,
+                message,
+            });
         }
+        self.prepared = prepared;
+    }
+
+    /// The advertisement with this priority: the last one, where nothing has changed.
+    fn prepared(&mut self, context: &Context<'_>, priority: u8) -> Prepared {
+        let basis = Some(Basis {
+            priority,
+            checksum: self.checksum,
+            links: context.links.changes(),
+            devices: self.devices.changes(),
+        });
+        let last = std::mem::take(&mut self.prepared);
+        if last.basis == basis {
+            return last;
+        }
+        let ways = self.open_ends(context).into_iter().map(|ends| Way {
+            message: self.message(&ends, priority),
+            through: self.through(&ends),
+            ends,
+        });
+        Prepared { basis, ways: ways.collect() }
+    }
+
+    /// The trailer with this sequence, where there is one.
+    fn trailer(&self, sequence: Option<Sequence>) -> impl Iterator<Item = u8> + use<> {
+        let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
+        trailer.into_iter().flatten()
     }
 
     /// The last words of a daemon that has died, ready to be sent but for a time stamp.
     pub(super) fn farewells(&self, context: &Context<'_>) -> Vec<Farewell> {
         let secret = authentication::sending_secret(&self.config.authentication);
         let farewell = |ends: Ends| {
-            let message = self.message(&ends, 0, None).ok()?;
+            let mut message = self.message(&ends, 0).ok()?;
+            message.extend(self.trailer(None));
             let (through, secret) = (self.through(&ends), secret.cloned());
             let Ends { interface, source, destination } = ends;
             Some(Farewell { interface, through, source, destination, message, secret })
@@ -92,13 +155,8 @@ impl Instance {
         self.ends(context).into_iter().filter_map(farewell).collect()
     }
 
-    /// The advertisement with this priority. Its trailer has this sequence, where it has a trailer.
-    fn message(
-        &self,
-        ends: &Ends,
-        priority: u8,
-        sequence: Option<Sequence>,
-    ) -> Result<Vec<u8>, SystemError> {
+    /// The advertisement with this priority, without its trailer.
+    fn message(&self, ends: &Ends, priority: u8) -> Result<Vec<u8>, SystemError> {
         let family = Family::of(ends.source);
         let advertisement = Advertisement {
             version: self.config.version,
@@ -108,12 +166,9 @@ impl Instance {
             addresses: self.config.addresses_of(family).map(|a| a.address).collect(),
             authentication: authentication::field(&self.config.authentication),
         };
-        let mut message = advertisement
+        advertisement
             .encode(ends.source, ends.destination, self.checksum)
-            .map_err(|error| SystemError { errno: 0, text: error.to_string() })?;
-        let trailer = authentication::trailer(&self.config, sequence.unwrap_or_default());
-        message.extend(trailer.into_iter().flatten());
-        Ok(message)
+            .map_err(|error| SystemError { errno: 0, text: error.to_string() })
     }
 
     /// The device by which a packet leaves where not by the interface itself. Unicast may have to go to

@@ -6,19 +6,22 @@
 mod flap;
 mod one;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Action, ProbeResult};
 use super::status::TrackStatus;
+use super::timer::Timer;
 use super::words::TrackFailure;
 use crate::model::{TrackConfig, TrackName};
 use crate::time::{Mono, Now};
 use one::Track;
 
 /// All checks in the order of the configuration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tracks {
     all: Vec<Track>,
+    /// The places by name.
+    index: BTreeMap<TrackName, usize>,
     /// The number of the last look.
     looks: u64,
     stopped: bool,
@@ -36,40 +39,49 @@ pub(super) struct Health {
 impl Tracks {
     /// Checks that have never looked.
     pub(super) fn new(configs: &[TrackConfig], now: Now) -> Self {
-        let all = configs.iter().map(|config| Track::new(config.clone(), now)).collect();
-        Self { all, ..Self::default() }
+        let all: Vec<Track> =
+            configs.iter().map(|config| Track::new(config.clone(), now)).collect();
+        Self { index: index(&all), all, ..Self::default() }
+    }
+
+    /// Where the check of this name is.
+    pub(super) fn place(&self, name: &TrackName) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    /// The places of all.
+    pub(super) fn places(&self) -> std::ops::Range<usize> {
+        0..self.all.len()
     }
 
     /// What came of a look. Returns whether what the check says has changed.
     pub(super) fn probed(
         &mut self,
         now: Now,
-        name: &TrackName,
+        place: usize,
         number: u64,
         result: &ProbeResult,
         out: &mut Vec<Action>,
     ) -> bool {
-        let track = self.all.iter_mut().find(|track| track.name() == name);
-        track.is_some_and(|track| track.probed(now, number, result, out))
+        self.all.get_mut(place).is_some_and(|track| track.probed(now, number, result, out))
     }
 
-    /// What a check looks at may have changed.
-    pub(super) fn stirred(&mut self, name: &TrackName) {
-        if let Some(track) = self.all.iter_mut().find(|track| track.name() == name) {
-            track.stirred();
-        }
+    /// What a check looks at may have changed; returns its place.
+    pub(super) fn stirred(&mut self, name: &TrackName) -> Option<usize> {
+        let place = self.place(name)?;
+        self.all.get_mut(place)?.stirred();
+        Some(place)
     }
 
-    /// Does what is due. Returns whether what a check says has changed.
-    pub(super) fn fire(&mut self, now: Now, out: &mut Vec<Action>) -> bool {
-        if self.stopped {
-            return false;
-        }
-        let mut changed = false;
-        for track in &mut self.all {
-            changed |= track.fire(now, &mut self.looks, out);
-        }
-        changed
+    /// Does what is due of the check in this place. Returns its name if what it says has changed.
+    pub(super) fn fire(
+        &mut self,
+        now: Now,
+        place: usize,
+        out: &mut Vec<Action>,
+    ) -> Option<TrackName> {
+        let track = self.all.get_mut(place).filter(|_| !self.stopped)?;
+        track.fire(now, &mut self.looks, out).then(|| track.name().clone())
     }
 
     /// The machine was suspended: a look that was under way gets its time anew.
@@ -95,6 +107,7 @@ impl Tracks {
         for old in &mut before {
             old.cancel(out);
         }
+        self.index = index(&self.all);
     }
 
     /// The daemon stops: nothing is looked at any more.
@@ -103,17 +116,17 @@ impl Tracks {
         self.all.iter_mut().for_each(|track| track.cancel(out));
     }
 
-    /// When [`Tracks::fire`] is due, and what for.
-    pub(super) fn deadline(&self) -> Option<(Mono, &'static str)> {
-        let all = self.all.iter().filter(|_| !self.stopped);
-        all.map(Track::deadline).min_by_key(|(at, _)| *at)
+    /// When the check in this place is due, and what for.
+    pub(super) fn deadline(&self, place: usize) -> Option<(Mono, Timer)> {
+        self.all.get(place).filter(|_| !self.stopped).map(Track::deadline)
     }
 
     /// What these checks say together.
     pub(super) fn health(&self, names: &[TrackName]) -> Health {
         let mut health = Health::default();
-        let names: BTreeSet<&TrackName> = names.iter().collect();
-        for track in self.all.iter().filter(|track| names.contains(track.name())) {
+        // In the order of the configuration.
+        let places: BTreeSet<usize> = names.iter().filter_map(|name| self.place(name)).collect();
+        for track in places.into_iter().filter_map(|place| self.all.get(place)) {
             let Some(failure) = track.failure() else { continue };
             let name = track.name().clone();
             let is_first = matches!(
@@ -133,4 +146,8 @@ impl Tracks {
     pub(super) fn status(&self, now: Now) -> Vec<TrackStatus> {
         self.all.iter().map(|track| track.status(now.mono)).collect()
     }
+}
+
+fn index(all: &[Track]) -> BTreeMap<TrackName, usize> {
+    all.iter().enumerate().map(|(place, track)| (track.name().clone(), place)).collect()
 }

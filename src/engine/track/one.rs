@@ -4,6 +4,7 @@
 use super::super::event::{Action, ProbeResult};
 use super::super::status::{LastLook, TrackStatus};
 use super::super::story::{Event, What};
+use super::super::timer::Timer;
 use super::super::words::{TrackFailure, shown};
 use super::flap::Changes;
 use crate::model::{TrackConfig, TrackName};
@@ -20,7 +21,7 @@ const HURRY: u64 = 10;
 const SOONEST: Span = Span::from_millis(50);
 
 /// A check with what it has found.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Track {
     config: TrackConfig,
     verdict: Verdict,
@@ -44,7 +45,7 @@ pub(super) struct Track {
 }
 
 /// What the looks so far say, flapping aside.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Untried,
     Passing,
@@ -52,7 +53,7 @@ enum Verdict {
 }
 
 /// A look that is under way.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Look {
     number: u64,
     /// It has failed when no answer has come by then.
@@ -227,24 +228,24 @@ impl Track {
     }
 
     /// When [`Track::fire`] is due, and what for.
-    pub(super) fn deadline(&self) -> (Mono, &'static str) {
+    pub(super) fn deadline(&self) -> (Mono, Timer) {
         let look = match &self.look {
-            Some(look) => (look.until, "answer of a check"),
+            Some(look) => (look.until, Timer::CheckAnswer),
             None => self.next_look(),
         };
         match self.changes.held_until() {
-            Some(until) if until < look.0 => (until, "end of a check's flapping"),
+            Some(until) if until < look.0 => (until, Timer::FlappingEnd),
             _ => look,
         }
     }
 
-    fn next_look(&self) -> (Mono, &'static str) {
+    fn next_look(&self) -> (Mono, Timer) {
         let soon = self.config.interval.divided_by(HURRY).max(SOONEST);
         match self.started {
             Some(started) if self.stirred || self.hurries => {
-                (self.next.min(started + soon), "check that was stirred")
+                (self.next.min(started + soon), Timer::StirredCheck)
             }
-            _ => (self.next, "check"),
+            _ => (self.next, Timer::Check),
         }
     }
 

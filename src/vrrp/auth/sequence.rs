@@ -60,7 +60,7 @@ impl Sequence {
 
 /// Gives each advertisement of one sender its sequence. Nothing of it is kept over a restart: the clock
 /// goes on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamper {
     last: Sequence,
 }

@@ -1,0 +1,115 @@
+//! What is held, as it was written down last (invariant 4, write down, then touch).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Engine;
+use super::event::{Action, Change};
+use super::held::{HeldAddress, HeldRouter};
+use super::turn::Turn;
+use crate::model::{InstanceName, VirtualAddress};
+
+/// What was written down of each instance that holds something.
+pub(super) type Written = BTreeMap<InstanceName, HeldRouter>;
+
+/// The lists of one answer.
+#[derive(Default)]
+struct Notes {
+    /// Before the first addition: what is there for a moment at least.
+    before: Vec<HeldRouter>,
+    /// After the last removal: what stays.
+    after: Vec<HeldRouter>,
+}
+
+impl Engine {
+    /// What is new is written before the first address, route, rule or device is added, what is no
+    /// more after the last one was removed.
+    pub(super) fn write_down(&mut self, turn: &mut Turn) {
+        let (context, instances) = self.parts(turn.now);
+        let mut changed = Vec::new();
+        for place in turn.touched.keys() {
+            let instance = instances.get_mut(*place);
+            if instance.is_some_and(|one| one.has_changed_what_is_held(&context)) {
+                changed.push(*place);
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let at = |place: &usize| self.instances.get(*place);
+        let names: BTreeSet<InstanceName> =
+            changed.iter().filter_map(at).map(|one| one.config().name.clone()).collect();
+        let adds = turn.out.iter().position(is_addition);
+        let mut added = added(&turn.out);
+        let mut notes = Notes::default();
+        for name in names {
+            self.note(turn, name, adds.is_some(), &mut added, &mut notes);
+        }
+        let Notes { before, after } = notes;
+        if let Some(place) = adds.filter(|_| !before.is_empty()) {
+            turn.out.insert(place, Action::WriteDown { routers: before });
+        }
+        if !after.is_empty() {
+            turn.out.push(Action::WriteDown { routers: after });
+        }
+        self.watch(turn, &changed);
+    }
+
+    /// Notes what the instances of this name hold, of which there are several while one of them
+    /// still leaves.
+    fn note(
+        &mut self,
+        turn: &Turn,
+        name: InstanceName,
+        adds: bool,
+        added: &mut BTreeMap<VirtualAddress, Vec<HeldAddress>>,
+        notes: &mut Notes,
+    ) {
+        let mut held = HeldRouter::nothing(name.clone());
+        let mut passing = Vec::new();
+        for place in self.index.name(&name).to_vec() {
+            let (context, instances) = self.parts(turn.now);
+            let Some(instance) = instances.get(place) else { continue };
+            held.include(instance.held_router(&context));
+            let own = instance.config().moving_addresses();
+            passing.extend(own.filter_map(|own| added.remove(own)).flatten());
+        }
+        let nothing = HeldRouter::nothing(name.clone());
+        let old = self.written.get(&name).unwrap_or(&nothing);
+        let mut all = held.clone();
+        if adds {
+            all.include(HeldRouter { addresses: passing, ..nothing.clone() });
+            all.include(HeldRouter { farewells: Vec::new(), ..old.clone() });
+            notes.before.extend((all != *old).then(|| all.clone()));
+        } else {
+            all.clone_from(old);
+        }
+        notes.after.extend((all != held).then(|| held.clone()));
+        if held.is_empty() {
+            self.written.remove(&name);
+        } else {
+            self.written.insert(name, held);
+        }
+    }
+}
+
+const fn is_addition(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Change(
+            Change::AddAddress { .. } | Change::AddRouting { .. } | Change::AddDevice { .. }
+        )
+    )
+}
+
+/// What an answer puts on interfaces. Some of it may be taken off again in the same: a reload has
+/// given an instance an address, say, and its new sync group cannot take part.
+fn added(out: &[Action]) -> BTreeMap<VirtualAddress, Vec<HeldAddress>> {
+    let mut added: BTreeMap<VirtualAddress, Vec<HeldAddress>> = BTreeMap::new();
+    for action in out {
+        if let Action::Change(Change::AddAddress { interface, address, .. }) = action {
+            let held = HeldAddress { interface: interface.clone(), address: address.clone() };
+            added.entry(address.clone()).or_default().push(held);
+        }
+    }
+    added
+}
