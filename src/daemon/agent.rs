@@ -11,16 +11,18 @@ use super::condition::Condition;
 use super::control::{Asked, Gone};
 use super::load::Loaded;
 use super::netlink::News;
+use super::pace;
 use super::record::Recorder;
 use super::reload::{self, Read, Reads, Reload, Wanted};
 use super::report::Teller;
+use super::sockets::Heard;
 use super::systemd::Systemd;
 use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
 use crate::engine::{Action, Engine, Input, Plan, Status};
 use crate::keyring::KeyRing;
 use crate::model::{Config, InstanceConfig, SecretSource, TrackName};
-use crate::time::{Now, Wall};
+use crate::time::{Mono, Now, Wall};
 use crate::trace::Step;
 
 /// How many news of interfaces are taken in before packets are heard again.
@@ -44,6 +46,8 @@ pub(crate) struct Agent {
     alarm: Alarm,
     signals: Signals,
     started: Wall,
+    /// Whether there were packets in this turn.
+    heard_packets: bool,
 }
 
 /// What connects an engine to the system.
@@ -88,6 +92,7 @@ impl Agent {
         };
         shell.hands.configure(&config);
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
+        shell.systemd.configure(engine.config());
         let Shell { hands, keys, teller, recorder, systemd, condition, reload } = shell;
         let started = now.wall;
         Ok(Self {
@@ -102,6 +107,7 @@ impl Agent {
             alarm,
             signals,
             started,
+            heard_packets: false,
         })
     }
 
@@ -119,7 +125,8 @@ impl Agent {
         }
         loop {
             // Everything in a turn happens at one time. What has arrived by then is heard, and
-            // only then is it the deadlines' turn (invariant 1, hear before you act).
+            // only then is it the deadlines' turn (invariant 1, hear before you act). What the
+            // engine has answered to all of it is carried out together.
             let now = clock::now();
             self.look_at_ourselves(now);
             self.hear(now)?;
@@ -127,18 +134,17 @@ impl Agent {
             if self.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.mono) {
                 self.hand_in(now, Input::Deadline);
             }
+            self.hands.carry_out(now.mono, &mut self.teller);
             if self.hands.exits() {
                 return Ok(());
             }
-            let ready = self.hands.has_tried_to_listen();
+            let ready = self.systemd.is_ready() || self.hands.has_tried_to_listen();
             self.systemd.tell(now.mono, ready, || {
                 in_words(&self.engine.status(now), &self.condition, &self.reload, now)
             });
-            match self.sleep().await? {
+            match self.sleep(now.mono).await? {
                 Wake::Happened(Happened::News(news)) => self.take(news, clock::now()),
-                Wake::Happened(Happened::Settled(outcomes)) => {
-                    self.hands.settle(outcomes, clock::now().mono, &mut self.teller);
-                }
+                Wake::Happened(Happened::Settled(outcomes)) => self.hands.settle(outcomes),
                 Wake::Happened(Happened::Asked(asked)) => self.take_request(asked)?,
                 Wake::Happened(Happened::Readable) | Wake::Look => {}
                 Wake::Stop => {
@@ -184,6 +190,7 @@ impl Agent {
     fn take_configuration(&mut self, now: Now, loaded: Loaded) {
         let Loaded { config, keys, awaited, source, .. } = loaded;
         self.condition.reconfigure(&config);
+        self.systemd.configure(&config);
         self.hands.control.reconfigure(config.control_group.as_deref());
         let news = self.reload.in_effect(now.mono, &config, &awaited, source);
         self.tell_awaited(news);
@@ -305,11 +312,8 @@ impl Agent {
         while let Some(failure) = self.hands.next_failure() {
             self.hand_in(now, failure);
         }
-        for _ in 0..NEWS_AT_ONCE {
-            match self.hands.netlink.try_next()? {
-                Some(news) => self.take(news, now),
-                None => break,
-            }
+        for news in self.hands.netlink.take(NEWS_AT_ONCE)? {
+            self.take(news, now);
         }
         for _ in 0..CHECKS_AT_ONCE {
             match self.hands.errands.try_next() {
@@ -317,7 +321,8 @@ impl Agent {
                 None => break,
             }
         }
-        let (inputs, trouble) = self.hands.sockets.hear(now);
+        let Heard { inputs, trouble } = self.hands.sockets.hear(now);
+        self.heard_packets = !inputs.is_empty();
         for input in inputs {
             self.hand_in(now, input);
         }
@@ -327,14 +332,21 @@ impl Agent {
         Ok(())
     }
 
-    /// Sleeps until something happens or is due: the only sleep.
-    async fn sleep(&mut self) -> io::Result<Wake> {
+    /// Sleeps until something happens or is due: the only sleep. `turn`: when this turn began.
+    async fn sleep(&mut self, turn: Mono) -> io::Result<Wake> {
         if self.hands.has_failures() {
             return Ok(Wake::Look);
         }
         let deadline = self.engine.next_deadline().map(|deadline| deadline.at);
+        // After a silence a packet wakes the loop at once. Where more follow, they gather.
+        let rest = if self.heard_packets { pace::rest(turn, deadline) } else { None };
+        if rest.is_some() {
+            self.hands.sockets.let_packets_gather();
+        } else if self.hands.sockets.let_packets_wake() {
+            return Ok(Wake::Look);
+        }
         let others = [self.systemd.due(), self.condition.due(), self.reload.due()];
-        let due = deadline.into_iter().chain(others.into_iter().flatten()).min();
+        let due = deadline.into_iter().chain(rest).chain(others.into_iter().flatten()).min();
         self.alarm.set(due)?;
         self.condition.sleeps(clock::moment(), due);
         let Signals { terminate, interrupt, hang_up } = &mut self.signals;
@@ -432,7 +444,7 @@ impl Agent {
         }
     }
 
-    /// Hands one input to the engine, and carries out its answer as far as that goes at once.
+    /// Hands one input to the engine. Its answer is carried out at the end of the turn.
     fn hand_in(&mut self, now: Now, mut input: Input) {
         self.keys.receive(&mut input);
         self.hands.learn(&input);
@@ -444,7 +456,7 @@ impl Agent {
         self.keys.complete(&mut actions);
         let state_changed = actions.iter().any(|action| matches!(action, Action::Report(_)));
         self.systemd.status_may_differ(now.mono, state_changed);
-        self.hands.carry_out(actions, now.mono, &mut self.teller);
+        self.hands.take(actions);
     }
 }
 

@@ -1,5 +1,10 @@
 //! Carrying out what the engine wants: on sockets, by netlink, into the log. What could not be
 //! done goes back to the engine as an input.
+//!
+//! The answers of one turn are taken first and carried out together at its end: one list of what is
+//! held, one exchange with the kernel, as few calls as there are sockets.
+
+mod send;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -11,16 +16,13 @@ use tokio::sync::oneshot;
 
 use super::control::{Asked, Control, Gone};
 use super::errands::Errands;
-use super::held::HeldFile;
-use super::netlink::{
-    Done, Netlink, News, Outcomes, SystemChange, Thing, Wanted, Wish, system_error,
-};
+use super::holdings::Holdings;
+use super::netlink::{Done, Netlink, News, Outcome};
 use super::outbox::{Outbox, Work};
 use super::report::Teller;
-use super::socket::Outgoing;
 use super::sockets::{Settled, Sockets, said};
-use crate::engine::{Action, Input, ProbeResult, SystemError};
-use crate::model::{Config, Family, InterfaceName, Mac, VirtualAddress};
+use crate::engine::{Action, Change, Input, ProbeResult, SystemError};
+use crate::model::{Config, Family, InterfaceName, Mac};
 use crate::time::Mono;
 
 /// What carries out the actions.
@@ -30,11 +32,13 @@ pub(crate) struct Hands {
     pub(crate) netlink: Netlink,
     pub(crate) control: Control,
     pub(crate) errands: Errands,
-    held: HeldFile,
+    held: Holdings,
     outbox: Outbox,
     /// The changes that the kernel is carrying out.
-    changing: Option<Changing>,
+    changing: Option<oneshot::Receiver<Vec<Outcome>>>,
     failures: VecDeque<Input>,
+    /// The lists of addresses to watch that this turn has brought, the last one of each interface.
+    watches: BTreeMap<InterfaceName, Vec<IpAddr>>,
     indices: BTreeMap<InterfaceName, u32>,
     macs: BTreeMap<InterfaceName, Mac>,
     /// The devices with virtual MAC addresses that were made.
@@ -42,29 +46,23 @@ pub(crate) struct Hands {
     exit: bool,
 }
 
-#[derive(Debug)]
-struct Changing {
-    actions: Vec<Action>,
-    outcomes: oneshot::Receiver<Outcomes>,
-}
-
 /// What happened outside.
 #[derive(Debug)]
 pub(crate) enum Happened {
-    /// Packets may have arrived.
+    /// Packets or news of interfaces may have arrived.
     Readable,
     News(News),
     /// A client wants something.
     Asked(Result<Asked, Gone>),
-    /// What the kernel says to address changes; `None` where nobody is left to say it.
-    Settled(Option<Outcomes>),
+    /// What came of the changes under way; `None` where nobody is left to say it.
+    Settled(Option<Vec<Outcome>>),
 }
 
 impl Hands {
     pub(crate) fn new(
         sockets: Sockets,
         netlink: Netlink,
-        held: HeldFile,
+        held: Holdings,
         control: Control,
         errands: Errands,
     ) -> Self {
@@ -77,6 +75,7 @@ impl Hands {
             outbox: Outbox::default(),
             changing: None,
             failures: VecDeque::new(),
+            watches: BTreeMap::new(),
             indices: BTreeMap::new(),
             macs: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -119,39 +118,56 @@ impl Hands {
         }
     }
 
-    /// Takes one answer of the engine and does what can be done now.
-    pub(crate) fn carry_out(&mut self, actions: Vec<Action>, now: Mono, teller: &mut Teller) {
+    /// Takes one answer of the engine, to be carried out at the end of the turn.
+    pub(crate) fn take(&mut self, actions: Vec<Action>) {
         self.outbox.push(actions);
-        self.go_on(now, teller);
     }
 
-    fn go_on(&mut self, now: Mono, teller: &mut Teller) {
+    /// Does what can be done now: the end of a turn.
+    pub(crate) fn carry_out(&mut self, now: Mono, teller: &mut Teller) {
         while let Some(work) = self.outbox.next() {
             match work {
-                Work::Addresses(actions) => self.change(actions),
                 Work::Messages(actions) => self.send(actions),
+                Work::Frames(actions) => self.announce(actions),
                 Work::One(action) => self.one(action, now, teller),
+                Work::Changes(changes) => {
+                    self.write_down();
+                    self.change(changes);
+                }
+            }
+        }
+        self.write_down();
+        for (interface, addresses) in std::mem::take(&mut self.watches) {
+            if let Err(error) = self.watch(&interface, &addresses) {
+                self.failed(Action::Watch { interface, addresses }, said(&error));
             }
         }
     }
 
-    /// Takes in what the kernel says to address changes, once it does, and goes on with what
-    /// waited for them.
-    pub(crate) fn settle(&mut self, outcomes: Option<Outcomes>, now: Mono, teller: &mut Teller) {
-        let Some(changing) = self.changing.take() else { return };
-        self.outbox.addresses_done();
-        let mut outcomes = outcomes.unwrap_or_default().into_iter();
-        for action in changing.actions {
-            let lost = || Err(system_error(Errno::ECONNABORTED as i32));
-            match (outcomes.next().unwrap_or_else(lost), action) {
-                (Err(error), action) => self.failed(action, error),
-                (Ok(Done::Restored), Action::AddRouting { routing, .. }) => {
+    /// On this thread: a file in memory, and what stands behind it has to wait for it. Where that
+    /// fails, what stands behind it is carried out all the same: an address that serves is worth
+    /// more than one that could be swept away.
+    fn write_down(&mut self) {
+        if let Err(failure) = self.held.write_down() {
+            let routers = failure.routers;
+            self.failed(Action::WriteDown { routers }, said(&failure.error));
+        }
+    }
+
+    /// Takes in what came of changes, so that what waited for them can be carried out.
+    pub(crate) fn settle(&mut self, outcomes: Option<Vec<Outcome>>) {
+        self.changing = None;
+        self.outbox.changes_done();
+        // Nobody is left to say it: then the loop ends.
+        for Outcome { change, result } in outcomes.into_iter().flatten() {
+            match (result, change) {
+                (Err(error), change) => self.failed(Action::Change(change), error),
+                (Ok(Done::Restored), Change::AddRouting { routing, .. }) => {
                     self.failures.push_back(Input::RoutingRestored { routing });
                 }
                 (Ok(_), _) => {}
             }
         }
-        self.go_on(now, teller);
     }
 
     /// Waits until something happens outside.
@@ -162,13 +178,13 @@ impl Hands {
         let Self { sockets, netlink, control, errands, changing, .. } = self;
         let settled = async {
             match changing {
-                Some(changing) => (&mut changing.outcomes).await.ok(),
+                Some(outcomes) => outcomes.await.ok(),
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
             () = poll_fn(|context| sockets.poll(context)) => Ok(Happened::Readable),
-            news = netlink.next() => news.map(Happened::News),
+            come = netlink.comes() => come.map(|()| Happened::Readable),
             news = errands.next() => Ok(Happened::News(news)),
             asked = control.next() => Ok(Happened::Asked(asked)),
             outcomes = settled => Ok(Happened::Settled(outcomes)),
@@ -196,7 +212,7 @@ impl Hands {
         while let Some(settled) = self.sockets.settle() {
             match settled {
                 Settled::Input(input) => inputs.push(input),
-                Settled::Send(actions) => self.send_in_order(actions),
+                Settled::Send(actions) => self.send_now(actions),
                 Settled::NotSent(actions, error) => {
                     for action in actions {
                         self.failed(action, error.clone());
@@ -216,59 +232,19 @@ impl Hands {
         self.failures.push_back(Input::Failed { action: Box::new(action), error });
     }
 
-    fn change(&mut self, actions: Vec<Action>) {
-        for action in &actions {
-            match action {
-                Action::AddDevice { device } => {
+    fn change(&mut self, changes: Vec<Change>) {
+        for change in &changes {
+            match change {
+                Change::AddDevice { device } => {
                     self.devices.insert(device.name(), device.family);
                 }
-                Action::RemoveDevice { device } => {
+                Change::RemoveDevice { device } => {
                     self.devices.remove(&device.name());
                 }
                 _ => {}
             }
         }
-        let outcomes = self.netlink.request(actions.iter().filter_map(system_change).collect());
-        self.changing = Some(Changing { actions, outcomes });
-    }
-
-    /// Sends what can be sent now; what goes through a device waits until that has its socket.
-    fn send(&mut self, actions: Vec<Action>) {
-        let now = actions.into_iter().filter_map(|action| self.keep(action)).collect();
-        self.send_in_order(now);
-    }
-
-    /// Keeps what cannot be sent yet; gives back what can.
-    fn keep(&mut self, action: Action) -> Option<Action> {
-        let Action::Send { through: Some(device), source, .. } = &action else {
-            return Some(action);
-        };
-        let (device, family) = (device.clone(), Family::of(*source));
-        let Some(index) = self.indices.get(&device) else { return Some(action) };
-        // If that fails, so does sending.
-        let _ = self.sockets.open_device(&device, (*index, family));
-        self.sockets.keep(&device, family, action)
-    }
-
-    fn send_in_order(&mut self, actions: Vec<Action>) {
-        let mut rest = actions.as_slice();
-        let mut results = Vec::with_capacity(actions.len());
-        while let Some(way) = rest.first().and_then(way) {
-            let same = rest.iter().take_while(|action| self::way(action) == Some(way)).count();
-            let (batch, later) = rest.split_at(same);
-            let messages: Vec<Outgoing<'_>> = batch.iter().filter_map(outgoing).collect();
-            let Way { interface, through, source } = way;
-            results.extend(match through {
-                Some(device) => self.sockets.send_through(device, source, &messages),
-                None => self.sockets.send(interface, source, &messages),
-            });
-            rest = later;
-        }
-        for (action, result) in actions.into_iter().zip(results) {
-            if let Err(error) = result {
-                self.failed(action, said(&error));
-            }
-        }
+        self.changing = Some(self.netlink.request(changes));
     }
 
     fn watch(&mut self, interface: &InterfaceName, addresses: &[IpAddr]) -> io::Result<()> {
@@ -301,10 +277,6 @@ impl Hands {
                 self.sockets.close(interface, *family);
                 Ok(())
             }
-            Action::Announce { interface, frame } => match self.indices.get(interface) {
-                Some(index) => self.sockets.announce(*index, frame),
-                None => Err(Errno::ENODEV.into()),
-            },
             Action::Report(event) => {
                 teller.event(event.clone());
                 Ok(())
@@ -337,83 +309,25 @@ impl Hands {
                 self.errands.cancel_hook(owner, *number);
                 Ok(())
             }
-            // On this thread: a file in memory, and what stands after it may have to wait for it.
-            // Where that fails, what stands after it is carried out all the same: an address
-            // that serves is worth more than one that could be swept away.
-            Action::WriteDown { routers } => self.held.write(routers),
-            Action::Watch { interface, addresses } => self.watch(interface, addresses),
+            Action::WriteDown { routers } => {
+                self.held.note(routers.clone());
+                Ok(())
+            }
+            Action::Watch { interface, addresses } => {
+                self.watches.insert(interface.clone(), addresses.clone());
+                Ok(())
+            }
             Action::Answer { request, answer } => {
                 self.control.answer(*request, answer.clone());
                 Ok(())
             }
-            Action::Send { .. }
-            | Action::AddAddress { .. }
-            | Action::RemoveAddress { .. }
-            | Action::AddRouting { .. }
-            | Action::RemoveRouting { .. }
-            | Action::AddDevice { .. }
-            | Action::RemoveDevice { .. }
-            | Action::SetDevice { .. } => {
-                // The outbox hands these out as batches.
+            Action::Send { .. } | Action::Announce { .. } | Action::Change(_) => {
+                // The outbox hands these out together.
                 Err(Errno::EINVAL.into())
             }
         };
         if let Err(error) = result {
             self.failed(action, said(&error));
         }
-    }
-}
-
-fn system_change(action: &Action) -> Option<SystemChange> {
-    let address = |interface: &InterfaceName, address: &VirtualAddress| {
-        Thing::Address(interface.clone(), address.clone())
-    };
-    let (thing, wanted) = match action {
-        Action::AddAddress { interface, address: one, lease, not_after } => {
-            let (lease, not_after, again) = (*lease, *not_after, false);
-            (address(interface, one), Wanted::There { lease, not_after, again })
-        }
-        Action::RemoveAddress { interface, address: one } => {
-            (address(interface, one), Wanted::Gone)
-        }
-        Action::AddRouting { routing, lease, not_after, again } => {
-            let (lease, not_after, again) = (*lease, *not_after, *again);
-            (Thing::Routing(routing.clone()), Wanted::There { lease, not_after, again })
-        }
-        Action::RemoveRouting { routing } => (Thing::Routing(routing.clone()), Wanted::Gone),
-        Action::AddDevice { device } => return Some(SystemChange::AddDevice(device.clone())),
-        Action::RemoveDevice { device } => return Some(SystemChange::RemoveDevice(device.clone())),
-        Action::SetDevice { device, up } => {
-            return Some(SystemChange::SetDevice(device.clone(), *up));
-        }
-        _ => return None,
-    };
-    Some(SystemChange::Wish(Wish { thing, wanted }))
-}
-
-/// By which socket a message leaves, and from which address.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Way<'a> {
-    interface: &'a InterfaceName,
-    /// The device, where it is not the interface itself.
-    through: Option<&'a InterfaceName>,
-    source: IpAddr,
-}
-
-fn way(action: &Action) -> Option<Way<'_>> {
-    match action {
-        Action::Send { interface, through, source, .. } => {
-            Some(Way { interface, through: through.as_ref(), source: *source })
-        }
-        _ => None,
-    }
-}
-
-fn outgoing(action: &Action) -> Option<Outgoing<'_>> {
-    match action {
-        Action::Send { destination, message, .. } => {
-            Some(Outgoing { destination: *destination, message })
-        }
-        _ => None,
     }
 }

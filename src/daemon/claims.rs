@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -10,7 +10,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::filter;
-use super::socket::{Readiness, link_layer_address};
+use super::socket::link_layer_address;
 use crate::model::{Family, Mac};
 
 /// How many frames are read at once: under a flood of them, which anyone on the segment can make,
@@ -26,7 +26,6 @@ const LONGEST: usize = 1_514;
 #[derive(Debug)]
 pub(crate) struct ClaimSocket {
     socket: Socket,
-    readiness: Readiness,
     family: Family,
 }
 
@@ -55,8 +54,7 @@ impl ClaimSocket {
         };
         let protocol = u16::try_from(protocol).map_err(|_| Errno::EPROTONOSUPPORT)?;
         socket.bind(&link_layer_address(index, protocol))?;
-        let readiness = Readiness::of(&socket)?;
-        Ok(Self { socket, readiness, family })
+        Ok(Self { socket, family })
     }
 
     /// From now on hears who claims one of these addresses instead of those before. Claims of the
@@ -68,31 +66,28 @@ impl ClaimSocket {
         self.socket.attach_filter(&filter(self.family, own, addresses))
     }
 
-    /// Its readiness for reading.
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.readiness
-    }
-
-    /// Reads some of the frames that wait, from the destination's address on. While there may be
-    /// more the socket stays ready.
+    /// Reads some of the frames that wait, from the destination's address on. Says if these were all.
     ///
     /// # Errors
     /// What the kernel says; the frames that were read before are in `frames`. That the interface
     /// is down is none: it is heard again once it is up.
-    pub(crate) fn read(&self, frames: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    pub(crate) fn read(&self, frames: &mut Vec<Vec<u8>>) -> io::Result<bool> {
         let mut buffer = [0; LONGEST];
         for _ in 0..AT_ONCE {
             match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => frames.push(buffer.get(..length).unwrap_or_default().to_vec()),
-                Err(Errno::EAGAIN) => {
-                    self.readiness.clear();
-                    return Ok(());
-                }
+                Err(Errno::EAGAIN) => return Ok(true),
                 Err(Errno::EINTR | Errno::ENETDOWN) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(())
+        Ok(false)
+    }
+}
+
+impl AsFd for ClaimSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -122,7 +117,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::daemon::socket::FrameSocket;
+    use crate::daemon::socket::{Frame, FrameSocket};
     use crate::daemon::sockets::Sockets;
     use crate::engine::Input;
     use crate::model::InterfaceName;
@@ -303,11 +298,11 @@ mod tests {
                 settled(&mut sockets);
                 for address in [VIP, second] {
                     let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
-                    sockets.announce(there, &claim).unwrap();
+                    assert!(sockets.announce(&[Frame { index: there, bytes: &claim }])[0].is_ok());
                 }
-                let (inputs, trouble) = sockets.hear(Now::default());
-                assert!(trouble.is_empty(), "{trouble:?}");
-                inputs
+                let heard = sockets.hear(Now::default());
+                assert!(heard.trouble.is_empty(), "{heard:?}");
+                heard.inputs
             };
             let input = |address| Input::Claim {
                 interface: interface.clone(),

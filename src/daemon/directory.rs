@@ -292,14 +292,15 @@ mod tests {
         let (victim, path) = (victim(&scratch), scratch.path().join("run"));
         let directory = Directory::make(&path).unwrap();
         let place = path.join(NAME);
-        let huge = |place: &Path| File::create(place).unwrap().set_len(1 << 40).unwrap();
         let plant: [(&str, &dyn Fn()); 6] = [
             ("it is a symbolic link", &|| symlink(&victim, &place).unwrap()),
             ("it is a symbolic link", &|| symlink("/nowhere", &place).unwrap()),
             ("it has another name", &|| fs::hard_link(&victim, &place).unwrap()),
             ("it is no regular file", &|| mkfifo(&place, Mode::S_IRUSR | Mode::S_IWUSR).unwrap()),
             ("it is no regular file", &|| fs::create_dir(&place).unwrap()),
-            ("it is far too large", &|| huge(&place)),
+            ("it is far too large", &|| {
+                File::create(&place).unwrap().set_len(1 << 40).unwrap();
+            }),
         ];
         for (why, plant) in plant {
             plant();

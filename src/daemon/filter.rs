@@ -99,13 +99,29 @@ pub(crate) fn neighbour_advertisements(own: Option<Mac>, targets: &[Ipv6Addr]) -
     );
     refuse_from(&mut program, own);
     program.push(load(libc::BPF_W, TARGET_END_AT));
-    let end = |target: &Ipv6Addr| {
-        let [.., a, b, c, d] = target.octets();
-        u32::from_be_bytes([a, b, c, d])
-    };
-    let ends: Vec<u32> = targets.iter().map(end).collect();
+    let ends: Vec<u32> = targets
+        .iter()
+        .map(|target| {
+            let [.., a, b, c, d] = target.octets();
+            u32::from_be_bytes([a, b, c, d])
+        })
+        .collect();
     take_if_near_one_of(&mut program, &ends);
     program
+}
+
+/// Refuses the kernel's events (`rtnetlink(7)`) that an address is there where the netlink socket of
+/// this port has asked for it, and lets in all others. The header of a message has its type at 4 and
+/// the port at 12 (`nlmsghdr` in `linux/netlink.h`), in the machine's own byte order.
+pub(crate) fn without_renewals(port: u32) -> Vec<SockFilter> {
+    vec![
+        load(libc::BPF_H, 4),
+        jump_if_equal(libc::RTM_NEWADDR.to_be().into(), 0, 3),
+        load(libc::BPF_W, 12),
+        jump_if_equal(port.to_be(), 0, 1),
+        refuse(),
+        statement(libc::BPF_RET | libc::BPF_K, u32::MAX),
+    ]
 }
 
 /// Refuses the frame if something else than the value stands at one of these places.
@@ -207,12 +223,14 @@ mod tests {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         SockRef::from(&ours).attach_filter(program).unwrap();
         ours.set_nonblocking(true).unwrap();
-        let mut taken = |frame: &Vec<u8>| {
-            theirs.send(frame).unwrap();
-            let mut buffer = [0; 128];
-            ours.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *frame)
-        };
-        frames.iter().map(&mut taken).collect()
+        frames
+            .iter()
+            .map(|frame| {
+                theirs.send(frame).unwrap();
+                let mut buffer = [0; 128];
+                ours.recv(&mut buffer).is_ok_and(|length| buffer[..length] == *frame)
+            })
+            .collect()
     }
 
     fn claim(mac: Mac, address: Ipv4Addr) -> Vec<u8> {

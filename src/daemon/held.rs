@@ -29,21 +29,22 @@ pub(crate) struct HeldFile {
     directory: Directory,
     path: PathBuf,
     configuration: Option<PathBuf>,
-    /// The indices of the interfaces, the last that are known.
-    indices: BTreeMap<InterfaceName, u32>,
 }
+
+/// The indices of interfaces by their names.
+pub(crate) type Indices = BTreeMap<InterfaceName, u32>;
 
 /// The file as it is written.
 #[derive(Serialize)]
-struct Written<'a> {
+struct Written<'a, R> {
     format: u32,
     /// Where secrets stand that farewells lack.
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<&'a Path>,
-    routers: &'a [HeldRouter],
+    routers: &'a [R],
     /// By which an interface is found that has another name by then.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    indices: BTreeMap<&'a InterfaceName, u32>,
+    indices: &'a Indices,
 }
 
 /// As much of a file as tells whether the rest can be read.
@@ -59,7 +60,7 @@ struct Content {
     configuration: Option<PathBuf>,
     routers: Vec<HeldRouter>,
     #[serde(default)]
-    indices: BTreeMap<InterfaceName, u32>,
+    indices: Indices,
 }
 
 /// Why the list cannot be read.
@@ -104,20 +105,12 @@ impl HeldFile {
     /// The one in this runtime directory, which need not exist.
     pub(crate) fn in_directory(directory: &Directory) -> Self {
         let path = directory.path().join(NAME);
-        let (directory, indices) = (directory.clone(), BTreeMap::new());
-        Self { directory, path, configuration: None, indices }
+        Self { directory: directory.clone(), path, configuration: None }
     }
 
     /// The same, which names this configuration in what it writes.
     pub(crate) fn naming(self, configuration: &Path) -> Self {
         Self { configuration: std::path::absolute(configuration).ok(), ..self }
-    }
-
-    /// The interface of this name has this index.
-    pub(crate) fn learn(&mut self, interface: &InterfaceName, index: u32) {
-        if self.indices.get(interface) != Some(&index) {
-            self.indices.insert(interface.clone(), index);
-        }
     }
 
     /// Where it is.
@@ -130,12 +123,19 @@ impl HeldFile {
     /// # Errors
     /// What the system says; then the list is as it was before.
     pub(crate) fn write(&self, routers: &[HeldRouter]) -> io::Result<()> {
+        self.replace(routers, &Indices::new())
+    }
+
+    /// The same with routers in whatever form serializes like [`HeldRouter`], and with the indices
+    /// of the interfaces that they name.
+    ///
+    /// # Errors
+    /// What the system says; then the list is as it was before.
+    pub(crate) fn replace<R: Serialize>(&self, routers: &[R], indices: &Indices) -> io::Result<()> {
         if routers.is_empty() {
             return self.directory.remove(NAME);
         }
         let configuration = self.configuration.as_deref();
-        let names = routers.iter().flat_map(interfaces);
-        let indices = names.filter_map(|name| Some((name, *self.indices.get(name)?))).collect();
         let written = Written { format: FORMAT, configuration, routers, indices };
         self.directory.replace(NAME, &serde_json::to_vec(&written)?)
     }
@@ -173,15 +173,8 @@ impl HeldFile {
     }
 }
 
-/// The interfaces that something is on, or leaves by.
-fn interfaces(router: &HeldRouter) -> impl Iterator<Item = &InterfaceName> {
-    let of_addresses = router.addresses.iter().map(|held| &held.interface);
-    let of_farewells = router.farewells.iter().map(|farewell| &farewell.interface);
-    of_addresses.chain(of_farewells).chain(router.routing.iter().filter_map(Routing::dev))
-}
-
 /// The interfaces that have another name now.
-fn renamed(indices: &BTreeMap<InterfaceName, u32>) -> BTreeMap<&InterfaceName, InterfaceName> {
+fn renamed(indices: &Indices) -> BTreeMap<&InterfaceName, InterfaceName> {
     let now = |index: u32| {
         let name = if_indextoname(index).ok()?.into_string().ok()?;
         InterfaceName::try_from(name.as_str()).ok()

@@ -19,10 +19,7 @@ use super::secrets::{self, Lacking};
 use super::{notify, probe, program};
 use crate::config::{self, Findings, Here, OwnAddress, Problem};
 use crate::keyring::KeyRing;
-use crate::model::{
-    Config, InstanceConfig, InstanceName, InterfaceName, Node, NodeName, Notify, SyncGroup,
-    TrackConfig,
-};
+use crate::model::{Config, InstanceName, InterfaceName, Node, NodeName, Notify};
 
 /// The reason why there is no configuration.
 #[derive(Debug)]
@@ -108,8 +105,7 @@ pub(crate) fn check(path: &Path, node: Option<NodeName>) -> Checked {
     if let (Ok(config), true) = (&result, on_this_machine) {
         let (_, lacking) = secrets::read(path, &source.text, config);
         // Only the daemon can read credentials and some of the files: they do not count here.
-        let counts = |one: &Lacking| !one.why.is_hidden();
-        let (wrong, lacking) = apart(lacking.into_iter().filter(counts));
+        let (wrong, lacking) = apart(lacking.into_iter().filter(|one| !one.why.is_hidden()));
         findings.awaited.extend(lacking.into_iter().map(|one| one.problem));
         findings.awaited.extend(source.absent(config));
         sort(&mut findings.awaited);
@@ -217,39 +213,41 @@ fn unusable(file: &str, text: &str, config: &Config) -> Vec<Problem> {
         let (line, column) = config::locate(text, path);
         Problem { file: file.to_owned(), line, column, key: path.join("."), what, hint: None }
     };
-    let check = |track: &TrackConfig| {
-        let what = probe::usable(&track.probe).err()?;
-        Some(problem(&["tracks", track.name.as_str(), track.probe.kind()], what))
-    };
     let webhook = |place: &str, name: &str, notify: &Notify| {
         let what = notify::usable(notify.webhook.as_ref()?).err()?;
         Some(problem(&[place, name, "notify", "webhook"], what))
     };
-    let checks = config.tracks.iter().filter_map(check);
-    let of_instance = |one: &InstanceConfig| webhook("instances", one.name.as_str(), &one.notify);
-    let of_group = |one: &SyncGroup| webhook("sync_groups", one.name.as_str(), &one.notify);
-    let webhooks = config.instances.iter().filter_map(of_instance);
-    checks.chain(webhooks).chain(config.sync_groups.iter().filter_map(of_group)).collect()
+    let checks = config.tracks.iter().filter_map(|track| {
+        let what = probe::usable(&track.probe).err()?;
+        Some(problem(&["tracks", track.name.as_str(), track.probe.kind()], what))
+    });
+    let instances = config.instances.iter();
+    let of_instances =
+        instances.filter_map(|one| webhook("instances", one.name.as_str(), &one.notify));
+    let groups = config.sync_groups.iter();
+    let of_groups = groups.filter_map(|one| webhook("sync_groups", one.name.as_str(), &one.notify));
+    checks.chain(of_instances).chain(of_groups).collect()
 }
 
 /// Reads every address of this machine, with its interface and the length of its prefix.
 fn own_addresses() -> io::Result<Vec<OwnAddress>> {
-    let ip = |storage: SockaddrStorage| -> Option<IpAddr> {
-        let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
-        v4.or_else(|| storage.as_sockaddr_in6().map(|v6| v6.ip().into()))
-    };
-    let ones = |mask: IpAddr| match mask {
-        IpAddr::V4(mask) => mask.to_bits().count_ones(),
-        IpAddr::V6(mask) => mask.to_bits().count_ones(),
-    };
     let addresses = getifaddrs()?.filter_map(|entry| {
         let interface = InterfaceName::try_from(entry.interface_name.as_str()).ok()?;
         let address = entry.address.and_then(ip)?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = entry.netmask.and_then(ip).and_then(|mask| u8::try_from(ones(mask)).ok());
-        Some(OwnAddress { interface, address, prefix: prefix.unwrap_or(longest) })
+        let ones = entry.netmask.and_then(ip).map(|mask| match mask {
+            IpAddr::V4(mask) => mask.to_bits().count_ones(),
+            IpAddr::V6(mask) => mask.to_bits().count_ones(),
+        });
+        let prefix = ones.and_then(|ones| u8::try_from(ones).ok()).unwrap_or(longest);
+        Some(OwnAddress { interface, address, prefix })
     });
     Ok(addresses.collect())
+}
+
+fn ip(storage: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| v6.ip().into()))
 }
 
 /// The answer of `vipd check --json`.

@@ -18,16 +18,14 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// Sends all log lines of this process to where they belong. `VIPD_LOG` chooses what is told, as
 /// `debug` or `vipd=debug` (the default is `info`).
 pub(crate) fn start() {
-    let filter = || {
-        EnvFilter::builder()
-            .with_default_directive(LevelFilter::INFO.into())
-            .with_env_var("VIPD_LOG")
-            .from_env_lossy()
-    };
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .with_env_var("VIPD_LOG")
+        .from_env_lossy();
     if stderr_is_the_journal()
         && let Ok(journal) = tracing_journald::layer()
     {
-        let journal = journal.with_field_prefix(None).with_filter(filter());
+        let journal = journal.with_field_prefix(None).with_filter(filter);
         tracing_subscriber::registry().with(journal).init();
         return;
     }
@@ -35,7 +33,7 @@ pub(crate) fn start() {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .event_format(Line)
-        .with_filter(filter());
+        .with_filter(filter);
     tracing_subscriber::registry().with(lines).init();
 }
 

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
-//!          │                   ├───── held (what `release` finds when we are dead)
+//!          │                   ├───── holdings ── held (what `release` finds when we are dead)
 //!          │                   ├───── sockets ── socket (VRRP, frames), claims
+//!          │                   │         ├────── poller (which of them have something)
 //!          │                   │         └────── opener (a thread of its own: opens and closes)
 //!          │                   └───── netlink (a thread of its own)
 //!          ├── control (the operator's socket: a thread of its own)
@@ -29,6 +30,7 @@ mod exit;
 mod files;
 mod filter;
 mod held;
+mod holdings;
 mod load;
 mod log;
 mod netlink;
@@ -36,8 +38,9 @@ mod notify;
 mod opener;
 mod outbox;
 mod outside;
-mod owners;
+mod pace;
 mod permission;
+mod poller;
 mod probe;
 mod program;
 mod realtime;

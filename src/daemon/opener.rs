@@ -12,7 +12,6 @@ use std::sync::mpsc::{Receiver, Sender as Feed, channel};
 use std::thread;
 
 use nix::errno::Errno;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::claims::ClaimSocket;
@@ -86,7 +85,7 @@ pub(crate) struct Opener {
 }
 
 impl Opener {
-    /// Starts the thread. Call this within the protocol's tokio runtime, which the sockets wake.
+    /// Starts the thread.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -94,13 +93,11 @@ impl Opener {
         let (orders, incoming) = channel();
         let (outgoing, opened) = unbounded_channel();
         let (ready, scheduled) = channel();
-        let runtime = Handle::current();
         thread::Builder::new().name("sockets".to_owned()).spawn(move || {
             // If this is refused, the protocol thread is refused too, and reports it.
             let _ = realtime::schedule(Thread::Netlink);
             // The start may have been given up meanwhile.
             let _ = ready.send(());
-            let _of_the_protocol = runtime.enter();
             work(&incoming, &outgoing);
         })?;
         // The daemon gives up the right to real-time scheduling next.

@@ -12,10 +12,12 @@ use nix::errno::Errno;
 use nix::libc::{S_ISVTX, S_IWGRP, S_IWOTH};
 use nix::unistd::{Gid, Group, Uid, User, getegid, geteuid};
 
-use super::outside::exec;
 use super::permission;
 use crate::config::{self, Problem};
 use crate::model::{Config, Notify, Probe, ScriptProbe, TrackConfig};
+
+/// The user without rights that every system has.
+const NOBODY: &str = "nobody";
 
 /// A program that the configuration names.
 struct Named<'a> {
@@ -91,10 +93,25 @@ fn judge(named: &Named<'_>) -> Result<(), Wrong> {
     inspect(Path::new(path), who).map_err(|(what, hint)| Wrong { key: named.key, what, hint })
 }
 
+/// Who runs a program where the operator names nobody: the daemon's own user, and not root.
+///
+/// # Errors
+/// When the system does not know its own user.
+pub(crate) fn user(named: Option<&str>) -> Result<User, String> {
+    let found = match named {
+        Some(name) => User::from_name(name),
+        None if geteuid().is_root() => User::from_name(NOBODY),
+        None => User::from_uid(geteuid()),
+    };
+    found.ok().flatten().ok_or_else(|| {
+        format!("no user '{}'", named.map_or_else(|| geteuid().to_string(), str::to_owned))
+    })
+}
+
 /// Whom a program runs as.
 fn identity(named: &Named<'_>) -> Result<(String, (Uid, Gid)), Wrong> {
     let hint = "name one that it has";
-    let user = exec::user(named.user).map_err(|why| Wrong {
+    let user = user(named.user).map_err(|why| Wrong {
         key: "user",
         what: format!("this machine has {why}"),
         hint,
@@ -111,10 +128,11 @@ fn identity(named: &Named<'_>) -> Result<(String, (Uid, Gid)), Wrong> {
 /// The daemon may lack the permission to become somebody else. Whoever is no daemon, and only asks
 /// whether the file is valid, is not the one to ask.
 fn may_become(name: &str, who: (Uid, Gid)) -> Result<(), Wrong> {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(true);
     let needed = [Capability::CAP_SETUID, Capability::CAP_SETGID, Capability::CAP_KILL];
     let is_daemon = permission::check().is_ok();
-    if !is_daemon || who == (geteuid(), getegid()) || needed.into_iter().all(has) {
+    let has_all =
+        needed.into_iter().all(|one| caps::has_cap(None, CapSet::Effective, one).unwrap_or(true));
+    if !is_daemon || who == (geteuid(), getegid()) || has_all {
         return Ok(());
     }
     let own = User::from_uid(geteuid()).ok().flatten();

@@ -224,10 +224,10 @@ fn left(routers: &[HeldRouter], released: &[Released]) -> Vec<HeldRouter> {
         farewells: Vec::new(),
         devices: released.failed_devices().map(|(device, _)| device.clone()).collect(),
     });
-    let is_something = |router: &HeldRouter| {
+    left.filter(|router| {
         !router.addresses.is_empty() || !router.routing.is_empty() || !router.devices.is_empty()
-    };
-    left.filter(is_something).collect()
+    })
+    .collect()
 }
 
 impl Released {
@@ -372,10 +372,7 @@ impl Farewells {
             return first;
         }
         sleep(AGAIN);
-        let either = |(first, again): (Option<io::Result<()>>, Option<io::Result<()>>)| {
-            Some(first?.or(again?))
-        };
-        first.into_iter().zip(once()).map(either).collect()
+        first.into_iter().zip(once()).map(|(first, again)| Some(first?.or(again?))).collect()
     }
 
     fn send(&mut self, farewell: &Farewell) -> io::Result<()> {

@@ -123,20 +123,22 @@ impl Reload {
     /// Takes the list of the missing things. Returns its differences from the list before.
     pub(crate) fn awaits(&mut self, now: Mono, config: &Config, awaited: &[Problem]) -> News {
         let faults: BTreeSet<&str> = config.awaited.values().map(String::as_str).collect();
-        let is_apart = |problem: &&Problem| !faults.contains(problem.what.as_str());
-        let apart = awaited.iter().filter(is_apart).map(ToString::to_string);
+        let apart = awaited
+            .iter()
+            .filter(|problem| !faults.contains(problem.what.as_str()))
+            .map(ToString::to_string);
         let old = std::mem::replace(&mut self.awaited.apart, apart.collect());
-        let is_this = |node: &&Node| Some(&node.name) == config.this_node.as_ref();
-        self.awaited.node = config.nodes.iter().find(is_this).cloned();
+        self.awaited.node =
+            config.nodes.iter().find(|node| Some(&node.name) == config.this_node.as_ref()).cloned();
         self.awaited.lines = awaited.iter().map(ToString::to_string).collect();
         self.awaited.looked = now;
         self.awaited.due = (!awaited.is_empty()).then(|| now + LOOK_EVERY);
         let [old, new] =
             [&old, &self.awaited.apart].map(|lines| lines.iter().collect::<BTreeSet<_>>());
-        let only = |these: &BTreeSet<&String>, others: &BTreeSet<&String>| {
-            these.difference(others).map(|line| (*line).clone()).collect()
-        };
-        News { missing: only(&new, &old), found: only(&old, &new) }
+        News {
+            missing: new.difference(&old).copied().cloned().collect(),
+            found: old.difference(&new).copied().cloned().collect(),
+        }
     }
 
     /// Notes a change of the interfaces: a look may be worth it.
@@ -290,15 +292,20 @@ mod tests {
     use super::*;
 
     fn refused(lines: &[&str]) -> Result<Plan, BadFile> {
-        let problem = |line: &&str| crate::config::Problem {
-            file: "vipd.yaml".to_owned(),
-            line: 3,
-            column: 1,
-            key: String::new(),
-            what: (*line).to_owned(),
-            hint: None,
-        };
-        Err(BadFile { problems: lines.iter().map(problem).collect(), error: None })
+        Err(BadFile {
+            problems: lines
+                .iter()
+                .map(|line| crate::config::Problem {
+                    file: "vipd.yaml".to_owned(),
+                    line: 3,
+                    column: 1,
+                    key: String::new(),
+                    what: (*line).to_owned(),
+                    hint: None,
+                })
+                .collect(),
+            error: None,
+        })
     }
 
     /// The refusal that a reload ends with.

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Write};
 use std::path::Path;
 
 use super::exit::Exit;
-use crate::engine::{Action, Input, ProbeResult};
+use crate::engine::{Action, Change, Input, ProbeResult};
 use crate::time::Mono;
 use crate::trace::{Reader, ReplayError, Step, Unreadable, replay};
 
@@ -120,17 +120,23 @@ fn action(action: &Action) -> String {
             let names: Vec<_> = routers.iter().map(|router| router.instance.as_str()).collect();
             format!("write down [{}]", names.join(", "))
         }
-        Action::AddAddress { interface, address, .. } => format!("add {address} to {interface}"),
-        Action::RemoveAddress { interface, address } => {
+        Action::Change(Change::AddAddress { interface, address, .. }) => {
+            format!("add {address} to {interface}")
+        }
+        Action::Change(Change::RemoveAddress { interface, address }) => {
             format!("remove {address} from {interface}")
         }
-        Action::AddRouting { routing, again: false, .. } => format!("add {routing}"),
-        Action::AddRouting { routing, again: true, .. } => format!("look after {routing}"),
-        Action::RemoveRouting { routing } => format!("remove {routing}"),
-        Action::AddDevice { device } => format!("add device {device}"),
-        Action::RemoveDevice { device } => format!("remove device {device}"),
-        Action::SetDevice { device, up: true } => format!("take {device} up"),
-        Action::SetDevice { device, up: false } => format!("take {device} down"),
+        Action::Change(Change::AddRouting { routing, again: false, .. }) => {
+            format!("add {routing}")
+        }
+        Action::Change(Change::AddRouting { routing, again: true, .. }) => {
+            format!("look after {routing}")
+        }
+        Action::Change(Change::RemoveRouting { routing }) => format!("remove {routing}"),
+        Action::Change(Change::AddDevice { device }) => format!("add device {device}"),
+        Action::Change(Change::RemoveDevice { device }) => format!("remove device {device}"),
+        Action::Change(Change::SetDevice { device, up: true }) => format!("take {device} up"),
+        Action::Change(Change::SetDevice { device, up: false }) => format!("take {device} down"),
         Action::Announce { interface, .. } => format!("announce on {interface}"),
         Action::Watch { interface, addresses } => {
             format!("watch {} addresses on {interface}", addresses.len())

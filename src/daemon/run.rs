@@ -13,6 +13,7 @@ use super::directory::Directory;
 use super::errands::Errands;
 use super::exit::Exit;
 use super::files;
+use super::holdings::Holdings;
 use super::load::{self, LoadError, Loaded};
 use super::log;
 use super::netlink::Netlink;
@@ -132,7 +133,7 @@ async fn serve(
     let group = config.control_group.clone();
     let control = control(directory.directory(), standby, group, &mut teller);
     let errands = tried("starting the checks", Errands::start(&config))?;
-    let held = directory.held().naming(&options.config);
+    let held = Holdings::new(directory.held().naming(&options.config));
     let hands = Hands::new(sockets, netlink, held, control, errands);
     let condition = Condition::new(&config, &refusals, clock::moment());
     let mut reload = Reload::new(options.config.clone(), now.wall);

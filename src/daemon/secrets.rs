@@ -93,7 +93,7 @@ pub(crate) fn read(file: &Path, text: &str, config: &Config) -> (KeyRing, Vec<La
         for (id, source) in instance.authentication.secrets() {
             let path = place_in_file(&instance.name, id, source);
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            match one(file, text, &path, (id, source)) {
+            match one(file, text, &path, id, source) {
                 Ok(secret) => found.push(secret),
                 Err(why) => {
                     let (line, column) = config::locate(text, &path);
@@ -133,7 +133,7 @@ pub(crate) fn of_farewell(
     };
     let path = place_in_file(instance, id, source);
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let secret = one(file, &text, &path, (id, source))?;
+    let secret = one(file, &text, &path, id, source)?;
     together(vec![secret]).ok_or(Unusable::Gone)
 }
 
@@ -190,7 +190,8 @@ fn one(
     file: &Path,
     text: &str,
     path: &[&str],
-    (id, source): (Option<KeyId>, &SecretSource),
+    id: Option<KeyId>,
+    source: &SecretSource,
 ) -> Result<Secret, Unusable> {
     let parse = |bytes: &[u8]| match id {
         None => Password::parse(bytes).map(Secret::Password),
@@ -273,7 +274,7 @@ mod tests {
 
     fn key(source: &SecretSource) -> Result<Secret, Unusable> {
         let id = KeyId::try_from(1).unwrap();
-        one(Path::new("/nowhere"), "", &[], (Some(id), source))
+        one(Path::new("/nowhere"), "", &[], Some(id), source)
     }
 
     /// Rule: a key's file is readable for root and a group at the most, and nothing of it is in what

@@ -332,13 +332,14 @@ fn put(key: &Key, value: u32) -> Result<(), SystemError> {
 
 /// Puts back what nobody else has changed since.
 fn restore<'a>(settings: impl Iterator<Item = (&'a Key, &'a Changed)>) -> Vec<Restored> {
-    let is_ours = |(key, changed): &(&Key, &Changed)| key.own() == Some(changed.now);
-    let put_back = |(key, changed): (&Key, &Changed)| Restored {
-        result: key.set(changed.before),
-        key: key.clone(),
-        before: changed.before,
-    };
-    settings.filter(is_ours).map(put_back).collect()
+    settings
+        .filter(|(key, changed)| key.own() == Some(changed.now))
+        .map(|(key, changed)| Restored {
+            result: key.set(changed.before),
+            key: key.clone(),
+            before: changed.before,
+        })
+        .collect()
 }
 
 /// Whether anything is written down.

@@ -5,14 +5,14 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, Waker};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn6,
-    SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, LinkAddr, MsgFlags, MultiHeaders, RecvMsg, SockaddrIn6,
+    SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, Socket, Type};
@@ -45,8 +45,11 @@ const RECEIVE_BUFFER: usize = 512 * 1024;
 /// own structures too.
 const LEAST_FOOTPRINT: usize = 512;
 
-/// How many packets one system call reads or sends.
+/// How many packets one system call reads.
 const AT_ONCE: usize = 16;
+
+/// How many one system call sends.
+const SENT_AT_ONCE: usize = 64;
 
 /// The longest packet that is read whole: 255 IPv6 addresses and an IPv4 header fit. Of a longer
 /// one the rest is cut off, and its length does not fit its content.
@@ -113,7 +116,6 @@ pub(crate) struct Sender {
 #[derive(Debug)]
 pub(crate) struct VrrpSocket {
     sender: Sender,
-    readiness: Readiness,
     family: Family,
     /// More packets than can wait in its buffer.
     capacity: usize,
@@ -158,17 +160,7 @@ impl Sender {
 
     /// Sends messages from one source address. The result says of each what came of it.
     pub(crate) fn send(&self, source: IpAddr, batch: &[Outgoing<'_>]) -> Vec<io::Result<()>> {
-        let mut results = Vec::with_capacity(batch.len());
-        while let Some(rest) = batch.get(results.len()..).filter(|rest| !rest.is_empty()) {
-            let some = rest.get(..AT_ONCE).unwrap_or(rest);
-            match self.send_some(source, some) {
-                Ok(count) => results.extend((0..count).map(|_| Ok(()))),
-                Err(Errno::EINTR) => {}
-                // The kernel names the error of the first message that it did not send.
-                Err(error) => results.push(Err(error.into())),
-            }
-        }
-        results
+        in_parts(batch, |some| self.send_some(source, some))
     }
 
     fn send_some(&self, source: IpAddr, batch: &[Outgoing<'_>]) -> nix::Result<usize> {
@@ -221,8 +213,7 @@ impl VrrpSocket {
         set_receiving(socket)?;
         hear_all_groups(socket, family)?;
         let capacity = socket.recv_buffer_size()? / LEAST_FOOTPRINT;
-        let readiness = Readiness::of(socket)?;
-        Ok(Self { sender, readiness, family, capacity })
+        Ok(Self { sender, family, capacity })
     }
 
     /// From now on hears these virtual routers and no others. What has arrived before still comes.
@@ -236,11 +227,6 @@ impl VrrpSocket {
     /// What sends through it.
     pub(crate) fn sender(&self) -> &Sender {
         &self.sender
-    }
-
-    /// Its readiness for reading.
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.readiness
     }
 
     /// Reads all that waits now, that is, until nothing waits or more has been read than could
@@ -262,7 +248,6 @@ impl VrrpSocket {
                 Err(error) => return Err(error.into()),
             };
             if count < AT_ONCE {
-                self.readiness.clear();
                 break;
             }
         }
@@ -288,6 +273,12 @@ impl VrrpSocket {
         let before = arrivals.len();
         arrivals.extend(received.map(|message| arrival(self.family, &message)));
         Ok(arrivals.len() - before)
+    }
+}
+
+impl AsFd for VrrpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.sender.socket.as_fd()
     }
 }
 
@@ -438,12 +429,67 @@ impl FrameSocket {
     ///
     /// # Errors
     /// What the kernel says, or that the frame has no Ethernet header.
-    pub(crate) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        let Some(&[.., high, low]) = frame.first_chunk::<ETHERNET_HEADER>() else {
-            return Err(Errno::EMSGSIZE.into());
-        };
-        let address = link_layer_address(index, u16::from_be_bytes([high, low]));
-        self.0.send_to(frame, &address).map(drop)
+    pub(crate) fn send(&self, index: u32, bytes: &[u8]) -> io::Result<()> {
+        let address = Frame { index, bytes }.address().ok_or(Errno::EMSGSIZE)?;
+        self.0.send_to(bytes, &address).map(drop)
+    }
+
+    /// Sends frames. The result says of each what came of it.
+    pub(crate) fn send_all(&self, frames: &[Frame<'_>]) -> Vec<io::Result<()>> {
+        in_parts(frames, |some| self.send_some(some))
+    }
+
+    fn send_some(&self, frames: &[Frame<'_>]) -> nix::Result<usize> {
+        let slices: Vec<_> = frames.iter().map(|frame| [IoSlice::new(frame.bytes)]).collect();
+        let addresses: Vec<Option<LinkAddr>> = frames.iter().map(Frame::link_address).collect();
+        // Without an address the kernel would take the socket's own, which there is none of.
+        let some = addresses.iter().take_while(|address| address.is_some()).count();
+        if some == 0 {
+            return Err(Errno::EMSGSIZE);
+        }
+        let mut headers = MultiHeaders::preallocate(some, None);
+        let (fd, flags) = (self.0.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        let none: [ControlMessage<'_>; 0] = [];
+        let sent = sendmmsg(fd, &mut headers, slices.iter().take(some), addresses, none, flags)?;
+        Ok(sent.count())
+    }
+}
+
+/// Has all of these sent, some at a time. The result says of each what came of it.
+fn in_parts<T>(all: &[T], mut send: impl FnMut(&[T]) -> nix::Result<usize>) -> Vec<io::Result<()>> {
+    let mut results = Vec::with_capacity(all.len());
+    while let Some(rest) = all.get(results.len()..).filter(|rest| !rest.is_empty()) {
+        match send(rest.get(..SENT_AT_ONCE).unwrap_or(rest)) {
+            Ok(count) => results.extend((0..count).map(|_| Ok(()))),
+            Err(Errno::EINTR) => {}
+            // The kernel names the error of the first one that it did not send.
+            Err(error) => results.push(Err(error.into())),
+        }
+    }
+    results
+}
+
+/// An Ethernet frame to send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame<'a> {
+    /// The interface.
+    pub(crate) index: u32,
+    /// From the destination's Ethernet address on.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Where it leaves; `None` where it has no Ethernet header.
+    fn address(&self) -> Option<SockAddr> {
+        let &[.., high, low] = self.bytes.first_chunk::<ETHERNET_HEADER>()?;
+        Some(link_layer_address(self.index, u16::from_be_bytes([high, low])))
+    }
+
+    fn link_address(&self) -> Option<LinkAddr> {
+        let address = self.address()?;
+        // SAFETY: the pointer is to a socket address of the length that stands beside it, which
+        // lives until the call is over; the call copies it.
+        unsafe { LinkAddr::from_raw(address.as_ptr().cast(), Some(address.len())) }
     }
 }
 

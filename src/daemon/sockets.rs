@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
@@ -13,7 +14,8 @@ use nix::errno::Errno;
 use super::claims::ClaimSocket;
 use super::netlink::system_error;
 use super::opener::{Closing, Missing, Opened, Opener, Outcome, Place, What};
-use super::socket::{Arrival, Buffers, FrameSocket, Outgoing, Sender, VrrpSocket};
+use super::poller::Poller;
+use super::socket::{Arrival, Buffers, Frame, FrameSocket, Outgoing, Sender, VrrpSocket};
 use crate::engine::{Action, Input, SystemError};
 use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::time::{Mono, Now, Wall};
@@ -34,6 +36,8 @@ pub(crate) struct Sockets {
     watched: BTreeMap<Place, Watched>,
     frames: FrameSocket,
     opener: Opener,
+    /// All of `open` and `watched` that there are.
+    poller: Poller,
     /// Sockets from the opener that are not in place yet.
     handed_over: VecDeque<Opened>,
     buffers: Buffers,
@@ -78,6 +82,15 @@ struct Watched {
     error: Option<i32>,
 }
 
+/// What was heard.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// The packets.
+    pub(crate) inputs: Vec<Input>,
+    /// For people: what went wrong.
+    pub(crate) trouble: Vec<String>,
+}
+
 /// The consequence of an order's answer.
 #[derive(Debug)]
 pub(crate) enum Settled {
@@ -101,6 +114,7 @@ impl Sockets {
             watched: BTreeMap::new(),
             frames: FrameSocket::open()?,
             opener: Opener::start()?,
+            poller: Poller::new()?,
             handed_over: VecDeque::new(),
             buffers: Buffers::new(),
             arrivals: Vec::new(),
@@ -148,6 +162,7 @@ impl Sockets {
         let place = (interface.clone(), family);
         if let Some(open) = self.open.remove(&place) {
             if let Some(socket) = open.socket {
+                self.poller.remove(&socket);
                 self.opener.close(place.clone(), Closing::Vrrp(socket));
             }
             // Without the thread there are no groups.
@@ -210,6 +225,7 @@ impl Sockets {
     fn unwatch(&mut self, place: Place) {
         let socket = self.watched.remove(&place).and_then(|watched| watched.socket);
         if let Some(socket) = socket {
+            self.poller.remove(&socket);
             self.opener.close(place, Closing::Claims(socket));
         }
     }
@@ -243,6 +259,12 @@ impl Sockets {
         match outcome {
             Outcome::Listening(result) => {
                 let open = self.open.get_mut(&place).filter(|open| open.number == number);
+                let result = result.and_then(|(socket, missing)| {
+                    if let (Some(_), Some(socket)) = (&open, &socket) {
+                        self.poller.add(socket)?;
+                    }
+                    Ok((socket, missing))
+                });
                 match (open, result) {
                     (Some(open), result) => Some(Settled::Input(open.settle(place, result))),
                     (None, Ok((Some(socket), _))) => {
@@ -277,6 +299,7 @@ impl Sockets {
                     (Some(watched), Ok(socket)) => {
                         // The list may be another one by now.
                         let result = socket.hear(watched.own, &watched.addresses);
+                        let result = result.and_then(|()| self.poller.add(&socket));
                         watched.socket = Some(socket);
                         let error = result.err()?;
                         Some(Settled::Input(self.not_watched(place, &error)))
@@ -302,20 +325,28 @@ impl Sockets {
     }
 
     /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
-    /// (invariant 1), and then some of the claims. Returns also, for people, what went wrong.
-    pub(crate) fn hear(&mut self, now: Now) -> (Vec<Input>, Vec<String>) {
-        let (mut inputs, mut trouble) = (Vec::new(), Vec::new());
+    /// (invariant 1), and then some of the claims.
+    pub(crate) fn hear(&mut self, now: Now) -> Heard {
+        let mut heard = Heard::default();
+        let ready = self.poller.ready().unwrap_or_else(|error| {
+            heard.trouble.push(format!("waiting for packets failed: {error}"));
+            Vec::new()
+        });
         for ((interface, family), open) in &mut self.open {
             let Some(socket) = &open.socket else { continue };
+            let emptied = std::mem::replace(&mut open.emptied, now.mono);
+            if !ready.contains(&socket.as_fd().as_raw_fd()) {
+                continue;
+            }
             let result = socket.drain(&mut self.buffers, &mut self.arrivals);
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != open.error) {
                 let what = Errno::from_raw(errno).desc();
-                trouble.push(format!("{interface}: reading {family} VRRP packets failed: {what}"));
+                let text = format!("{interface}: reading {family} VRRP packets failed: {what}");
+                heard.trouble.push(text);
             }
             open.error = error;
-            let emptied = std::mem::replace(&mut open.emptied, now.mono);
-            inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
+            heard.inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
                 let arrived = at.map_or(now.mono, |at| on_our_clock(at, now, emptied));
                 let proof = Proof::None;
                 Input::Received { interface: interface.clone(), arrived, packet, proof }
@@ -323,18 +354,31 @@ impl Sockets {
         }
         for ((interface, family), watched) in &mut self.watched {
             let Some(socket) = &watched.socket else { continue };
+            if !ready.contains(&socket.as_fd().as_raw_fd()) {
+                continue;
+            }
             let mut frames = Vec::new();
             let result = socket.read(&mut frames);
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != watched.error) {
                 let what = Errno::from_raw(errno).desc();
-                trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
+                heard.trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
             }
             watched.error = error;
             let claim = |frame| Input::Claim { interface: interface.clone(), frame };
-            inputs.extend(frames.into_iter().map(claim));
+            heard.inputs.extend(frames.into_iter().map(claim));
         }
-        (inputs, trouble)
+        heard
+    }
+
+    /// From now on packets do not wake the loop: they are heard all the same.
+    pub(crate) fn let_packets_gather(&mut self) {
+        self.poller.shut();
+    }
+
+    /// From now on packets wake the loop. Says if some have come meanwhile.
+    pub(crate) fn let_packets_wake(&mut self) -> bool {
+        self.poller.open()
     }
 
     /// Ready when something may have arrived, or a socket was opened.
@@ -343,12 +387,9 @@ impl Sockets {
         if let Poll::Ready(Some(opened)) = self.opener.opened.poll_recv(context) {
             self.handed_over.push_back(opened);
         }
-        let vrrp = self.open.values().filter_map(|open| open.socket.as_ref());
-        let claims = self.watched.values().filter_map(|watched| watched.socket.as_ref());
-        let all = vrrp.map(VrrpSocket::readiness).chain(claims.map(ClaimSocket::readiness));
-        // Each of them has to be asked: that is what has it wake us.
-        let ready = all.filter(|readiness| readiness.poll(context).is_ready()).count();
-        if ready > 0 || !self.handed_over.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        // Each of the two has to be asked: that is what has it wake us.
+        let packets = self.poller.poll(context);
+        if self.handed_over.is_empty() { packets } else { Poll::Ready(()) }
     }
 
     /// Sends messages from one source through one interface; the results in their order.
@@ -430,12 +471,9 @@ impl Sockets {
         }
     }
 
-    /// Sends an Ethernet frame through the interface of this index.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub(crate) fn announce(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        self.frames.send(index, frame)
+    /// Sends Ethernet frames; the results in their order.
+    pub(crate) fn announce(&self, frames: &[Frame<'_>]) -> Vec<io::Result<()>> {
+        self.frames.send_all(frames)
     }
 }
 

@@ -83,9 +83,11 @@ impl StandbyFile {
 
 /// What tells an engine that has just started what is out. Nobody waits for its answers.
 pub(crate) fn inputs(standby: Standby) -> Vec<Input> {
-    let input = |instance| Input::Standby { request: 0, instance, force: true };
     let named = standby.instances.into_iter().map(Some);
-    named.chain(standby.node.then_some(None)).map(input).collect()
+    named
+        .chain(standby.node.then_some(None))
+        .map(|instance| Input::Standby { request: 0, instance, force: true })
+        .collect()
 }
 
 #[cfg(test)]

@@ -5,10 +5,16 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+use crate::model::Config;
 use crate::time::{Mono, Span};
 
 /// The mean time between two `STATUS=` messages, and before a message is tried again.
 const PAUSE: Span = Span::from_millis(200);
+
+/// How long for each instance the status is not looked at again: with thousands of instances a look
+/// takes milliseconds. After a change of state, and after something smaller.
+const REST: Span = Span::from_millis(1);
+const LONG_REST: Span = Span::from_millis(5);
 
 /// How many `STATUS=` messages may follow each other at once: what happens at a change of state.
 const BURST: u64 = 5;
@@ -32,6 +38,10 @@ struct Status {
     due: Option<Mono>,
     /// The time up to which the messages that were sent are accounted for, at one for each pause.
     paid: Mono,
+    /// When it was looked at last.
+    looked: Mono,
+    /// How many instances there are.
+    instances: u64,
 }
 
 #[derive(Debug)]
@@ -50,10 +60,9 @@ impl Systemd {
             Ok(name) => Some(connect(&name)?),
             Err(_) => None,
         };
-        let variable = |name| env::var(name).ok();
         let period = watchdog_period(
-            variable("WATCHDOG_USEC").as_deref(),
-            variable("WATCHDOG_PID").as_deref(),
+            env::var("WATCHDOG_USEC").ok().as_deref(),
+            env::var("WATCHDOG_PID").ok().as_deref(),
             std::process::id(),
         );
         Ok(Self::new(socket, period, now))
@@ -67,6 +76,11 @@ impl Systemd {
         Self { socket, ready: false, stopping: false, again: None, status, watchdog }
     }
 
+    /// Learns how much there is to look at.
+    pub(crate) fn configure(&mut self, config: &Config) {
+        self.status.instances = u64::try_from(config.instances.len()).unwrap_or(u64::MAX);
+    }
+
     /// Something happened that may show in the status: a change of state, which is told soon, or
     /// something smaller.
     pub(crate) fn status_may_differ(&mut self, now: Mono, state_changed: bool) {
@@ -75,6 +89,8 @@ impl Systemd {
         }
         let lead = self.status.paid.since(now + PAUSE.times(BURST - 1));
         let due = now + if state_changed { lead } else { lead.max(PAUSE) };
+        let rest = if state_changed { REST } else { LONG_REST };
+        let due = due.max(self.status.looked + rest.times(self.status.instances));
         self.status.due = Some(self.status.due.map_or(due, |earlier| earlier.min(due)));
     }
 
@@ -82,6 +98,7 @@ impl Systemd {
     pub(crate) fn tell(&mut self, now: Mono, ready: bool, status: impl FnOnce() -> String) {
         if self.status.due.is_some_and(|due| due <= now) {
             self.status.due = None;
+            self.status.looked = now;
             let text = status().replace('\n', " ");
             if text != self.status.sent {
                 self.tell_status(now, text);
@@ -107,6 +124,11 @@ impl Systemd {
         } else {
             self.status_may_differ(now, false);
         }
+    }
+
+    /// Says if systemd knows that the start is complete.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready
     }
 
     /// Says that the end has begun.
@@ -220,6 +242,28 @@ mod tests {
             });
         }
         assert!((4..=6).contains(&looks), "{looks}");
+    }
+
+    /// Rule: with a thousand instances a look at all of them costs so much that it comes rarely: after
+    /// a second where states change, after five where nothing but packets came.
+    #[test]
+    fn many_instances_are_looked_at_rarely() {
+        let looks = |state_changed| {
+            let (_manager, mut systemd) = pair(None);
+            systemd.status.instances = 1000;
+            let mut looks = 0;
+            for packet in 0..10_000 {
+                let time = SECOND + Span::from_millis(packet);
+                systemd.status_may_differ(time, state_changed);
+                systemd.tell(time, false, || {
+                    looks += 1;
+                    String::new()
+                });
+            }
+            looks
+        };
+        assert!((1..=3).contains(&looks(false)), "{}", looks(false));
+        assert!((9..=11).contains(&looks(true)), "{}", looks(true));
     }
 
     /// Rule: the watchdog is fed at half its period, and only from here.

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::access::Client;
 use super::places::{Places, Since};
-use super::serve::{CLIENTS, warn_of_panic};
+
+/// Clients served at once of root, and as many of the daemon's own user.
+pub(super) const CLIENTS: usize = 16;
 
 /// The number of clients served at once, of all users other than root and the daemon's own.
 const OTHERS: usize = 16;
@@ -35,6 +37,8 @@ const LOOKUPS: usize = 4;
 
 /// The number of clients that may wait for the same lookup.
 const WAITING: usize = 8;
+
+const BUSY: &str = "vipd is looking up other users; try again later";
 
 /// The decision about a client.
 #[derive(Debug)]
@@ -93,16 +97,15 @@ impl Door {
                 Err(why) => Entry::Refused(stream, client, why),
             });
         }
-        let busy = || "vipd is looking up other users; try again later".to_owned();
         if let Some(waiting) = self.waiting.get_mut(&client.id()) {
             if waiting.len() >= WAITING {
-                return Some(Entry::Full(stream, busy()));
+                return Some(Entry::Full(stream, BUSY.to_owned()));
             }
             waiting.push(stream);
             return None;
         }
         if self.lookups.len() >= LOOKUPS {
-            return Some(Entry::Full(stream, busy()));
+            return Some(Entry::Full(stream, BUSY.to_owned()));
         }
         self.waiting.insert(client.id(), vec![stream]);
         let group = self.group.borrow().clone();
@@ -173,5 +176,11 @@ impl Door {
 impl Verdict {
     fn is_current(&self, group: Option<&str>) -> bool {
         self.at.elapsed() < KNOWN && self.group.as_deref() == group
+    }
+}
+
+pub(super) fn warn_of_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::warn!("a client of the control socket was not served to the end: {error}");
     }
 }

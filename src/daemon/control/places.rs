@@ -35,16 +35,13 @@ impl Places {
     /// Ends clients of the user with the most places: those that have not read for this long.
     pub(super) fn end_idle(&mut self, now: Instant, patience: Duration) {
         self.0.retain(|place| !place.task.is_finished());
-        let of = |user: u32| self.0.iter().filter(|place| place.user == user).count();
-        let Some(user) = self.0.iter().map(|place| place.user).max_by_key(|user| of(*user)) else {
-            return;
-        };
-        let is_idle = |place: &&Place| {
-            place.reading.get().is_some_and(|since| now.duration_since(*since) >= patience)
-        };
-        self.0.iter().filter(|place| place.user == user).filter(is_idle).for_each(|place| {
-            place.task.abort();
-        });
+        let users = self.0.iter().map(|place| place.user);
+        let most = users.max_by_key(|user| self.0.iter().filter(|one| one.user == *user).count());
+        for place in self.0.iter().filter(|place| Some(place.user) == most) {
+            if place.reading.get().is_some_and(|since| now.duration_since(*since) >= patience) {
+                place.task.abort();
+            }
+        }
     }
 }
 

@@ -8,20 +8,17 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::standby::StandbyFile;
 use super::Asked;
 use super::access::Client;
-use super::door::{Door, Entry};
+use super::door::{Door, Entry, warn_of_panic};
 use super::refusals::Refusals;
 use super::socket::Listening;
 use crate::api::{self, Handover, LONGEST_REQUEST, Reload, Request, Response, Stood};
 use crate::model::InstanceName;
-
-/// Clients served at once of root, and as many of the daemon's own user.
-pub(super) const CLIENTS: usize = 16;
 
 /// How long a client may take to write its request, and to read the answer.
 const READING: Duration = Duration::from_secs(5);
@@ -129,12 +126,6 @@ async fn due(at: Option<Instant>) {
     }
 }
 
-pub(super) fn warn_of_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        tracing::warn!("a client of the control socket was not served to the end: {error}");
-    }
-}
-
 /// Tells a client why it is not served, without waiting: a line has room in a new socket.
 fn turn_away(stream: &UnixStream, response: &Response) {
     if let Ok(line) = api::line(response) {
@@ -202,9 +193,6 @@ async fn read(stream: impl AsyncRead + Unpin) -> Result<Option<Vec<u8>>, String>
 
 /// Who asks for what: one line for whoever wonders later why an address has moved.
 fn log(client: Client, request: &Request) {
-    let scope = |instance: &Option<InstanceName>| {
-        instance.as_ref().map_or("the whole node".to_owned(), ToString::to_string)
-    };
     let what = match request {
         Request::Handover(Handover { instance, to: None }) => format!("a handover of {instance}"),
         Request::Handover(Handover { instance, to: Some(to) }) => {
@@ -212,9 +200,11 @@ fn log(client: Client, request: &Request) {
         }
         Request::Standby(standby) => {
             let by_force = if standby.force { ", by force" } else { "" };
-            format!("standby of {}{by_force}", scope(&standby.instance))
+            format!("standby of {}{by_force}", scope(standby.instance.as_ref()))
         }
-        Request::Online(online) => format!("the end of standby of {}", scope(&online.instance)),
+        Request::Online(online) => {
+            format!("the end of standby of {}", scope(online.instance.as_ref()))
+        }
         Request::Reload(Reload { dry_run: true }) => "what a reload would change".to_owned(),
         Request::Reload(Reload { dry_run: false }) => "a reload of the configuration".to_owned(),
         Request::Probe(probe) => format!("a look of the check {}", probe.track),
@@ -226,6 +216,10 @@ fn log(client: Client, request: &Request) {
         Request::Reload(_) | Request::Probe(_) => None,
     };
     tracing::info!(INSTANCE = instance.map(InstanceName::as_str), "{client} asks for {what}");
+}
+
+fn scope(instance: Option<&InstanceName>) -> &str {
+    instance.map_or("the whole node", InstanceName::as_str)
 }
 
 /// Has the protocol loop answer a request.

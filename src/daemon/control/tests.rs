@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::serve::CLIENTS;
+use super::door::CLIENTS;
 use super::*;
 use crate::api::{
     self, CONTROL_SOCKET, FileStatus, Handover, LONGEST_REQUEST, LoopStatus, STATUS_SOCKET,

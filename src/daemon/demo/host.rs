@@ -19,8 +19,8 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::cast::{CONFIGURATION, Node};
 use super::lab::{During, Lab, LabError, Namespace};
+use super::server;
 use super::worker::Worker;
-use super::{HostOptions, server};
 use crate::api::RUNTIME_DIRECTORY;
 
 /// This very program, even if its file has been replaced since.
@@ -34,6 +34,14 @@ const LOG_LEVEL: &str = "VIPD_LOG";
 const RUN: &str = "/run";
 /// How long the kernel may take to end a process that has been killed.
 const DEATH: Duration = Duration::from_secs(1);
+
+/// `vipd demo-host`: how the demo starts an agent. For its own use.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct HostOptions {
+    /// The process ID of the demo.
+    #[arg(long)]
+    parent: i32,
+}
 
 /// A line that an agent wrote.
 #[derive(Debug)]
@@ -150,7 +158,7 @@ fn without_time(line: &str) -> &str {
 }
 
 /// Becomes `vipd run`, as a process that dies with the demo whatever becomes of it.
-pub(super) fn main(options: &HostOptions) -> ExitCode {
+pub(crate) fn main(options: &HostOptions) -> ExitCode {
     if let Err(errno) = set_pdeathsig(Signal::SIGKILL) {
         eprintln!("this process cannot be tied to the demo's life: {errno}");
         return ExitCode::FAILURE;

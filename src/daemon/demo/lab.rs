@@ -123,13 +123,13 @@ impl Lab {
         namespace: &Namespace,
         work: impl FnOnce() -> io::Result<T>,
     ) -> Result<T, LabError> {
-        let visit = || {
-            namespace.enter()?;
+        let entered = namespace.enter();
+        let done = entered.and_then(|()| {
             let done = work();
             self.home.enter()?;
             done
-        };
-        visit().during(|| what.to_owned())
+        });
+        done.during(|| what.to_owned())
     }
 }
 
@@ -179,9 +179,9 @@ impl Netlink {
 
     async fn index(&self, name: &str) -> Result<u32, LabError> {
         let found = self.handle.link().get().match_name(name).execute().try_next().await;
-        let gone = || Err(io::Error::from(io::ErrorKind::NotFound));
         let link = found.during(|| format!("looking for {name}"))?;
-        link.map_or_else(gone, |link| Ok(link.header.index)).during(|| format!("link {name}"))
+        let link = link.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+        Ok(link.during(|| format!("link {name}"))?.header.index)
     }
 }
 

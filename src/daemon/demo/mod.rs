@@ -18,6 +18,7 @@ mod worker;
 
 use std::process::ExitCode;
 
+pub(crate) use host::{HostOptions, main as host_main};
 use narrator::Narrator;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -35,14 +36,6 @@ Exit codes:
     1  one did not, or the demo cannot run here
   130  interrupted";
 
-/// `vipd demo-host`: how the demo starts an agent. For its own use.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct HostOptions {
-    /// The process ID of the demo.
-    #[arg(long)]
-    parent: i32,
-}
-
 /// Runs the demo. No thread may exist yet in this process.
 pub(crate) fn main(_: &Options) -> ExitCode {
     if let Err(refused) = permission::acquire() {
@@ -57,11 +50,6 @@ pub(crate) fn main(_: &Options) -> ExitCode {
         }
     };
     runtime.block_on(run())
-}
-
-/// Becomes an agent of the demo that runs as process `options.parent`.
-pub(crate) fn host_main(options: &HostOptions) -> ExitCode {
-    host::main(options)
 }
 
 async fn run() -> ExitCode {

@@ -24,9 +24,10 @@ impl Narrator {
     /// For the terminal, file or pipe that standard output is.
     pub(super) fn new() -> Self {
         let out = io::stdout();
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let live = out.is_terminal() && set("TERM").is_some_and(|name| name != "dumb");
-        let colour = live && set("NO_COLOR").is_none();
+        let [term, no_colour] = ["TERM", "NO_COLOR"]
+            .map(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
+        let live = out.is_terminal() && term.is_some_and(|name| name != "dumb");
+        let colour = live && no_colour.is_none();
         Self { out, live, colour, alive: false }
     }
 

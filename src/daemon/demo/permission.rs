@@ -46,10 +46,13 @@ fn become_root() -> Step {
     // A program with file capabilities does not own its files in /proc otherwise (`proc(5)`).
     set_dumpable(true).map_err(|errno| ("PR_SET_DUMPABLE", errno.into()))?;
     make(CloneFlags::CLONE_NEWUSER)?;
-    let write = |path, text: String| fs::write(path, text).map_err(|error| (path, error));
-    write("/proc/self/setgroups", "deny".to_owned())?;
-    write("/proc/self/uid_map", format!("0 {user} 1"))?;
-    write("/proc/self/gid_map", format!("0 {group} 1"))
+    write("/proc/self/setgroups", "deny")?;
+    write("/proc/self/uid_map", &format!("0 {user} 1"))?;
+    write("/proc/self/gid_map", &format!("0 {group} 1"))
+}
+
+fn write(path: &'static str, text: &str) -> Step {
+    fs::write(path, text).map_err(|error| (path, error))
 }
 
 fn make(with: CloneFlags) -> Step {
@@ -73,12 +76,13 @@ struct Switches {
 
 impl Switches {
     fn read() -> Self {
-        let number = |path| fs::read_to_string(path).ok()?.trim().parse().ok();
-        Self {
-            clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
-            apparmor: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            most: number("/proc/sys/user/max_user_namespaces"),
-        }
+        let [clone, apparmor, most] = [
+            "/proc/sys/kernel/unprivileged_userns_clone",
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "/proc/sys/user/max_user_namespaces",
+        ]
+        .map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+        Self { clone, apparmor, most }
     }
 
     /// The commands that open what is closed.

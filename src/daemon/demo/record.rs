@@ -41,11 +41,11 @@ impl Record {
     pub(super) fn answer(&mut self, number: u64, answer: Answer) {
         let datagram = usize::try_from(number).ok().and_then(|place| self.sent.get_mut(place));
         let elected = self.answered > 0;
-        let wanted = |datagram: &&mut Datagram| {
+        let wanted = datagram.filter(|datagram| {
             let prompt = answer.at.saturating_sub(datagram.at) <= PATIENCE;
             datagram.answer.is_none() && (prompt || elected)
-        };
-        if let Some(datagram) = datagram.filter(wanted) {
+        });
+        if let Some(datagram) = wanted {
             datagram.answer = Some(answer);
             self.answered += 1;
         }
@@ -128,10 +128,11 @@ impl Record {
 }
 
 fn most_answers(stretch: &[Datagram]) -> Option<Node> {
-    let answers = |by: Option<Node>| {
-        stretch.iter().filter(|datagram| datagram.answer.map(|answer| answer.by) == by).count()
-    };
-    [None, Some(Node::Web1), Some(Node::Web2)].into_iter().max_by_key(|by| answers(*by)).flatten()
+    let who = [None, Some(Node::Web1), Some(Node::Web2)].into_iter();
+    who.max_by_key(|by| {
+        stretch.iter().filter(|datagram| datagram.answer.map(|answer| answer.by) == *by).count()
+    })
+    .flatten()
 }
 
 #[cfg(test)]

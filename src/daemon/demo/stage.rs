@@ -177,12 +177,14 @@ impl std::fmt::Display for Clock {
 
 /// `1` for web1, `2` for web2, `.` for nobody.
 fn strip_text(strip: &[Option<Node>]) -> String {
-    let letter = |by: &Option<Node>| match by {
-        Some(Node::Web1) => '1',
-        Some(Node::Web2) => '2',
-        None => '.',
-    };
-    strip.iter().map(letter).collect()
+    strip
+        .iter()
+        .map(|by| match by {
+            Some(Node::Web1) => '1',
+            Some(Node::Web2) => '2',
+            None => '.',
+        })
+        .collect()
 }
 
 fn introduce(narrator: &mut Narrator) -> io::Result<()> {

@@ -92,8 +92,8 @@ impl Errands {
     /// way goes on unless it is cancelled.
     pub(crate) fn reconfigure(&mut self, config: &Config) {
         let subjects = subjects(config);
-        let named = |track: &Arc<TrackConfig>| (track.name.clone(), Arc::clone(track));
-        self.configs = subjects.iter().map(named).collect();
+        self.configs =
+            subjects.iter().map(|track| (track.name.clone(), Arc::clone(track))).collect();
         self.subjects.send_replace(subjects);
     }
 

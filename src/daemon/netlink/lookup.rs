@@ -11,7 +11,7 @@ use netlink_proto::sys::{SocketAddr, protocols::NETLINK_ROUTE};
 use nix::errno::Errno;
 
 use super::message::{self, Message};
-use super::table::Change;
+use super::table::Notice;
 use crate::model::{InterfaceName, Mac};
 
 /// What the kernel says of an interface.
@@ -42,7 +42,7 @@ pub(crate) async fn look_up(name: &InterfaceName) -> io::Result<Option<Found>> {
     let answers = connection.request(question, SocketAddr::new(0, 0)).map_err(io::Error::other)?;
     match pin!(answers).next().await.map(|answer| answer.payload) {
         Some(NetlinkPayload::InnerMessage(inner)) => match message::change(inner) {
-            Some(Change::Link(state)) => Ok(Some(Found {
+            Some(Notice::Link(state)) => Ok(Some(Found {
                 index: state.index,
                 mac: state.mac.and_then(|bytes| bytes.try_into().ok()).map(Mac),
                 up: state.up,

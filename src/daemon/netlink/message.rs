@@ -16,29 +16,46 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
 
 use super::interface::{AddressKey, KernelAddress, LinkState};
-use super::table::Change;
+use super::table::Notice;
 use crate::model::{Scope, VirtualAddress};
 use crate::time::Span;
+
+/// The length of a message's header.
+const HEADER: usize = 16;
 
 /// A message to or from the kernel.
 pub(super) type Message = NetlinkMessage<RouteNetlinkMessage>;
 
+/// The messages of one datagram, without those that cannot be understood.
+pub(super) fn all(datagram: &[u8]) -> impl Iterator<Item = Message> {
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let length = rest.first_chunk().map(|length| u32::from_ne_bytes(*length))?;
+        // At least a header: the end is reached at last.
+        let length = usize::try_from(length).ok().filter(|length| *length >= HEADER)?;
+        let message = rest.get(..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Message::deserialize(message).ok())
+    })
+    .flatten()
+}
+
 /// What a message says, if it says something that we keep.
-pub(super) fn change(message: RouteNetlinkMessage) -> Option<Change> {
+pub(super) fn change(message: RouteNetlinkMessage) -> Option<Notice> {
     match message {
         RouteNetlinkMessage::NewLink(link) if of_an_interface(&link) => {
-            Some(Change::Link(link_state(link)))
+            Some(Notice::Link(link_state(link)))
         }
         RouteNetlinkMessage::DelLink(link) if of_an_interface(&link) => {
-            Some(Change::LinkGone(link.header.index))
+            Some(Notice::LinkGone(link.header.index))
         }
         RouteNetlinkMessage::NewAddress(message) => {
             let address = kernel_address(&message)?;
-            Some(Change::Address(message.header.index, address))
+            Some(Notice::Address(message.header.index, address))
         }
         RouteNetlinkMessage::DelAddress(message) => {
             let address = kernel_address(&message)?;
-            Some(Change::AddressGone(message.header.index, address.key, has_expired(&message)))
+            Some(Notice::AddressGone(message.header.index, address.key, has_expired(&message)))
         }
         _ => None,
     }
@@ -245,7 +262,7 @@ mod tests {
     fn a_bridges_messages_about_its_ports_are_not_about_interfaces() {
         let of = |family| change(RouteNetlinkMessage::DelLink(link(family)));
         assert_eq!(of(AddressFamily::Bridge), None);
-        assert_eq!(of(AddressFamily::Unspec), Some(Change::LinkGone(3)));
+        assert_eq!(of(AddressFamily::Unspec), Some(Notice::LinkGone(3)));
     }
 
     /// Rule: carrier is `IFF_LOWER_UP` and `IFF_RUNNING` together; a dormant link has the first
@@ -256,7 +273,7 @@ mod tests {
             let mut message = link(AddressFamily::Unspec);
             message.header.flags = flags;
             match change(RouteNetlinkMessage::NewLink(message)) {
-                Some(Change::Link(state)) => (state.up, state.carrier),
+                Some(Notice::Link(state)) => (state.up, state.carrier),
                 other => panic!("{other:?}"),
             }
         };
@@ -284,6 +301,6 @@ mod tests {
         let address =
             KernelAddress { key, secondary: true, scope: 0, usable: false, duplicate: false };
         let told = change(RouteNetlinkMessage::NewAddress(message));
-        assert_eq!(told, Some(Change::Address(3, address)));
+        assert_eq!(told, Some(Notice::Address(3, address)));
     }
 }

@@ -3,10 +3,14 @@
 //! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
 //! that other programs may hold for long, and the protocol must not.
 
+mod asked;
 mod device;
+mod events;
+mod exchange;
 mod interface;
 mod lookup;
 mod message;
+mod news;
 mod placed;
 mod removal;
 mod requests;
@@ -28,58 +32,20 @@ pub(crate) use self::removal::{Removable, Removal, remove_devices_now, remove_no
 use self::watch::Watcher;
 use super::realtime::{self, Thread};
 use super::settings::Settings;
-use crate::engine::{Input, SystemError};
-use crate::model::{InterfaceName, Routing, VirtualAddress, VirtualDevice};
-use crate::time::{Mono, Span};
+use crate::engine::{Change, Input, SystemError};
+use crate::model::InterfaceName;
 
 /// How many news may wait for the protocol loop; then the kernel's own buffer fills.
 const BACKLOG: usize = 256;
 
-/// Something to change about interfaces and what is on them.
-#[derive(Clone, Debug)]
-pub(crate) enum SystemChange {
-    /// An address, a route or a rule.
-    Wish(Wish),
-    /// Make a device with a virtual MAC address, or take the one that is there and is vipd's.
-    AddDevice(VirtualDevice),
-    /// Remove such a device.
-    RemoveDevice(VirtualDevice),
-    /// Set a device up or down.
-    SetDevice(InterfaceName, bool),
+/// What came of a change.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The change.
+    pub(crate) change: Change,
+    /// Whether it is as wanted, or what the system says.
+    pub(crate) result: Result<Done, SystemError>,
 }
-
-/// Something to add, to renew or to remove.
-#[derive(Clone, Debug)]
-pub(crate) struct Wish {
-    pub(crate) thing: Thing,
-    pub(crate) wanted: Wanted,
-}
-
-/// What we put on the system.
-#[derive(Clone, Debug)]
-pub(crate) enum Thing {
-    Address(InterfaceName, VirtualAddress),
-    Routing(Routing),
-}
-
-/// What is wanted of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// That it is there.
-    There {
-        /// For how long from now on; `None`: for good.
-        lease: Option<Span>,
-        /// Not sent to the kernel after this; the outcome is `ETIME` then.
-        not_after: Mono,
-        /// Whether it should be there already; asked of routes and rules only.
-        again: bool,
-    },
-    /// That it is not there.
-    Gone,
-}
-
-/// What came of the changes of one request, one by one.
-pub(crate) type Outcomes = Vec<Result<Done, SystemError>>;
 
 /// That it is as wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +68,7 @@ pub(crate) enum News {
 #[derive(Debug)]
 enum Request {
     /// Carry out these changes.
-    Change(Vec<SystemChange>, oneshot::Sender<Outcomes>),
+    Change(Vec<Change>, oneshot::Sender<Vec<Outcome>>),
     /// Tell the news of these interfaces too, beginning with what they are like.
     Watch(BTreeSet<InterfaceName>),
 }
@@ -112,6 +78,8 @@ enum Request {
 pub(crate) struct Netlink {
     requests: mpsc::UnboundedSender<Request>,
     news: mpsc::Receiver<News>,
+    /// What has come and is not taken yet.
+    first: Option<News>,
 }
 
 impl Netlink {
@@ -133,7 +101,7 @@ impl Netlink {
             // Where that is refused, the protocol thread is refused too, which says so.
             let _ = realtime::schedule(Thread::Netlink);
             runtime.block_on(async {
-                match Watcher::start(names, settings).await {
+                match Watcher::start(names, settings) {
                     Ok((watcher, state)) => {
                         let _ = started.send(Ok(state));
                         watcher.run(incoming, outgoing).await;
@@ -145,12 +113,12 @@ impl Netlink {
             });
         })?;
         let state = first.await.unwrap_or_else(|_| Err(thread_ended()))?;
-        Ok((Self { requests, news }, state))
+        Ok((Self { requests, news, first: None }, state))
     }
 
     /// Asks for changes, all at once and in this order. The answer comes even if the kernel's does
     /// not, after about a second without one.
-    pub(crate) fn request(&self, changes: Vec<SystemChange>) -> oneshot::Receiver<Outcomes> {
+    pub(crate) fn request(&self, changes: Vec<Change>) -> oneshot::Receiver<Vec<Outcome>> {
         let (answer, outcomes) = oneshot::channel();
         // Without the thread `answer` is dropped, which the receiver sees.
         let _ = self.requests.send(Request::Change(changes, answer));
@@ -162,24 +130,33 @@ impl Netlink {
         let _ = self.requests.send(Request::Watch(names));
     }
 
-    /// The next news that are there already.
+    /// The news that have come, at most so many of them. Of several states of an interface that
+    /// differ in nothing but its addresses the last one counts.
     ///
     /// # Errors
     /// When the thread has ended.
-    pub(crate) fn try_next(&mut self) -> io::Result<Option<News>> {
-        match self.news.try_recv() {
-            Ok(news) => Ok(Some(news)),
-            Err(mpsc::error::TryRecvError::Empty) => Ok(None),
-            Err(mpsc::error::TryRecvError::Disconnected) => Err(thread_ended()),
+    pub(crate) fn take(&mut self, most: usize) -> io::Result<Vec<News>> {
+        let mut news: Vec<News> = self.first.take().into_iter().collect();
+        while news.len() < most {
+            match self.news.try_recv() {
+                Ok(one) => news.push(one),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => return Err(thread_ended()),
+            }
         }
+        news::leave_out_superseded(&mut news);
+        Ok(news)
     }
 
-    /// Waits for the next news.
+    /// Returns when there is something to take.
     ///
     /// # Errors
     /// When the thread has ended.
-    pub(crate) async fn next(&mut self) -> io::Result<News> {
-        self.news.recv().await.ok_or_else(thread_ended)
+    pub(crate) async fn comes(&mut self) -> io::Result<()> {
+        if self.first.is_none() {
+            self.first = Some(self.news.recv().await.ok_or_else(thread_ended)?);
+        }
+        Ok(())
     }
 }
 

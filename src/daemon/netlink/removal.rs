@@ -1,34 +1,24 @@
 //! Removing addresses, routes, rules and devices at once: without a thread, without knowing the kernel's state. For a process
 //! that does only this and ends.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 use netlink_packet_core::NetlinkPayload;
 use nix::errno::Errno;
-use nix::libc;
 use nix::net::if_::if_nametoindex;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::device;
+use super::exchange::{self, Exchange};
 use super::interface::Made;
 use super::message::{self, Message};
-use super::table::Change;
+use super::table::Notice;
 use super::{routing, says_absent, says_no_such_routing, system_error};
 use crate::engine::{HeldAddress, SystemError};
 use crate::model::{Mac, Routing, VirtualDevice};
 
 /// How long the kernel may take for an answer, in case it gives none.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How many requests go to the kernel at once: their answers fit into the socket's buffer.
-const AT_ONCE: usize = 64;
-
-/// Room for one answer, which repeats the request where it has failed.
-const ANSWER: usize = 4096;
-
-/// Room for all that the kernel says of an interface.
-const LINK: usize = 64 * 1024;
 
 /// What came of a removal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,22 +118,14 @@ pub(crate) fn remove_devices_now(devices: &[&VirtualDevice]) -> Vec<Removal> {
 
 /// What has the name of this device, and how it was made.
 fn look_up_now(device: &VirtualDevice) -> io::Result<Option<(u32, Made)>> {
-    let mut question = device::get(device.name().as_str());
-    question.finalize();
-    let mut bytes = vec![0; question.buffer_len()];
-    question.serialize(&mut bytes);
-    let mut socket = socket()?;
-    socket.send(&bytes)?;
-    let mut buffer = vec![0; LINK];
-    let length = socket.read(&mut buffer)?;
-    let answer = Message::deserialize(buffer.get(..length).unwrap_or_default());
-    match answer.map_err(io::Error::other)?.payload {
+    let question = device::get(device.name().as_str());
+    match Exchange::open()?.get(question, PATIENCE)?.payload {
         NetlinkPayload::Error(error) => match error.raw_code().saturating_abs() {
             absent if says_absent(absent) => Ok(None),
             other => Err(io::Error::from_raw_os_error(other)),
         },
         NetlinkPayload::InnerMessage(inner) => match message::change(inner) {
-            Some(Change::Link(link)) => {
+            Some(Notice::Link(link)) => {
                 let mac = link.mac.and_then(|bytes| bytes.try_into().ok()).map(Mac);
                 let made = Made { kind: link.kind, below: link.below, alias: link.alias, mac };
                 Ok(Some((link.index, made)))
@@ -155,44 +137,23 @@ fn look_up_now(device: &VirtualDevice) -> io::Result<Option<(u32, Made)>> {
 }
 
 /// Sends the requests; the kernel's numbers are in their order (`errno(3)`), zero for success.
-fn exchange(mut requests: Vec<Message>) -> Vec<i32> {
-    let mut numbers = Vec::with_capacity(requests.len());
-    let result = socket().and_then(|mut socket| {
-        requests.chunks_mut(AT_ONCE).try_for_each(|some| ask(&mut socket, some, &mut numbers))
-    });
-    if let Err(error) = result {
-        let errno = error.raw_os_error().unwrap_or(Errno::EIO as i32);
-        numbers.resize(requests.len(), errno);
+fn exchange(requests: Vec<Message>) -> Vec<i32> {
+    let count = requests.len();
+    let mut numbers = Vec::with_capacity(count);
+    if let Err(error) = exchange_all(requests, &mut numbers) {
+        numbers.resize(count, error.raw_os_error().unwrap_or(Errno::EIO as i32));
     }
     numbers
 }
 
-fn socket() -> io::Result<Socket> {
-    let route = Protocol::from(libc::NETLINK_ROUTE);
-    let socket = Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, Some(route))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    Ok(socket)
-}
-
-/// One message to the kernel with all the requests, and one from it for each of them.
-fn ask(socket: &mut Socket, requests: &mut [Message], numbers: &mut Vec<i32>) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    for request in requests.iter_mut() {
-        request.finalize();
-        let start = bytes.len();
-        bytes.resize(start + request.buffer_len(), 0);
-        if let Some(room) = bytes.get_mut(start..) {
-            request.serialize(room);
+fn exchange_all(requests: Vec<Message>, numbers: &mut Vec<i32>) -> io::Result<()> {
+    let mut socket = Exchange::open()?;
+    let mut requests = requests.into_iter();
+    loop {
+        let some: Vec<Message> = requests.by_ref().take(exchange::AT_ONCE).collect();
+        if some.is_empty() {
+            return Ok(());
         }
+        socket.change(some, PATIENCE, numbers)?;
     }
-    // A socket that is not connected sends to the kernel (netlink(7)).
-    socket.send(&bytes)?;
-    let mut buffer = [0; ANSWER];
-    for _ in requests {
-        let length = socket.read(&mut buffer)?;
-        let answer = Message::deserialize(buffer.get(..length).unwrap_or_default());
-        let number = answer.ok().as_ref().and_then(message::answer);
-        numbers.push(number.ok_or_else(|| io::Error::from(Errno::EPROTO))?);
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::model::{InterfaceName, Mac};
 
 /// What a message of the kernel says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum Notice {
     /// There is this interface.
     Link(LinkState),
     /// The interface of this index is gone, from this network namespace at least.
@@ -37,43 +37,55 @@ struct Told {
 #[derive(Debug)]
 pub(super) struct Table {
     interfaces: BTreeMap<u32, Interface>,
+    /// Their indices by their names.
+    names: BTreeMap<String, u32>,
     watched: BTreeMap<InterfaceName, Told>,
     /// Addresses that we have asked the kernel to remove and that it has not told of yet.
     removing: BTreeSet<(u32, AddressKey)>,
     /// Addresses whose lifetime was over when they went, of which there is no news yet.
     expired: BTreeSet<(u32, AddressKey)>,
-    /// Whether there may be news. The kernel tells of each renewal, which changes nothing.
-    changed: bool,
+    /// The names of which there may be news. The kernel tells of each renewal of an IPv6 address,
+    /// which changes nothing.
+    changed: BTreeSet<String>,
 }
 
 impl Table {
     /// An empty one; `watched` are the interfaces whose news are wanted.
     pub(super) fn new(watched: BTreeSet<InterfaceName>) -> Self {
         let watched = watched.into_iter().map(|name| (name, Told::default())).collect();
-        let (interfaces, removing, expired) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { interfaces, watched, removing, expired, changed: true }
+        let (interfaces, names) = (BTreeMap::new(), BTreeMap::new());
+        let (removing, expired) = (BTreeSet::new(), BTreeSet::new());
+        let changed = BTreeSet::new();
+        let mut table = Self { interfaces, names, watched, removing, expired, changed };
+        table.all_changed();
+        table
+    }
+
+    fn all_changed(&mut self) {
+        self.changed = self.watched.keys().map(ToString::to_string).collect();
     }
 
     /// The news of these interfaces are wanted too. Nothing is forgotten: an instance that is not
     /// configured any more may still be leaving.
     pub(super) fn watch(&mut self, names: BTreeSet<InterfaceName>) {
-        self.changed = true;
         for name in names {
+            self.changed.insert(name.to_string());
             self.watched.entry(name).or_default();
         }
     }
 
     /// Starts over from a dump, in the order in which the kernel lists things.
-    pub(super) fn reload(&mut self, dump: impl IntoIterator<Item = Change>) {
-        self.changed = true;
+    pub(super) fn reload(&mut self, dump: impl IntoIterator<Item = Notice>) {
+        self.all_changed();
         self.interfaces.clear();
+        self.names.clear();
         for change in dump {
             match change {
-                Change::Link(link) => self.link(link),
-                Change::Address(index, address) => {
+                Notice::Link(link) => self.link(link),
+                Notice::Address(index, address) => {
                     self.interfaces.entry(index).or_default().addresses.push(address);
                 }
-                Change::LinkGone(_) | Change::AddressGone(..) => {}
+                Notice::LinkGone(_) | Notice::AddressGone(..) => {}
             }
         }
         // Of our own removals the message may have been among the lost ones.
@@ -88,26 +100,29 @@ impl Table {
     }
 
     /// Takes in a message.
-    pub(super) fn apply(&mut self, change: Change) {
-        if let Change::Address(index, address) = &change {
+    pub(super) fn apply(&mut self, change: Notice) {
+        if let Notice::Address(index, address) = &change {
             let known = self.interfaces.get(index);
             if known.is_some_and(|interface| interface.addresses.contains(address)) {
                 return;
             }
         }
-        self.changed = true;
         match change {
-            Change::Link(link) => self.link(link),
-            Change::LinkGone(index) => {
-                self.interfaces.remove(&index);
+            Notice::Link(link) => self.link(link),
+            Notice::LinkGone(index) => {
+                if let Some(interface) = self.interfaces.remove(&index) {
+                    self.leave_name(index, interface.name);
+                }
                 self.removing.retain(|(of, _)| *of != index);
             }
-            Change::Address(index, address) => {
+            Notice::Address(index, address) => {
+                self.mark(index);
                 if let Some(interface) = self.interfaces.get_mut(&index) {
                     interface.put(address);
                 }
             }
-            Change::AddressGone(index, key, expired) => {
+            Notice::AddressGone(index, key, expired) => {
+                self.mark(index);
                 if expired {
                     self.expired.insert((index, key));
                 }
@@ -122,10 +137,16 @@ impl Table {
     }
 
     fn link(&mut self, link: LinkState) {
-        let interface = self.interfaces.entry(link.index).or_default();
-        if let Some(name) = link.name {
-            interface.name = name;
+        let index = link.index;
+        let name = link.name.unwrap_or_else(|| self.name_of(index).to_owned());
+        let before = std::mem::take(&mut self.interfaces.entry(index).or_default().name);
+        if before != name {
+            self.leave_name(index, before);
+            self.names.insert(name.clone(), index);
         }
+        self.changed.insert(name.clone());
+        let interface = self.interfaces.entry(index).or_default();
+        interface.name = name;
         if let Some(mac) = link.mac {
             interface.mac = mac.try_into().ok().map(Mac);
         }
@@ -144,6 +165,33 @@ impl Table {
         interface.carrier = link.carrier;
     }
 
+    fn name_of(&self, index: u32) -> &str {
+        self.interfaces.get(&index).map_or("", |interface| &interface.name)
+    }
+
+    /// There may be news of this interface.
+    fn mark(&mut self, index: u32) {
+        if let Some(interface) = self.interfaces.get(&index)
+            && !self.changed.contains(&interface.name)
+        {
+            self.changed.insert(interface.name.clone());
+        }
+    }
+
+    /// An interface has this name no more. Another one may have it already.
+    fn leave_name(&mut self, index: u32, name: String) {
+        if self.names.get(&name) == Some(&index) {
+            self.names.remove(&name);
+        }
+        self.changed.insert(name);
+    }
+
+    /// What the engine has been told of the interface of this index.
+    fn told(&mut self, index: u32) -> Option<&mut Told> {
+        let name = self.interfaces.get(&index)?.name.as_str().try_into().ok()?;
+        self.watched.get_mut::<InterfaceName>(&name).filter(|told| told.index() == Some(index))
+    }
+
     /// The index of the interface that has this name now.
     pub(super) fn index_of(&self, name: &InterfaceName) -> Option<u32> {
         self.find(name).map(|(index, _)| index)
@@ -160,17 +208,21 @@ impl Table {
     }
 
     fn find(&self, name: &InterfaceName) -> Option<(u32, &Interface)> {
-        self.interfaces
-            .iter()
-            .find(|(_, interface)| interface.name == name.as_str())
-            .map(|(index, interface)| (*index, interface))
+        let index = self.names.get(name.as_str())?;
+        self.interfaces.get(index).map(|interface| (*index, interface))
+    }
+
+    /// Says if an address is there and we have not asked for its removal.
+    pub(super) fn keeps(&self, index: u32, key: AddressKey) -> bool {
+        !self.removing.contains(&(index, key))
+            && self.interfaces.get(&index).is_some_and(|interface| interface.has(key))
     }
 
     /// We are about to remove this address: that it goes will be no news.
     pub(super) fn expect_removal(&mut self, index: u32, key: AddressKey) {
-        self.changed = true;
+        self.mark(index);
         self.removing.insert((index, key));
-        for told in self.watched.values_mut().filter(|told| told.index() == Some(index)) {
+        if let Some(told) = self.told(index) {
             told.withheld.remove(&key);
         }
     }
@@ -182,7 +234,7 @@ impl Table {
 
     /// Makes the absence of this address old news.
     fn forget(&mut self, index: u32, key: AddressKey) {
-        for told in self.watched.values_mut().filter(|told| told.index() == Some(index)) {
+        if let Some(told) = self.told(index) {
             told.addresses.remove(&key);
         }
     }
@@ -191,14 +243,13 @@ impl Table {
     /// addresses that are gone from it.
     pub(super) fn news(&mut self) -> Vec<Input> {
         let mut news = Vec::new();
-        if !std::mem::take(&mut self.changed) {
-            return news;
+        for name in std::mem::take(&mut self.changed) {
+            // What is no name for a configuration is watched by nobody.
+            let Ok(name) = InterfaceName::try_from(name.as_str()) else { continue };
+            let Some(mut told) = self.watched.remove(&name) else { continue };
+            told.update(&name, self.find(&name), &self.expired, &mut news);
+            self.watched.insert(name, told);
         }
-        let mut watched = std::mem::take(&mut self.watched);
-        for (name, told) in &mut watched {
-            told.update(name, self.find(name), &self.expired, &mut news);
-        }
-        self.watched = watched;
         self.expired.clear();
         news
     }
@@ -264,8 +315,8 @@ mod tests {
         Table::new(names.iter().map(|text| name(text)).collect())
     }
 
-    fn link(index: u32, name: &str, up: bool) -> Change {
-        Change::Link(LinkState {
+    fn link(index: u32, name: &str, up: bool) -> Notice {
+        Notice::Link(LinkState {
             index,
             name: Some(name.to_owned()),
             mac: Some(vec![2, 0, 0, 0, 0, 1]),
@@ -290,8 +341,8 @@ mod tests {
         let mut table = table(&["eth0"]);
         table.reload([
             link(2, "eth0", true),
-            Change::Address(2, address("10.0.0.11/24", false)),
-            Change::Address(2, address("10.0.0.100/24", true)),
+            Notice::Address(2, address("10.0.0.11/24", false)),
+            Notice::Address(2, address("10.0.0.100/24", true)),
         ]);
         assert_eq!(links(&table.news()), ["eth0 2 up 10.0.0.11 10.0.0.100"]);
         table
@@ -314,7 +365,7 @@ mod tests {
     }
 
     /// The news after each of the changes, as if each came alone.
-    fn told(table: &mut Table, changes: impl IntoIterator<Item = Change>) -> Vec<String> {
+    fn told(table: &mut Table, changes: impl IntoIterator<Item = Notice>) -> Vec<String> {
         let news = changes.into_iter().flat_map(|change| {
             table.apply(change);
             links(&table.news())
@@ -340,7 +391,7 @@ mod tests {
         table.news();
         let renamed = [link(2, "old", true), link(3, "eth0", true)];
         assert_eq!(told(&mut table, renamed), ["eth0 missing", "eth0 3 up"]);
-        let replaced = [Change::LinkGone(3), link(9, "eth0", true)];
+        let replaced = [Notice::LinkGone(3), link(9, "eth0", true)];
         assert_eq!(told(&mut table, replaced), ["eth0 missing", "eth0 9 up"]);
     }
 
@@ -348,10 +399,10 @@ mod tests {
     #[test]
     fn a_lease_that_ran_out_is_told_from_a_removal() {
         let mut table = ready();
-        let gone = |expired| Change::AddressGone(2, key("10.0.0.100/24"), expired);
+        let gone = |expired| Notice::AddressGone(2, key("10.0.0.100/24"), expired);
         let expected = ["eth0 2 up 10.0.0.11", "gone 10.0.0.100 Expired"];
         assert_eq!(told(&mut table, [gone(true)]), expected);
-        let back = Change::Address(2, address("10.0.0.100/24", true));
+        let back = Notice::Address(2, address("10.0.0.100/24", true));
         let expected = ["eth0 2 up 10.0.0.11 10.0.0.100", "eth0 2 up 10.0.0.11", "gone 10.0.0.100"];
         assert_eq!(told(&mut table, [back, gone(false)]), expected);
     }
@@ -360,18 +411,18 @@ mod tests {
     #[test]
     fn only_foreign_removals_are_told() {
         let mut table = ready();
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
+        let foreign = Notice::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
 
         let mut table = ready();
         table.expect_removal(2, key("10.0.0.100/24"));
-        let own = Change::AddressGone(2, key("10.0.0.100/24"), false);
+        let own = Notice::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [own]), ["eth0 2 up 10.0.0.11"]);
         // Put back and then removed by another program.
-        let again = Change::Address(2, address("10.0.0.100/24", true));
+        let again = Notice::Address(2, address("10.0.0.100/24", true));
         table.apply(again);
         table.news();
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
+        let foreign = Notice::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
     }
 
@@ -381,7 +432,7 @@ mod tests {
         let mut table = ready();
         table.expect_removal(2, key("10.0.0.100/24"));
         table.unexpect_removal(2, key("10.0.0.100/24"));
-        let foreign = Change::AddressGone(2, key("10.0.0.100/24"), false);
+        let foreign = Notice::AddressGone(2, key("10.0.0.100/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
     }
 
@@ -392,9 +443,9 @@ mod tests {
         let mut table = ready();
         let end = [
             link(2, "eth0", false),
-            Change::AddressGone(2, key("10.0.0.11/24"), false),
-            Change::AddressGone(2, key("10.0.0.100/24"), false),
-            Change::LinkGone(2),
+            Notice::AddressGone(2, key("10.0.0.11/24"), false),
+            Notice::AddressGone(2, key("10.0.0.100/24"), false),
+            Notice::LinkGone(2),
         ];
         let news = told(&mut table, end);
         assert!(!news.iter().any(|line| line.starts_with("gone")), "{news:?}");
@@ -409,15 +460,15 @@ mod tests {
     fn losses_while_down_are_told_when_up() {
         let mut table = ready();
         for text in ["2001:db8::1/64", "2001:db8::2/64", "2001:db8::3/64"] {
-            table.apply(Change::Address(2, address(text, false)));
+            table.apply(Notice::Address(2, address(text, false)));
         }
         table.news();
         let down = [
             link(2, "eth0", false),
-            Change::AddressGone(2, key("2001:db8::1/64"), false),
-            Change::AddressGone(2, key("2001:db8::2/64"), false),
-            Change::AddressGone(2, key("2001:db8::3/64"), false),
-            Change::Address(2, address("2001:db8::2/64", false)),
+            Notice::AddressGone(2, key("2001:db8::1/64"), false),
+            Notice::AddressGone(2, key("2001:db8::2/64"), false),
+            Notice::AddressGone(2, key("2001:db8::3/64"), false),
+            Notice::Address(2, address("2001:db8::2/64", false)),
         ];
         let news = told(&mut table, down);
         assert!(!news.iter().any(|line| line.starts_with("gone")), "{news:?}");
@@ -431,15 +482,15 @@ mod tests {
     #[test]
     fn a_reload_tells_the_difference() {
         let mut table = ready();
-        table.apply(Change::Address(2, address("10.0.0.101/24", true)));
+        table.apply(Notice::Address(2, address("10.0.0.101/24", true)));
         table.news();
         table.expect_removal(2, key("10.0.0.101/24"));
-        table.reload([link(2, "eth0", true), Change::Address(2, address("10.0.0.11/24", false))]);
+        table.reload([link(2, "eth0", true), Notice::Address(2, address("10.0.0.11/24", false))]);
         assert_eq!(links(&table.news()), ["eth0 2 up 10.0.0.11", "gone 10.0.0.100"]);
         // The lost event does not make a later removal look like ours.
-        table.apply(Change::Address(2, address("10.0.0.101/24", true)));
+        table.apply(Notice::Address(2, address("10.0.0.101/24", true)));
         table.news();
-        let foreign = Change::AddressGone(2, key("10.0.0.101/24"), false);
+        let foreign = Notice::AddressGone(2, key("10.0.0.101/24"), false);
         assert_eq!(told(&mut table, [foreign]), ["eth0 2 up 10.0.0.11", "gone 10.0.0.101"]);
     }
 
@@ -457,13 +508,13 @@ mod tests {
             address("2001:db8::2/64", false),
             tentative,
         ];
-        let news = told(&mut table, more.map(|address| Change::Address(2, address)));
+        let news = told(&mut table, more.map(|address| Notice::Address(2, address)));
         let order = "10.0.0.11 192.0.2.1 10.0.0.100 2001:db8::2 2001:db8::1 fe80::1";
         assert_eq!(news.last(), Some(&format!("eth0 2 up {order}")));
         // The primary address goes and the kernel promotes the secondary one.
         let promoted = [
-            Change::AddressGone(2, key("10.0.0.11/24"), false),
-            Change::Address(2, address("10.0.0.100/24", false)),
+            Notice::AddressGone(2, key("10.0.0.11/24"), false),
+            Notice::Address(2, address("10.0.0.100/24", false)),
         ];
         let order = "192.0.2.1 10.0.0.100 2001:db8::2 2001:db8::1 fe80::1";
         assert_eq!(told(&mut table, promoted).last(), Some(&format!("eth0 2 up {order}")));

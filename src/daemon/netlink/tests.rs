@@ -12,7 +12,8 @@ use super::*;
 use crate::daemon::clock;
 use crate::daemon::directory::Directory;
 use crate::engine::{HeldAddress, Loss};
-use crate::model::Scope;
+use crate::model::{Scope, VirtualAddress};
+use crate::time::{Mono, Span};
 
 /// Far longer than anything that is waited for may take.
 const BOUND: Duration = Duration::from_secs(15);
@@ -72,9 +73,12 @@ fn address(text: &str, prefix: u8) -> VirtualAddress {
     VirtualAddress { address, prefix, dev: None, label: None, scope }
 }
 
-fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> SystemChange {
-    let wanted = Wanted::There { lease, not_after, again: false };
-    SystemChange::Wish(Wish { thing: Thing::Address(eth0(), address.clone()), wanted })
+fn there(address: &VirtualAddress, lease: Option<Span>, not_after: Mono) -> Change {
+    Change::AddAddress { interface: eth0(), address: address.clone(), lease, not_after }
+}
+
+fn gone(address: &VirtualAddress) -> Change {
+    Change::RemoveAddress { interface: eth0(), address: address.clone() }
 }
 
 async fn start() -> Netlink {
@@ -85,8 +89,10 @@ async fn start() -> Netlink {
 }
 
 /// One change, with its outcome.
-async fn change(netlink: &Netlink, change: SystemChange) -> Result<Done, SystemError> {
-    netlink.request(vec![change]).await.unwrap().remove(0)
+async fn change(netlink: &Netlink, change: Change) -> Result<Done, SystemError> {
+    let outcome = netlink.request(vec![change.clone()]).await.unwrap().remove(0);
+    assert_eq!(outcome.change, change);
+    outcome.result
 }
 
 /// Puts an address on eth0, or renews it.
@@ -98,10 +104,13 @@ async fn add(netlink: &Netlink, address: &VirtualAddress, lease: Option<Span>) {
 async fn news(netlink: &mut Netlink) -> Vec<Input> {
     let mut news = Vec::new();
     let quiet = Duration::from_millis(500);
-    while let Ok(more) = tokio::time::timeout(quiet, netlink.next()).await {
-        match more.unwrap() {
-            News::Input(input) => news.push(input),
-            News::Trouble(text) => panic!("{text}"),
+    while let Ok(more) = tokio::time::timeout(quiet, netlink.comes()).await {
+        more.unwrap();
+        for one in netlink.take(1).unwrap() {
+            match one {
+                News::Input(input) => news.push(input),
+                News::Trouble(text) => panic!("{text}"),
+            }
         }
     }
     news
@@ -202,7 +211,7 @@ fn what_is_late_is_not_carried_out() {
         ];
         let outcomes = netlink.request(changes).await.unwrap();
         let numbers: Vec<i32> =
-            outcomes.into_iter().map(|o| o.err().map_or(0, |error| error.errno)).collect();
+            outcomes.into_iter().map(|o| o.result.err().map_or(0, |error| error.errno)).collect();
         assert_eq!(numbers, [0, Errno::ETIME as i32, 0]);
         for (address, is_there) in [(first, true), (late.clone(), false), (last, true)] {
             assert_eq!(installed(address.address) != Value::Null, is_there, "{address}");
@@ -237,5 +246,90 @@ fn removals_at_once_say_what_was_there() {
         assert_eq!(removals.len(), all.len());
         assert_eq!(ip("-4 -o address show dev eth0").lines().count(), 1, "its own is there");
         assert_ne!(installed([10, 77, 0, 11].into()), Value::Null);
+    });
+}
+
+/// Rule: of more changes than go to the kernel at once each has its own outcome, though only the
+/// last one of a batch is acknowledged: additions, one that the kernel refuses, and removals.
+#[test]
+fn each_change_has_its_outcome() {
+    in_a_namespace("each_change_has_its_outcome", async || {
+        let mut netlink = start().await;
+        let good = |last: u8| address(&format!("10.77.1.{last}"), 32);
+        // No unicast address.
+        let bad = address("ff02::77", 128);
+        let mut changes: Vec<Change> =
+            (0..200).map(|last| there(&good(last), None, Mono(u64::MAX))).collect();
+        let places = [0, 63, 100, 202];
+        for place in places {
+            changes.insert(place, there(&bad, None, Mono(u64::MAX)));
+        }
+        let outcomes = netlink.request(changes.clone()).await.unwrap();
+        assert_eq!(outcomes.len(), changes.len());
+        for (place, (outcome, change)) in outcomes.iter().zip(&changes).enumerate() {
+            assert_eq!(outcome.change, *change);
+            assert_eq!(outcome.result.is_err(), places.contains(&place), "{place}: {outcome:?}");
+        }
+        let lists = news(&mut netlink).await.len();
+        assert!(lists <= 4, "{lists} states of the interface for additions at once");
+        let removals = (0..200).map(|last| gone(&good(last))).collect();
+        let outcomes = netlink.request(removals).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| outcome.result == Ok(Done::AsWanted)));
+        assert_eq!(ip("-4 -o address show dev eth0").lines().count(), 1);
+    });
+}
+
+/// Rule: the kernel's event about a renewal is left out before it is read, and nothing else is. An
+/// address that somebody else took off in the moment of its renewal is told as gone all the same,
+/// and as there once it is asked for again.
+#[test]
+fn events_about_renewals_are_left_out() {
+    in_a_namespace("events_about_renewals_are_left_out", async || {
+        let vip = address("10.77.0.100", 24);
+        let key = interface::AddressKey { address: vip.address, prefix: 24 };
+        let mut requests = requests::Requests::open().unwrap();
+        let mut events = events::Events::subscribe(requests.port_of_renewals()).unwrap();
+        let mut table = table::Table::new([eth0()].into());
+        table.reload(requests.dump().unwrap());
+        let index = table.index_of(&eth0()).unwrap();
+        let mut carry_out = |kind| {
+            let message = message::add(index, &vip, Some(Span::from_secs(60)), None);
+            let order = requests::Order { message, not_after: None, kind };
+            let mut numbers = Vec::new();
+            requests.change_some(&mut [order].into(), &mut numbers).unwrap();
+            assert_eq!(numbers, [0]);
+        };
+        let mut follow = |table: &mut table::Table| {
+            let mut count = 0;
+            // Other interfaces have news of their own, as do links that were just set up.
+            let take = |notice| {
+                count += match &notice {
+                    table::Notice::Address(_, there) if there.key == key => 1,
+                    table::Notice::AddressGone(_, gone, _) if *gone == key => 1,
+                    _ => 0,
+                };
+                table.apply(notice);
+            };
+            events.read(100, take).unwrap();
+            count
+        };
+        carry_out(requests::Kind::Plain);
+        assert_eq!(follow(&mut table), 1);
+        assert!(table.keeps(index, key));
+        table.news();
+        carry_out(requests::Kind::Renewal);
+        assert_eq!(follow(&mut table), 0, "a renewal is told");
+
+        ip("address del 10.77.0.100/24 dev eth0");
+        carry_out(requests::Kind::Renewal);
+        assert_eq!(follow(&mut table), 1, "the removal alone");
+        let (interface, loss) = (eth0(), Loss::Removed);
+        let gone = Input::AddressGone { interface, address: vip.address, loss };
+        assert!(table.news().contains(&gone));
+        // So the next addition is none of what is known to be there.
+        assert!(!table.keeps(index, key));
+        carry_out(requests::Kind::Plain);
+        assert_eq!(follow(&mut table), 1);
+        assert!(table.keeps(index, key));
     });
 }

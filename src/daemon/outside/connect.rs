@@ -59,8 +59,7 @@ pub(crate) async fn addresses(of: &HostPort, doing: &Doing) -> Result<Vec<Socket
     }
     doing.set(format!("looking up {host}"));
     let asked = (host.clone(), *port);
-    let look_up = move || Ok(asked.to_socket_addrs()?.collect());
-    let found = Aside::shared(host).run(look_up).await;
+    let found = Aside::shared(host).run(move || Ok(asked.to_socket_addrs()?.collect())).await;
     found.map_err(|error| format!("{host} cannot be looked up: {}", resolver(&error)))
 }
 

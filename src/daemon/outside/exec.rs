@@ -13,7 +13,7 @@ use std::{fs, process};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{Group, Pid, User, getegid, geteuid};
+use nix::unistd::{Group, Pid, getegid, geteuid};
 use rustix::process::{Resource, Rlimit, prlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
@@ -23,9 +23,6 @@ use crate::daemon::{files, program};
 
 /// Where programs are looked for by the programs that are started.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The user without rights that every system has.
-const NOBODY: &str = "nobody";
 
 /// How much is kept of what a program prints, in bytes: its end. The rest is read and dropped.
 const KEPT: usize = 4096;
@@ -41,7 +38,7 @@ const AT_ONCE: usize = 16 << 10;
 pub(crate) struct Program {
     /// Its absolute path and its arguments.
     pub(crate) command: Vec<String>,
-    /// The user that it runs as; `None`: see [`user`].
+    /// The user that it runs as; `None`: see [`program::user`].
     pub(crate) user: Option<String>,
     /// The group, where that is not the user's own. It has no others.
     pub(crate) group: Option<String>,
@@ -49,20 +46,6 @@ pub(crate) struct Program {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// What it reads: at most 16 KiB, so that it fits into a pipe whether it reads or not.
     pub(crate) input: Vec<u8>,
-}
-
-/// Who runs a program where the operator names nobody: the daemon's own user, and not root.
-///
-/// # Errors
-/// When the system does not know its own user.
-pub(crate) fn user(named: Option<&str>) -> Result<User, String> {
-    let found = match named {
-        Some(name) => User::from_name(name),
-        None if geteuid().is_root() => User::from_name(NOBODY),
-        None => User::from_uid(geteuid()),
-    };
-    let shown = || named.map_or_else(|| geteuid().to_string(), str::to_owned);
-    found.ok().flatten().ok_or_else(|| format!("no user '{}'", shown()))
 }
 
 /// The end of what a program has printed, on either stream.
@@ -231,8 +214,8 @@ fn input(bytes: &[u8]) -> Result<Stdio, String> {
 
 /// Has the program run as its user, where that is another one than ours, and where it is fit to.
 fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
-    let account =
-        user(program.user.as_deref()).map_err(|why| format!("cannot be started: {why}"))?;
+    let account = program::user(program.user.as_deref())
+        .map_err(|why| format!("cannot be started: {why}"))?;
     let group = match &program.group {
         Some(name) => {
             let group = Group::from_name(name).ok().flatten();
@@ -252,7 +235,7 @@ fn become_user(command: &mut Command, program: &Program) -> Result<(), String> {
 
 /// Why a program was not started, with what the system's word alone does not say.
 fn refused(error: &io::Error, program: &Program) -> String {
-    let user = user(program.user.as_deref()).ok();
+    let user = program::user(program.user.as_deref()).ok();
     let own = user.as_ref().is_some_and(|user| user.uid == geteuid());
     let name = user.map_or_else(String::new, |user| user.name);
     match error.raw_os_error().map(Errno::from_raw) {
@@ -308,7 +291,7 @@ mod tests {
     use super::*;
 
     fn program(script: &str) -> Program {
-        let user = User::from_uid(geteuid()).unwrap().unwrap().name;
+        let user = nix::unistd::User::from_uid(geteuid()).unwrap().unwrap().name;
         Program {
             command: ["/bin/sh", "-c", script].map(str::to_owned).to_vec(),
             user: Some(user),

@@ -93,8 +93,9 @@ async fn system() -> Result<Arc<RootCertStore>, String> {
     {
         return Ok(roots);
     }
-    let read = || Ok(rustls_native_certs::load_native_certs().certs);
-    let found = Aside::shared("the system's certificates").run(read).await;
+    let found = Aside::shared("the system's certificates")
+        .run(|| Ok(rustls_native_certs::load_native_certs().certs))
+        .await;
     let mut roots = RootCertStore::empty();
     // Single certificates that rustls does not know how to read are no reason to trust none.
     roots.add_parsable_certificates(found.map_err(|error| words::system(&error))?);

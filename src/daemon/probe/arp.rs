@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::ping::Witnesses;
 use crate::daemon::claims::ClaimSocket;
 use crate::daemon::netlink::look_up;
-use crate::daemon::socket::FrameSocket;
+use crate::daemon::socket::{FrameSocket, Readiness};
 use crate::engine::ProbeResult;
 use crate::model::{ArpProbe, Family, Mac};
 use crate::vrrp::frame::{arp_probe, arp_sender};
@@ -43,6 +43,7 @@ pub(crate) async fn look(probe: &ArpProbe, desk: &Desk) -> ProbeResult {
 async fn ask(probe: &ArpProbe, index: u32, mac: Mac, desk: &Desk) -> io::Result<ProbeResult> {
     let targets: Vec<IpAddr> = probe.targets.iter().copied().map(Into::into).collect();
     let socket = ClaimSocket::open(Family::V4, index, Some(mac), &targets)?;
+    let readiness = Readiness::of(&socket)?;
     let frames = FrameSocket::open()?;
     let mut silent = probe.targets.clone();
     let mut witnesses = Witnesses::new(silent.clone(), probe.require);
@@ -51,7 +52,11 @@ async fn ask(probe: &ArpProbe, index: u32, mac: Mac, desk: &Desk) -> io::Result<
         desk.doing.set(witnesses.waiting());
         let mut heard = Vec::new();
         tokio::select! {
-            () = poll_fn(|context| socket.readiness().poll(context)) => socket.read(&mut heard)?,
+            () = poll_fn(|context| readiness.poll(context)) => {
+                if socket.read(&mut heard)? {
+                    readiness.clear();
+                }
+            }
             _ = again.tick() => {
                 for target in &silent {
                     frames.send(index, &arp_probe(mac, *target))?;

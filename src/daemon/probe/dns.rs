@@ -52,8 +52,8 @@ async fn ask(probe: &DnsProbe, doing: &Doing) -> Result<String, String> {
 }
 
 fn question(probe: &DnsProbe) -> Result<Message, String> {
-    let unusable = |error: &dyn std::fmt::Display| format!("'{}' is no name: {error}", probe.name);
-    let mut name = Name::from_str_relaxed(&probe.name).map_err(|error| unusable(&error))?;
+    let mut name = Name::from_str_relaxed(&probe.name)
+        .map_err(|error| format!("'{}' is no name: {error}", probe.name))?;
     name.set_fqdn(true);
     // It has a random number of its own.
     let mut message = Message::query();
@@ -150,10 +150,11 @@ fn judge(
         code => return Err(format!("{} for {name} {wanted} from {server}", name_of(code))),
     }
     // Others may stand there, too: the aliases on the way.
-    let of_type = |record: &&Record| record.record_type() == wanted;
-    let found: Vec<&Record> = answer.answers.iter().filter(of_type).collect();
-    let fits = |record: &&&Record| expected.is_none_or(|expected| expected.is(&record.data));
-    if let Some(record) = found.iter().find(fits) {
+    let found: Vec<&Record> =
+        answer.answers.iter().filter(|record| record.record_type() == wanted).collect();
+    if let Some(record) =
+        found.iter().find(|record| expected.is_none_or(|expected| expected.is(&record.data)))
+    {
         return Ok(record.data.to_string());
     }
     if found.is_empty() {

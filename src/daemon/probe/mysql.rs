@@ -191,8 +191,7 @@ fn replicates(sources: &[Columns], most: Option<Span>) -> Result<String, String>
 }
 
 fn runs(source: &Columns, thread: &str) -> Result<(), String> {
-    let column = |kind: &str| format!("{kind}_{thread}_Running");
-    match either(source, &column("Replica"), &column("Slave")) {
+    match either(source, &format!("Replica_{thread}_Running"), &format!("Slave_{thread}_Running")) {
         Some("Yes") => Ok(()),
         state => {
             let state = state.unwrap_or("unknown");
@@ -210,8 +209,7 @@ fn either<'a>(columns: &'a Columns, name: &str, old: &str) -> Option<&'a str> {
 /// The rows of two columns, by the first.
 async fn pairs(connection: &mut Conn, query: &str) -> Result<Columns, Error> {
     let rows: Vec<Row> = connection.query(query).await?;
-    let pair = |row: &Row| Some((text(row.as_ref(0)?)?, text(row.as_ref(1)?)?));
-    Ok(rows.iter().filter_map(pair).collect())
+    Ok(rows.iter().filter_map(|row| Some((text(row.as_ref(0)?)?, text(row.as_ref(1)?)?))).collect())
 }
 
 fn columns(row: &Row) -> Columns {

@@ -75,8 +75,10 @@ async fn ask(probe: &PostgresProbe, doing: &Doing) -> Result<String, String> {
     doing.set(format!("logging in to {name}"));
     // What remains is inside TLS, or has none.
     config.ssl_mode(SslMode::Disable);
-    let failed = |error: Error| format!("{name}: {}", words_of(&error));
-    let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(failed)?;
+    let (client, connection) = config
+        .connect_raw(stream, NoTls)
+        .await
+        .map_err(|error| format!("{name}: {}", words_of(&error)))?;
     doing.set(format!("waiting for {name} to answer a query"));
     let mut connection = pin!(connection);
     let found = tokio::select! {

@@ -59,11 +59,15 @@ fn find(probe: &ProcessProbe, before: u32) -> io::Result<Option<u32>> {
 /// Whether the process of this number is what is looked for, and lives. One that has ended
 /// meanwhile is not.
 pub(super) fn is_one(probe: &ProcessProbe, number: u32) -> bool {
-    let of = |file: &str| fs::read(format!("/proc/{number}/{file}")).unwrap_or_default();
-    match probe {
-        ProcessProbe::Name(name) => has_name(&of("stat"), name),
+    let file = match probe {
+        ProcessProbe::Name(_) => "stat",
         // Of a zombie it is empty.
-        ProcessProbe::CommandLine(text) => has_text(&of("cmdline"), text),
+        ProcessProbe::CommandLine(_) => "cmdline",
+    };
+    let read = fs::read(format!("/proc/{number}/{file}")).unwrap_or_default();
+    match probe {
+        ProcessProbe::Name(name) => has_name(&read, name),
+        ProcessProbe::CommandLine(text) => has_text(&read, text),
     }
 }
 

@@ -169,8 +169,8 @@ async fn certificates_fail_by_name() {
     };
     fails_with(&expired(|_| {}), "has expired").await;
     passes(&expired(|probe| (probe.ca, probe.verify) = (None, false))).await;
-    let plain = |probe: &mut HttpProbe| probe.url = format!("https://{}/", nginx.plain);
-    fails_with(&nginx.secure("/", plain), "does not speak TLS").await;
+    let plain = nginx.secure("/", |probe| probe.url = format!("https://{}/", nginx.plain));
+    fails_with(&plain, "does not speak TLS").await;
     fails_with(&probe(format!("http://{}/", nginx.secure), |_| {}), "HTTP 400").await;
 }
 

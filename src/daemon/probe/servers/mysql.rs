@@ -98,11 +98,8 @@ async fn writable_and_replica_are_told_apart() {
     assert_eq!(passes(&source.probe(MysqlRole::Writable)).await, "writable");
     fails_with(&replica.probe(MysqlRole::Writable), "takes no writes: read_only is ON").await;
     // A busy server may be a second behind for a moment.
-    let in_time = |result: &ProbeResult| {
-        let said = ProbeResult::Passed("replica, 0 s behind".to_owned());
-        (*result == said).then_some(())
-    };
-    until(&replica.probe(MysqlRole::Replica), in_time).await;
+    let in_time = ProbeResult::Passed("replica, 0 s behind".to_owned());
+    until(&replica.probe(MysqlRole::Replica), |result| (*result == in_time).then_some(())).await;
     fails_with(&source.probe(MysqlRole::Replica), "it has no source").await;
     fails_with(&source.probe(MysqlRole::Galera), "is no member of a Galera cluster").await;
     passes(&replica.probe(MysqlRole::Any)).await;

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use tokio::time::interval;
 
-use super::{Stir, Wanted};
+use super::stir::{Stir, Wanted};
 use crate::daemon::outside::Aside;
 use crate::daemon::socket::Readiness;
 use crate::model::TrackName;
@@ -94,15 +94,14 @@ fn stirred(
     events: &[InotifyEvent],
 ) -> BTreeSet<TrackName> {
     let lost = events.iter().any(|event| event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW));
-    let touched = |path: &Path| {
-        events.iter().any(|event| {
+    let about = wanted.iter().filter(|(_, path)| {
+        lost || events.iter().any(|event| {
             let name = event.name.as_deref();
             name.is_some()
                 && name == path.file_name()
                 && watches.get(&event.wd).map(PathBuf::as_path) == path.parent()
         })
-    };
-    let about = wanted.iter().filter(|(_, path)| lost || touched(path));
+    });
     about.map(|(track, _)| track.clone()).collect()
 }
 

@@ -9,7 +9,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
 use rtnetlink::MulticastGroup;
 
-use super::{Stir, Wanted};
+use super::stir::{Stir, Wanted};
 use crate::model::{InterfaceName, TrackName};
 
 /// Watches until something fails; says what.
@@ -38,10 +38,10 @@ fn about(
     wanted: &[(TrackName, InterfaceName)],
     attributes: &[LinkAttribute],
 ) -> BTreeSet<TrackName> {
-    let named = |attribute: &LinkAttribute, name: &InterfaceName| match attribute {
-        LinkAttribute::IfName(found) => found == name.as_str(),
-        _ => false,
-    };
-    let about = wanted.iter().filter(|(_, name)| attributes.iter().any(|a| named(a, name)));
+    let about = wanted.iter().filter(|(_, name)| {
+        attributes.iter().any(
+            |attribute| matches!(attribute, LinkAttribute::IfName(found) if found == name.as_str()),
+        )
+    });
     about.map(|(track, _)| track.clone()).collect()
 }

@@ -4,8 +4,8 @@
 mod files;
 mod links;
 mod processes;
+mod stir;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use super::desk::Desks;
 use super::{Subjects, systemd_unit};
 use crate::daemon::netlink::News;
-use crate::engine::Input;
-use crate::model::{Probe, TrackName};
+use crate::model::Probe;
+use stir::{Stir, Wanted};
 
 /// How long to wait before a watch that has broken down is begun anew.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -37,27 +37,6 @@ pub(crate) fn start(
     all.spawn(follow(subjects.clone(), Stir(news.clone()), process, "processes", processes));
     all
 }
-
-/// Tells the protocol loop.
-#[derive(Clone, Debug)]
-struct Stir(mpsc::Sender<News>);
-
-impl Stir {
-    /// These checks look at something that may have changed.
-    async fn all(&self, tracks: BTreeSet<TrackName>) {
-        for track in tracks {
-            let _ = self.0.send(News::Input(Input::Stirred { track })).await;
-        }
-    }
-
-    /// People should know this.
-    async fn say(&self, text: String) {
-        let _ = self.0.send(News::Trouble(text)).await;
-    }
-}
-
-/// What a watcher looks after: names of checks, and what each is about.
-type Wanted<T> = Vec<(TrackName, T)>;
 
 /// Runs a watcher with what the configuration wants of it, anew with each other configuration. One
 /// that breaks down is begun anew, too; people hear of that once.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use netlink_proto::sys::{AsyncSocket as _, SocketAddr, TokioSocket};
 use tokio::time::timeout;
 
-use super::{Stir, Wanted};
+use super::stir::{Stir, Wanted};
 use crate::daemon::probe::desk::Desks;
 use crate::daemon::probe::process::is_one;
 use crate::model::{ProcessProbe, TrackName};
@@ -105,8 +105,9 @@ async fn subscribe() -> io::Result<TokioSocket> {
             }
         }
     };
-    let silent = |_| io::Error::other("only outside of containers, with CAP_NET_ADMIN");
-    timeout(PATIENCE, answer).await.map_err(silent)??;
+    timeout(PATIENCE, answer)
+        .await
+        .map_err(|_| io::Error::other("only outside of containers, with CAP_NET_ADMIN"))??;
     Ok(socket)
 }
 
@@ -137,15 +138,11 @@ async fn receive(socket: &TokioSocket) -> io::Result<Vec<u8>> {
 
 /// What a message says; `None`: nothing that stirs a check. Threads come and go unheard.
 fn event(message: &[u8]) -> Option<Event> {
-    let word = |at: usize| {
-        let bytes = message.get(at..)?.first_chunk::<4>()?;
-        Some(u32::from_ne_bytes(*bytes))
-    };
-    if [word(NETLINK_HEADER)?, word(NETLINK_HEADER + 4)?] != IDENTITY {
+    if [word(message, NETLINK_HEADER)?, word(message, NETLINK_HEADER + 4)?] != IDENTITY {
         return None;
     }
-    let (thread, process) = (word(FIELDS_AT)?, word(FIELDS_AT + 4));
-    match word(EVENT_AT)? {
+    let (thread, process) = (word(message, FIELDS_AT)?, word(message, FIELDS_AT + 4));
+    match word(message, EVENT_AT)? {
         NONE => Some(Event::Subscribed(thread)),
         EXEC | NAME => process.map(Event::Became),
         EXIT if process == Some(thread) => Some(Event::Ended(thread)),
@@ -153,18 +150,25 @@ fn event(message: &[u8]) -> Option<Event> {
     }
 }
 
+fn word(message: &[u8], at: usize) -> Option<u32> {
+    message.get(at..)?.first_chunk::<4>().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
 /// The checks that an event is about: those whose process has ended, and those that have none and
 /// may have found one.
 fn about(wanted: &[(TrackName, ProcessProbe)], desks: &Desks, event: Event) -> BTreeSet<TrackName> {
-    let is_about = |(track, probe): &&(TrackName, ProcessProbe)| {
-        let known = desks.of(track).process.load(Ordering::Relaxed);
-        match event {
-            Event::Subscribed(_) => false,
-            Event::Ended(number) => number == known,
-            Event::Became(number) => number == known || known == 0 && is_one(probe, number),
-        }
-    };
-    wanted.iter().filter(is_about).map(|(track, _)| track.clone()).collect()
+    wanted
+        .iter()
+        .filter(|(track, probe)| {
+            let known = desks.of(track).process.load(Ordering::Relaxed);
+            match event {
+                Event::Subscribed(_) => false,
+                Event::Ended(number) => number == known,
+                Event::Became(number) => number == known || known == 0 && is_one(probe, number),
+            }
+        })
+        .map(|(track, _)| track.clone())
+        .collect()
 }
 
 #[cfg(test)]
