@@ -9,10 +9,14 @@
 
 #[path = "engine/configs.rs"]
 mod configs;
+#[path = "../../tests/world/machine.rs"]
+mod machine;
 #[path = "engine/packets.rs"]
 mod packets;
 #[path = "engine/world.rs"]
 mod world;
+#[path = "../../tests/world/written.rs"]
+mod written;
 
 use libfuzzer_sys::fuzz_target;
 use vipd::engine::{Input, Link, LinkAddress, ProbeResult};
@@ -31,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
         let interface = InterfaceName::try_from(interface).expect("a name");
         let _ = world.tell(Input::Link { interface, link: Some(link(0)) });
     }
-    while !food.is_empty() && world.budget > 0 && !world.ended {
+    while !food.is_empty() && world.budget > 0 && !world.ended() {
         step(&mut world, &mut food);
     }
     let _ = world.status().to_string();
@@ -137,7 +141,7 @@ fn operator(world: &mut World, food: &mut Food<'_>) {
     let name = *food.one_of(&names).expect("a name");
     let instance = InstanceName::try_from(name).expect("a name");
     let all = food.byte() % 4 == 0;
-    let request = world.request();
+    let request = world.machine.request();
     let input = match food.byte() % 4 {
         0 => Input::Standby { request, instance: (!all).then_some(instance), force: food.flag() },
         1 => Input::Online { request, instance: (!all).then_some(instance) },
@@ -159,23 +163,23 @@ fn result(food: &mut Food<'_>) -> ProbeResult {
 }
 
 fn look_ends(world: &mut World, food: &mut Food<'_>) {
-    let looks: Vec<_> = world.looks.clone().into_iter().collect();
+    let looks: Vec<_> = world.machine.process.looks.clone().into_iter().collect();
     let Some((track, number)) = food.one_of(&looks).cloned() else { return };
     if food.byte() % 8 == 0 {
         let _ = world.tell(Input::Stirred { track: track.clone() });
     }
     // Now and then one that nobody waits for.
     let number = if food.byte() % 8 == 0 { number + 1 } else { number };
-    if world.looks.get(&track) == Some(&number) {
-        world.looks.remove(&track);
-    }
+    world.machine.process.look_ends(&track, number);
     let _ = world.tell(Input::Probed { track, number, result: result(food) });
 }
 
 fn hook_ends(world: &mut World, food: &mut Food<'_>) {
-    let hooks: Vec<_> = world.hooks.iter().cloned().collect();
+    let hooks = world.machine.process.hooks.iter().map(|hook| (hook.owner.clone(), hook.number));
+    // In an order that does not change what the kept inputs mean.
+    let hooks: Vec<_> = hooks.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
     let Some((owner, number)) = food.one_of(&hooks).cloned() else { return };
-    world.hooks.remove(&(owner.clone(), number));
+    world.machine.process.hook_ends(&owner, number);
     let _ = world.tell(Input::Hooked { owner, number, result: result(food) });
 }
 

@@ -6,7 +6,7 @@ use vipd::time::{Mono, Span};
 use crate::health::Standing;
 use crate::rules::{REFUSED, Rules};
 use crate::schedule::{Fault, Group, Schedule};
-use crate::world::World;
+use crate::world::{Node, World};
 
 /// How a schedule ended.
 pub(crate) struct Verdict {
@@ -19,7 +19,7 @@ pub(crate) struct Verdict {
 
 /// Plays a schedule and judges it. `Err`: a rule was broken.
 pub(crate) fn run(schedule: &Schedule) -> Result<Verdict, Verdict> {
-    let mut world = World::new(schedule);
+    let mut world = World::new(schedule.setup());
     let mut rules = Rules::new(schedule);
     let outcome = play(schedule, &mut world, &mut rules);
     let verdict = |what: String| verdict(what, world, rules.longest_overlap);
@@ -37,10 +37,11 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
     let group = &schedule.group;
     for (at, fault) in &schedule.faults {
         advance(world, rules, Mono(0) + *at)?;
-        world.inflict(*fault);
+        schedule.inflict(world, *fault);
     }
-    advance(world, rules, world.now)?;
-    world.mend();
+    // No daemon takes two files within microseconds, by which it numbers its hooks.
+    advance(world, rules, world.now + Span::from_millis(1))?;
+    schedule.mend(world);
     let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
     let refused = happened(|fault| matches!(fault, Fault::RefuseAddresses { .. }));
     // What is left of a standby that was called off is a handover.
@@ -55,7 +56,7 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
     };
     let dead = world.nodes.iter().filter_map(|node| {
         let idle = node.idle_since?;
-        node.held.keys().filter_map(|one| rules.times.end_of_lease(node, *one, idle)).max()
+        node.held().filter_map(|one| rules.times.end_of_lease(node, one, idle)).max()
     });
     let leases = dead.max().unwrap_or(world.now).since(world.now);
     let convergence = rules.times.convergence(group, fault).max(leases);
@@ -75,14 +76,14 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
 
 /// Plays a schedule of planned moves: from the first takeover on somebody always has the address.
 pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
-    let mut world = World::new(schedule);
+    let mut world = World::new(schedule.setup());
     // Equals that start together may both claim, and one yields to the other.
     let started = Mono(0) + schedule.faults.first().map_or(Span::ZERO, |(at, _)| *at);
     let mut held = false;
     let mut gap = None;
     let mut play = |world: &mut World, until: Mono| {
         world.run(until, |world| {
-            let holds = world.nodes.iter().any(crate::world::Node::holds);
+            let holds = world.nodes.iter().any(Node::holds);
             if held && !holds && world.now >= started {
                 gap.get_or_insert(world.now);
             }
@@ -99,7 +100,7 @@ pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
     let outcome = steps.by_ref().chain([(Mono(0) + end, None)]).try_for_each(|(at, fault)| {
         play(&mut world, at)?;
         fault.map_or(Ok(()), |fault| {
-            world.inflict(fault);
+            schedule.inflict(&mut world, fault);
             Ok(())
         })
     });
@@ -124,19 +125,19 @@ fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String
     let nodes = || 0..group.priorities.len();
     let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds()).collect();
     // What checks find is not mended: the model knows who may have the address.
-    let best = nodes().map(|node| world.standing(node)).max().unwrap_or(Standing::Out);
+    let best = nodes().map(|node| group.standing_in(world, node)).max().unwrap_or(Standing::Out);
     if let (Standing::Out, []) = (best, &holders[..]) {
         return Ok(());
     }
     let [holder] = holders[..] else {
-        let standings: Vec<Standing> = nodes().map(|node| world.standing(node)).collect();
+        let standings: Vec<Standing> = nodes().map(|node| group.standing_in(world, node)).collect();
         return Err(format!("in the end the address is held by {holders:?} of {standings:?}"));
     };
     if !world.has_all(holder) {
         return Err(format!("node{holder} has only a part of the addresses"));
     }
-    let standing = world.standing(holder);
-    if let Some(node) = nodes().find(|node| world.nodes[*node].unanswered > 0) {
+    let standing = group.standing_in(world, holder);
+    if let Some(node) = nodes().find(|node| world.nodes[*node].is_unanswered()) {
         return Err(format!("node{node} has not answered the operator"));
     }
     // Whoever has handed over does not preempt.
@@ -145,7 +146,10 @@ fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String
     if standing.priority() != best.priority() && (must_be_best || !same_kind) {
         return Err(format!("node{holder} has the address as {standing:?}, not the {best:?} one"));
     }
-    let advertised = world.advertised(holder);
+    // The priority that it says it has.
+    let status = world.status(holder);
+    let first = status.as_ref().and_then(|status| status.instances.first());
+    let advertised = first.map(|instance| instance.priority);
     if advertised != standing.priority() {
         return Err(format!("node{holder} has priority {advertised:?} as {standing:?}"));
     }

@@ -52,7 +52,7 @@ pub(crate) fn interface_of(path: usize) -> InterfaceName {
 }
 
 /// A node's address on a path. The higher one is not the same node's in every family, and on every path.
-pub(crate) fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
+fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
     match (path, node_address(family, node)) {
         (0, IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) ^ 0xff).into(),
         (0, address) => address,
@@ -100,12 +100,11 @@ fn transport(group: &Group) -> Transport {
 }
 
 fn all_addresses(group: &Group, node: usize) -> Vec<IpAddr> {
-    let paths = if group.wire.second_path { 0..2 } else { 0..1 };
     let of_path = |path| {
         let families = group.wire.families().into_iter();
         families.map(move |family| path_address(family, path, node))
     };
-    paths.flat_map(of_path).collect()
+    (0..group.wire.paths()).flat_map(of_path).collect()
 }
 
 pub(crate) fn instance_name() -> InstanceName {
@@ -173,8 +172,13 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
     }
 }
 
+/// The interfaces of a node while all is well.
+pub(crate) fn links(group: &Group, node: usize) -> Vec<Link> {
+    (0..group.wire.paths()).map(|path| link(group, path, node)).collect()
+}
+
 /// A node's interface on a path.
-pub(crate) fn link(group: &Group, path: usize, node: usize, index: u32, carrier: bool) -> Link {
+pub(crate) fn link(group: &Group, path: usize, node: usize) -> Link {
     let last = u8::try_from(node).expect("few nodes");
     let families = group.wire.families().into_iter();
     let own = |family| LinkAddress {
@@ -183,10 +187,10 @@ pub(crate) fn link(group: &Group, path: usize, node: usize, index: u32, carrier:
         secondary: false,
     };
     Link {
-        index,
+        index: [2, 77][path],
         mac: Some(Mac([2, 0, 0, 0, u8::try_from(path).expect("two paths"), last])),
         up: true,
-        carrier,
+        carrier: true,
         mtu: 1500,
         addresses: families.map(own).collect(),
         unusable: Vec::new(),

@@ -1,33 +1,16 @@
-//! The checks of a simulated group: what is really the matter, when a look at it answers, and what a
-//! reference model makes of it.
+//! The checks of a simulated group, and what a reference model makes of what is true of their subjects.
 
 use fastrand::Rng;
-use vipd::engine::{Action, Input, ProbeResult};
 use vipd::model::{
     FileCondition, FileProbe, Flap, IfAllFail, Priority, Probe, TrackConfig, TrackName,
 };
 use vipd::time::Span;
 
 use crate::schedule::Group;
-use crate::world::{Happening, Node, World};
+use crate::world::{Node, Truth, World};
 
 /// How much longer than its timeout the engine waits for a look.
 const GRACE: Span = Span::from_secs(1);
-
-/// What is really the matter with the subject of a check, on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Truth {
-    Well,
-    Broken,
-    /// A look never answers.
-    Hangs,
-}
-
-impl Truth {
-    pub(crate) fn draw(rng: &mut Rng) -> Self {
-        rng.choice([Self::Well, Self::Well, Self::Broken, Self::Hangs]).expect("not empty")
-    }
-}
 
 /// The checks of a group: often none.
 pub(crate) fn draw(rng: &mut Rng) -> Vec<TrackConfig> {
@@ -66,10 +49,6 @@ impl Group {
     }
 
     /// What the election must make of a node, in the model's words.
-    pub(crate) fn standing(&self, node: usize, truths: &[Truth]) -> Standing {
-        self.standing_of(self.priorities[node], &self.tracks, truths)
-    }
-
     fn standing_of(&self, own: Priority, tracks: &[TrackConfig], truths: &[Truth]) -> Standing {
         // A reload may have left out some of the checks.
         let is_configured = |name: &TrackName| tracks.iter().find(|track| track.name == *name);
@@ -109,78 +88,14 @@ impl Standing {
     }
 }
 
-impl World {
-    /// The subject of a check changes; a watcher notices at once, or nothing does.
-    pub(crate) fn turn(&mut self, node: usize, track: usize, truth: Truth) {
-        let Some(config) = self.group.tracks.get(track) else { return };
-        let name = config.name.clone();
-        self.nodes[node].truths[track] = truth;
-        self.nodes[node].steady_since = self.now;
-        if self.rng.bool() {
-            self.input(node, Input::Stirred { track: name });
-        }
-    }
-
-    /// Looks: the answer comes some time later, with what is true then.
-    pub(crate) fn look(&mut self, node: usize, action: &Action) {
-        let Action::Probe { track, number } = action else { return };
-        let place = self.group.tracks.iter().position(|config| config.name == *track);
-        let Some(place) = place else {
-            self.violation = Some(format!("node{node} looks at {track}, which is not configured"));
-            return;
-        };
-        let under_way = self.nodes[node].looks[place].replace(*number);
-        if let Some(other) = under_way {
-            self.violation = Some(format!("node{node} looks at {track} twice: {other}, {number}"));
-        }
-        if self.nodes[node].truths[place] == Truth::Hangs {
-            return;
-        }
-        let timeout = self.group.tracks[place].timeout.nanos();
-        let at = self.now + Span::from_nanos(self.rng.u64(..timeout));
-        let (life, number) = (self.nodes[node].life, *number);
-        self.schedule(at, Happening::Answer { node, life, track: place, number });
-    }
-
-    pub(crate) fn answer(&mut self, node: usize, life: u64, track: usize, number: u64) {
-        let state = &mut self.nodes[node];
-        // A dead daemon's answers are nobody's.
-        if state.life != life || state.engine.is_none() {
-            return;
-        }
-        state.looks[track].take_if(|look| *look == number);
-        let result = match state.truths[track] {
-            Truth::Well => ProbeResult::Passed(String::new()),
-            Truth::Broken | Truth::Hangs => ProbeResult::Failed("broken".to_owned()),
-        };
-        let track = self.group.tracks[track].name.clone();
-        self.input(node, Input::Probed { track, number, result });
-    }
-
-    pub(crate) fn look_away(&mut self, node: usize, track: &TrackName, number: u64) {
-        let place = self.group.tracks.iter().position(|config| config.name == *track);
-        if let Some(place) = place {
-            self.nodes[node].looks[place].take_if(|look| *look == number);
-        }
-    }
-
+impl Group {
     /// What the model says of a node now.
-    pub(crate) fn standing(&self, node: usize) -> Standing {
-        match self.nodes[node].engine {
-            None => Standing::Out,
-            Some(_) if self.nodes[node].standby => Standing::Out,
-            Some(_) => {
-                let Node { config, truths, .. } = &self.nodes[node];
-                let own = config.instances[0].priority;
-                self.group.standing_of(own, &config.tracks, truths)
-            }
+    pub(crate) fn standing_in(&self, world: &World, node: usize) -> Standing {
+        let Node { engine, standby, config, truths, .. } = &world.nodes[node];
+        if engine.is_none() || *standby {
+            return Standing::Out;
         }
-    }
-
-    /// The priority that a node says it has.
-    pub(crate) fn advertised(&self, node: usize) -> Option<Priority> {
-        let now = self.local(node);
-        let status = self.nodes[node].engine.as_ref().map(|engine| engine.status(now));
-        status.and_then(|status| status.instances.first().map(|instance| instance.priority))
+        let own = config.instances[0].priority;
+        self.standing_of(own, &config.tracks, truths)
     }
 }

@@ -18,24 +18,21 @@
 )]
 
 mod check;
+mod faults;
 mod group;
 mod health;
 mod hooks;
-mod kernel;
-mod operator;
 mod reload;
 mod rules;
 mod schedule;
 mod sync;
-mod sync_hooks;
-mod wire;
-mod world;
+mod sync_rules;
 
 /// The order of actions is not modelled: it is the daemon's.
-#[path = "../../src/daemon/outbox.rs"]
+#[path = "../../src/daemon/outbox/mod.rs"]
 mod outbox;
-#[path = "../../src/daemon/owners.rs"]
-mod owners;
+#[path = "../world/mod.rs"]
+mod world;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -190,16 +187,18 @@ fn sync_groups_stay_together() {
     let mut takeovers = 0;
     for seed in seeds.clone() {
         let mut schedule = sync::Schedule::from_seed(seed);
-        let Err(_) = sync::run(&schedule).map(|count| takeovers += count) else { continue };
+        let Err(_) = sync_rules::run(&schedule).map(|count| takeovers += count) else { continue };
         let mut place = 0;
         while place < schedule.faults.len() {
             let fault = schedule.faults.remove(place);
-            if sync::run(&schedule).is_ok() {
+            if sync_rules::run(&schedule).is_ok() {
                 schedule.faults.insert(place, fault);
                 place += 1;
             }
         }
-        let Err((what, story)) = sync::run(&schedule) else { panic!("seed {seed} fails at times") };
+        let Err((what, story)) = sync_rules::run(&schedule) else {
+            panic!("seed {seed} fails at times")
+        };
         panic!("VIPD_SIM_SYNC_SEED={seed}: {what}\n{schedule:#?}\n{}", story.join("\n"));
     }
     assert!(one.is_some() || takeovers > schedules, "the schedules hardly make anything happen");

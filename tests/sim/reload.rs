@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 
 use fastrand::Rng;
-use vipd::engine::Input;
 use vipd::model::{Config, InstanceConfig, Interval, Preempt, Priority, VirtualAddress};
 use vipd::time::Span;
 
 use crate::group::{config, other_virtual_router_id};
 use crate::hooks;
-use crate::schedule::{Group, Machines, draw_lease};
-use crate::world::World;
+use crate::schedule::{Group, Machines, Schedule, draw_lease};
 
 /// The configuration of a node at first, and again once everything is repaired.
 pub(crate) fn whole(group: &Group, machines: &Machines, node: usize) -> Config {
@@ -21,34 +19,11 @@ pub(crate) fn whole(group: &Group, machines: &Machines, node: usize) -> Config {
     config
 }
 
-impl World {
-    pub(crate) fn reload(&mut self, node: usize, seed: u64) {
+impl Schedule {
+    /// The whole configuration of a node, with what is drawn from this seed.
+    pub(crate) fn reloaded(&self, node: usize, seed: u64) -> Config {
         let whole = whole(&self.group, &self.machines, node);
-        let config = self.otherwise(whole, &mut Rng::with_seed(seed));
-        self.configure(node, config);
-    }
-
-    /// Replaces the file of a node. If its daemon runs, the daemon takes the new file.
-    pub(crate) fn configure(&mut self, node: usize, config: Config) {
-        let state = &mut self.nodes[node];
-        let (old, new) = (state.instance(), &config.instances[0]);
-        let reidentified = old.virtual_router_id != new.virtual_router_id;
-        // No other change is an excuse for a delayed takeover.
-        let steady = !reidentified && state.config.tracks == config.tracks;
-        // While the daemon is paused, the lease before the first of several reloads counts.
-        let is_kept = state.lease_before.is_some_and(|(_, at)| state.idle_since <= Some(at));
-        if state.idle_since.is_none() || !is_kept {
-            state.lease_before = Some((old.lease, self.now));
-        }
-        if reidentified {
-            state.reidentified = Some(self.now);
-        }
-        state.config.clone_from(&config);
-        state.reconfigured = self.now;
-        if !steady {
-            state.steady_since = self.now;
-        }
-        self.input(node, Input::Reload { config: Box::new(config) });
+        self.otherwise(whole, &mut Rng::with_seed(seed))
     }
 
     fn otherwise(&self, mut config: Config, rng: &mut Rng) -> Config {

@@ -11,9 +11,8 @@ use vipd::time::{Mono, Span};
 use crate::group::WINDOW;
 use crate::health::Standing;
 use crate::hooks::{GRACE, TIMEOUT};
-use crate::kernel::{THREADS, UNDISTURBED, granularity};
 use crate::schedule::{Group, Schedule};
-use crate::world::{Node, WAKE_JITTER, World};
+use crate::world::{Node, THREADS, UNDISTURBED, WAKE_JITTER, World, granularity};
 
 /// The time for which an instance stays out after the system has refused it something, and until
 /// the refusal is known.
@@ -116,6 +115,7 @@ const RECREATION: Span = Span::from_millis(40);
 
 /// Checks the rules during a schedule.
 pub(crate) struct Rules {
+    group: Group,
     pub(crate) times: Times,
     /// For each pair: the time since which both have an address and nothing explains it.
     both: BTreeMap<(usize, usize), Mono>,
@@ -130,6 +130,7 @@ pub(crate) struct Rules {
 impl Rules {
     pub(crate) fn new(schedule: &Schedule) -> Self {
         Self {
+            group: schedule.group.clone(),
             times: Times::new(schedule),
             both: BTreeMap::new(),
             beside_idle: BTreeMap::new(),
@@ -141,7 +142,7 @@ impl Rules {
     /// Checks the world. `Some`: this rule is broken.
     pub(crate) fn look(&mut self, world: &World) -> Option<String> {
         let nodes = 0..world.nodes.len();
-        let holders: Vec<usize> = nodes.clone().filter(|n| world.nodes[*n].answers()).collect();
+        let holders: Vec<usize> = nodes.clone().filter(|n| answers(&world.nodes[*n])).collect();
         let pairs = holders
             .iter()
             .flat_map(|first| holders.iter().map(move |second| (*first, *second)))
@@ -169,7 +170,7 @@ impl Rules {
                 continue;
             }
             self.beside_idle.remove(&pair);
-            if !world.understand(pair.0, pair.1) || !first.shares_with(second) {
+            if !self.understand(world, pair.0, pair.1) || !share(first, second) {
                 self.both.remove(&pair);
                 continue;
             }
@@ -201,8 +202,8 @@ impl Rules {
     fn lease_ends(&self, world: &World, node: usize) -> Option<String> {
         let state = &world.nodes[node];
         let idle = state.idle_since?;
-        state.held.keys().find_map(|address| {
-            let end = self.times.end_of_lease(state, *address, idle)?;
+        state.held().find_map(|address| {
+            let end = self.times.end_of_lease(state, address, idle)?;
             let late = world.now.since(end);
             (late > Span::ZERO).then(|| {
                 let gone = world.now.since(idle);
@@ -226,11 +227,11 @@ impl Rules {
         let times = &self.times;
         let unheard = (state.heard + times.down).max(state.steady_since + times.settling);
         let is_lonely = world.now > unheard + times.claim;
-        let is_active = state.active_since.is_some_and(|since| {
+        let is_active = state.active_since().is_some_and(|since| {
             world.now > since.max(state.steady_since) + times.claim + PUT_BACK
         });
         let is_new = world.now <= state.reconfigured + times.claim;
-        if !is_lonely && !is_active || is_new || !world.is_fit(node) || world.has_all(node) {
+        if !is_lonely && !is_active || is_new || !self.is_fit(world, node) || world.has_all(node) {
             return None;
         }
         Some(if is_active {
@@ -255,49 +256,45 @@ impl Rules {
             return None;
         }
         let mut all = 0..world.nodes.len();
-        all.find(|node| world.is_fit(*node)).map(|node| {
+        all.find(|node| self.is_fit(world, *node)).map(|node| {
             let for_long = world.now.since(since);
             format!("nobody has the address for {for_long}, more than {bound}; node{node} could")
         })
     }
-}
 
-impl World {
     /// True if nothing keeps a node from having the addresses.
-    fn is_fit(&self, node: usize) -> bool {
-        let state = &self.nodes[node];
-        let is_over = |at: Option<Mono>| at.is_none_or(|at| self.now.since(at) > REFUSED);
+    fn is_fit(&self, world: &World, node: usize) -> bool {
+        let state = &world.nodes[node];
+        let is_over = |at: Option<Mono>| at.is_none_or(|at| world.now.since(at) > REFUSED);
         state.runs()
             && !state.stopping
-            && state.exists
-            && state.carrier
-            && state.unanswered == 0
+            && state.ports[0].exists
+            && state.ports[0].carrier
+            && !state.is_unanswered()
             && state.refusals == 0
             && is_over(state.refused)
             && is_over(state.recreated)
-            && self.standing(node) != Standing::Out
+            && self.group.standing_in(world, node) != Standing::Out
     }
 
     /// True if each of the two hears the other and believes it.
-    fn understand(&self, first: usize, second: usize) -> bool {
-        let configs = [first, second].map(|node| self.nodes[node].instance());
+    fn understand(&self, world: &World, first: usize, second: usize) -> bool {
+        let configs = [first, second].map(|node| world.nodes[node].instance());
         let [one, other] = configs.map(|config| config.virtual_router_id);
-        self.loss == 0 && one == other && self.connected(first, second) && self.clocks_agree()
+        // No node's clock keeps the others from believing it.
+        let clocks = || world.nodes.iter().map(|node| node.wall);
+        let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
+        let agree = !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000;
+        world.loss == 0 && one == other && world.connected(first, second) && agree
     }
 }
 
-impl Node {
-    /// True if its daemon runs.
-    pub(crate) fn runs(&self) -> bool {
-        self.engine.is_some() && self.paused_until.is_none()
-    }
+/// True if its kernel answers for an address.
+fn answers(node: &Node) -> bool {
+    node.holds() && !node.suspended
+}
 
-    /// True if its kernel answers for an address.
-    pub(crate) fn answers(&self) -> bool {
-        self.holds() && !self.suspended
-    }
-
-    fn shares_with(&self, other: &Self) -> bool {
-        self.held.keys().any(|address| other.held.contains_key(address))
-    }
+fn share(first: &Node, second: &Node) -> bool {
+    let mut all = first.machine.held.keys();
+    all.any(|place| second.machine.held.contains_key(place))
 }

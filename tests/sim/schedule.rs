@@ -6,8 +6,9 @@ use vipd::model::{
 };
 use vipd::time::Span;
 
-use crate::health::{self, Truth};
+use crate::health;
 use crate::hooks;
+use crate::world::Truth;
 
 /// One group and everything that goes wrong with it.
 #[derive(Clone, Debug)]
@@ -104,6 +105,11 @@ impl Wire {
             unicast: one_in(4),
             signed: is_v3 && one_in(4),
         }
+    }
+
+    /// On how many interfaces the nodes hear each other.
+    pub(crate) const fn paths(self) -> usize {
+        if self.second_path { 2 } else { 1 }
     }
 
     pub(crate) fn families(self) -> Vec<Family> {

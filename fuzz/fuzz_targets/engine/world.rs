@@ -1,28 +1,20 @@
 //! The system around one engine, and what the engine owes it after every step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Engine, HeldRouter, HookOwner, Input, Link, Loss, Status, SystemError};
+use vipd::engine::{Action, Change, Engine, Input, Link, Loss, Status, SystemError};
 use vipd::keyring::KeyRing;
-use vipd::model::{Config, Family, InterfaceName, TrackName, Vrid};
+use vipd::model::{Config, Family, InterfaceName, Vrid};
 use vipd::time::{Mono, Now, Span, Wall};
 use vipd::vrrp::packet::{Datagram, decode_before_trailer};
 
 use crate::configs;
+use crate::machine::{Lease, Machine, Place};
 
 /// More deadlines than may be due at one time.
 const AT_ONCE: u32 = 64;
-
-/// An address that the engine has put on an interface.
-#[derive(Debug)]
-struct Present {
-    /// When the kernel takes it off.
-    until: Option<Mono>,
-    /// Whether something has happened (a pause, a refusal) that keeps the engine from renewing it.
-    excused: bool,
-}
 
 /// A virtual router as packets name it.
 type Router = (InterfaceName, Family, Vrid);
@@ -35,22 +27,11 @@ pub(crate) struct World {
     pub(crate) links: BTreeMap<InterfaceName, Link>,
     /// How many of the next actions the system refuses, and with what.
     pub(crate) refusals: (u8, i32),
-    /// The checks that look, and the hooks that run.
-    pub(crate) looks: BTreeMap<TrackName, u64>,
-    pub(crate) hooks: BTreeSet<(HookOwner, u64)>,
-    /// Those of the hooks that a takeover or a departure waits for, ended ones among them.
-    gates: BTreeSet<(HookOwner, u64)>,
-    pub(crate) ended: bool,
+    pub(crate) machine: Machine,
     /// How many more inputs this run may take.
     pub(crate) budget: u32,
-    present: BTreeMap<(InterfaceName, IpAddr), Present>,
-    written: Vec<HeldRouter>,
-    last_look: Option<u64>,
-    last_hook: BTreeMap<HookOwner, u64>,
-    requests: u64,
     /// Whether the story is told, as `VIPD_FUZZ_STORY=1` wants.
     tells: bool,
-    unanswered: BTreeSet<u64>,
 }
 
 impl World {
@@ -63,18 +44,9 @@ impl World {
             now,
             links: BTreeMap::new(),
             refusals: (0, 0),
-            looks: BTreeMap::new(),
-            hooks: BTreeSet::new(),
-            gates: BTreeSet::new(),
-            ended: false,
+            machine: Machine::default(),
             budget: 3_000,
-            present: BTreeMap::new(),
-            written: Vec::new(),
-            last_look: None,
-            last_hook: BTreeMap::new(),
-            requests: 0,
             tells: std::env::var_os("VIPD_FUZZ_STORY").is_some(),
-            unanswered: BTreeSet::new(),
         }
     }
 
@@ -82,11 +54,8 @@ impl World {
         self.engine.status(self.now)
     }
 
-    /// The number of the operator's next request.
-    pub(crate) fn request(&mut self) -> u64 {
-        self.requests += 1;
-        self.unanswered.insert(self.requests);
-        self.requests
+    pub(crate) fn ended(&self) -> bool {
+        self.machine.process.ended
     }
 
     /// Hands in one input, carries out what it leads to, and looks whether all is as it should be.
@@ -97,6 +66,7 @@ impl World {
             self.link(interface, link.clone());
         }
         self.keys.receive(&mut input);
+        let ended = self.ended();
         let told = self.tells.then(|| format!("{} {input:?}", self.now.mono.0));
         let is_failure = matches!(input, Input::Failed { .. });
         let mut actions = self.engine.handle(self.now, input);
@@ -108,7 +78,7 @@ impl World {
         // The last removal may fail: it is told, and written down for `vipd release`.
         let is_note = |one: &Action| matches!(one, Action::Report(_) | Action::WriteDown { .. });
         let is_over = actions.is_empty() || is_failure && actions.iter().all(is_note);
-        assert!(!self.ended || is_over, "after the end: {actions:?}");
+        assert!(!ended || is_over, "after the end: {actions:?}");
         let mut spoke = BTreeMap::new();
         let mut refused = Vec::new();
         for action in &actions {
@@ -140,7 +110,7 @@ impl World {
         let index = |link: &Link| link.index;
         // All that was on it is gone with it.
         if self.links.get(interface).map(index) != link.as_ref().map(index) {
-            self.present.retain(|(at, _), _| at != interface);
+            self.machine.held.retain(|(at, _), _| at != interface);
         }
         match link {
             Some(link) => self.links.insert(interface.clone(), link),
@@ -153,17 +123,17 @@ impl World {
             action,
             Action::Listen { .. }
                 | Action::Send { .. }
-                | Action::AddAddress { .. }
-                | Action::RemoveAddress { .. }
+                | Action::Change(Change::AddAddress { .. })
+                | Action::Change(Change::RemoveAddress { .. })
                 | Action::Announce { .. }
         );
         if !may_fail || self.refusals.0 == 0 {
             return false;
         }
         self.refusals.0 -= 1;
-        if let Action::AddAddress { interface, address, .. }
-        | Action::RemoveAddress { interface, address } = action
-            && let Some(present) = self.present.get_mut(&(interface.clone(), address.address))
+        if let Action::Change(Change::AddAddress { interface, address, .. })
+        | Action::Change(Change::RemoveAddress { interface, address }) = action
+            && let Some(present) = self.machine.held.get_mut(&(interface.clone(), address.address))
         {
             present.excused = true;
         }
@@ -180,71 +150,22 @@ impl World {
                 let router = (interface.clone(), Family::of(*source), said.virtual_router_id);
                 spoke.insert(router, said.priority);
             }
-            Action::WriteDown { routers } => self.written.clone_from(routers),
-            Action::AddAddress { interface, address, lease, not_after } => {
-                let address = address.address;
-                assert!(self.is_written(interface, address), "{address} before it is written down");
+            Action::Change(Change::AddAddress { address, not_after, .. }) => {
                 assert!(*not_after > self.now.mono, "{address} was too late at once");
-                let until = lease.map(|lease| self.now.mono + lease);
-                let present = Present { until, excused: false };
-                self.present.insert((interface.clone(), address), present);
-            }
-            Action::RemoveAddress { interface, address } => {
-                self.present.remove(&(interface.clone(), address.address));
-            }
-            Action::Probe { track, number } => {
-                assert!(self.last_look < Some(*number), "look {number} again");
-                self.last_look = Some(*number);
-                let running = self.looks.insert(track.clone(), *number);
-                assert_eq!(running, None, "{track} looks already");
-            }
-            Action::CancelProbe { track, number } => {
-                if self.looks.get(track) == Some(number) {
-                    self.looks.remove(track);
-                }
-            }
-            Action::Hook { owner, number, call } => {
-                let last = self.last_hook.insert(owner.clone(), *number);
-                assert!(last < Some(*number), "hook {number} of {owner} again");
-                self.hooks.insert((owner.clone(), *number));
-                if call.event.phase().is_waited_for() {
-                    self.gates.insert((owner.clone(), *number));
-                }
-            }
-            Action::CancelHook { owner, number } => {
-                self.hooks.remove(&(owner.clone(), *number));
-            }
-            Action::Answer { request, .. } => {
-                assert!(self.unanswered.remove(request), "an answer that nobody waits for");
             }
             Action::Report(event) => assert!(!event.to_string().is_empty()),
-            Action::Exit => {
-                assert!(!self.ended, "the end comes once");
-                self.ended = true;
-            }
-            Action::Listen { .. }
-            | Action::StopListening { .. }
-            | Action::Announce { .. }
-            | Action::Watch { .. }
-            | Action::AddRouting { .. }
-            | Action::RemoveRouting { .. }
-            | Action::AddDevice { .. }
-            | Action::RemoveDevice { .. }
-            | Action::SetDevice { .. } => {}
+            _ => {}
         }
-    }
-
-    fn is_written(&self, interface: &InterfaceName, address: IpAddr) -> bool {
-        let mut all = self.written.iter().flat_map(|router| &router.addresses);
-        all.any(|held| held.interface == *interface && held.address.address == address)
+        let outcome = self.machine.carry_out(self.now.mono, action);
+        outcome.unwrap_or_else(|broken| panic!("{broken}"));
     }
 
     /// What holds after every step.
     fn judge(&self, spoke: &BTreeMap<Router, u8>) {
         let status = self.status();
-        for ((interface, address), present) in &self.present {
+        for ((interface, address), present) in &self.machine.held {
             assert!(
-                self.is_written(interface, *address) || present.excused,
+                self.machine.written.has(interface, *address) || present.excused,
                 "{address} is there and not written down"
             );
             let is_held = status.instances.iter().any(|one| {
@@ -252,7 +173,7 @@ impl World {
             });
             assert!(is_held || present.excused, "{address} stays where nobody holds it");
         }
-        let gate_runs = self.gates.intersection(&self.hooks).next().is_some();
+        let gate_runs = self.machine.process.is_at_gate();
         for one in status.instances.iter().filter(|one| one.state == StateName::Active) {
             let has_all = one.addresses.iter().all(|address| one.held.contains(address));
             let is_settled = one.own_priority.is_owner() || has_all && one.waits_for.is_none();
@@ -272,15 +193,15 @@ impl World {
 
     /// Another program takes an address off; or the kernel does.
     pub(crate) fn take_off(&mut self, interface: &InterfaceName, address: IpAddr) {
-        self.present.remove(&(interface.clone(), address));
+        self.machine.held.remove(&(interface.clone(), address));
         let (interface, loss) = (interface.clone(), Loss::Removed);
         let _ = self.tell(Input::AddressGone { interface, address, loss });
     }
 
     /// One of the addresses that are there.
-    pub(crate) fn some_address(&self, choice: u8) -> Option<(InterfaceName, IpAddr)> {
-        let choice = usize::from(choice).checked_rem(self.present.len())?;
-        self.present.keys().nth(choice).cloned()
+    pub(crate) fn some_address(&self, choice: u8) -> Option<Place> {
+        let choice = usize::from(choice).checked_rem(self.machine.held.len())?;
+        self.machine.held.keys().nth(choice).cloned()
     }
 
     /// Time passes, and the loop is punctual.
@@ -298,18 +219,23 @@ impl World {
 
     /// Time passes, and the loop sleeps through it.
     pub(crate) fn sleep(&mut self, span: Span) {
-        self.present.values_mut().for_each(|present| present.excused = true);
+        self.machine.held.values_mut().for_each(|present| present.excused = true);
         self.advance_to(self.now.mono + span);
     }
 
     fn advance_to(&mut self, at: Mono) {
         let later = at.since(self.now.mono);
         self.now = Now { mono: self.now.mono + later, wall: self.now.wall + later };
-        let over = |present: &Present| present.until.is_some_and(|until| until < self.now.mono);
-        let expired: Vec<_> =
-            self.present.iter().filter(|(_, one)| over(one)).map(|(key, _)| key.clone()).collect();
+        let over = |lease: &Lease| lease.ends.is_some_and(|until| until < self.now.mono);
+        let expired: Vec<_> = self
+            .machine
+            .held
+            .iter()
+            .filter(|(_, one)| over(one))
+            .map(|(key, _)| key.clone())
+            .collect();
         for (interface, address) in expired {
-            let present = self.present.remove(&(interface.clone(), address));
+            let present = self.machine.held.remove(&(interface.clone(), address));
             let excused = present.is_some_and(|present| present.excused);
             assert!(excused, "the lease of {address} ran out and nothing was wrong");
             self.take_off(&interface, address);
@@ -334,15 +260,19 @@ impl World {
         self.refusals = (0, 0);
         self.budget = 20_000;
         let _ = self.tell(Input::Stop);
-        while !self.ended && self.budget > 0 {
+        while !self.ended() && self.budget > 0 {
             let due = self.engine.next_deadline().expect("it waits for nothing and does not end");
             self.sleep(due.at.since(self.now.mono));
             self.meet_deadlines();
         }
-        assert!(self.ended, "it does not end");
-        for ((interface, address), present) in &self.present {
-            assert!(present.excused || self.is_written(interface, *address), "{address} is left");
+        assert!(self.ended(), "it does not end");
+        for ((interface, address), present) in &self.machine.held {
+            assert!(
+                present.excused || self.machine.written.has(interface, *address),
+                "{address} is left"
+            );
         }
-        assert!(self.unanswered.is_empty(), "requests {:?} were not answered", self.unanswered);
+        let unanswered = self.machine.process.unanswered;
+        assert!(unanswered.is_empty(), "requests {unanswered:?} were not answered");
     }
 }

@@ -1,60 +1,53 @@
-//! The segment: who hears whom, and what a packet on it looks like.
+//! The segments: who hears whom, and what a packet on them looks like.
 
 use std::net::IpAddr;
 
 use vipd::engine::Packet;
+use vipd::model::Family;
 use vipd::time::Span;
 
-use crate::group::{WINDOW, path_address};
-use crate::world::{Happening, World};
+use super::{Happening, World};
 
 impl World {
     /// True if the two hear each other, except for frames that are lost by chance. If they hear
-    /// each other on one path, but on another path in one direction only, they do not count as
+    /// each other on one segment, but on another one in one direction only, they do not count as
     /// connected.
     pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
-        let both = |path| self.reaches(path, first, second) && self.reaches(path, second, first);
         let one_way = |(_, from, to): &(usize, usize, usize)| {
             (*from, *to) == (first, second) || (*from, *to) == (second, first)
         };
-        (0..self.paths()).any(both) && !self.one_way.iter().any(one_way)
+        let mut segments = 0..self.setup.segments.len();
+        segments.any(|segment| self.meet(segment, first, second))
+            && !self.one_way.iter().any(one_way)
     }
 
-    fn paths(&self) -> usize {
-        if self.group.wire.second_path { 2 } else { 1 }
+    /// True if the two hear each other on this segment.
+    pub(crate) fn meet(&self, segment: usize, first: usize, second: usize) -> bool {
+        self.reaches(segment, first, second) && self.reaches(segment, second, first)
     }
 
     /// True if frames of `from` arrive at `to`.
-    fn reaches(&self, path: usize, from: usize, to: usize) -> bool {
-        if self.one_way.contains(&(path, from, to)) {
-            return false;
-        }
-        if path > 0 {
-            let side = |node: usize| self.second_partition.map(|side| side >> node & 1);
-            return side(from) == side(to);
-        }
-        let side = |node: usize| self.partition.map(|side| side >> node & 1);
-        let up = |node: usize| self.nodes[node].carrier && self.nodes[node].exists;
-        side(from) == side(to) && up(from) && up(to)
+    fn reaches(&self, segment: usize, from: usize, to: usize) -> bool {
+        let side = |node: usize| self.partitions[segment].map(|side| side >> node & 1);
+        let is_up = |node: usize| {
+            let port = self.nodes[node].ports[segment];
+            port.carrier && port.exists
+        };
+        !self.one_way.contains(&(segment, from, to))
+            && side(from) == side(to)
+            && is_up(from)
+            && is_up(to)
     }
 
-    /// True if no node's clock keeps the others from believing it.
-    pub(crate) fn clocks_agree(&self) -> bool {
-        let clocks = || self.nodes.iter().map(|node| node.wall);
-        let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
-        !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000
-    }
-
-    /// Puts a packet on the wire of a path: for everybody, or for the node whose address it names.
-    pub(crate) fn transmit(&mut self, from: usize, path: usize, packet: &[u8]) {
+    /// Puts a packet on a segment: for everybody, or for the node whose address it names.
+    pub(super) fn transmit(&mut self, from: usize, segment: usize, packet: &[u8]) {
         let destination = destination(packet);
         for to in 0..self.nodes.len() {
-            let is_for = |family| path_address(family, path, to) == destination;
-            let is_meant =
-                destination.is_multicast() || self.group.wire.families().into_iter().any(is_for);
+            let mut own = self.setup.links[to][segment].addresses.iter();
+            let is_meant = destination.is_multicast() || own.any(|own| own.address == destination);
             if to == from
                 || !is_meant
-                || !self.reaches(path, from, to)
+                || !self.reaches(segment, from, to)
                 || self.rng.u8(..100) < self.loss
             {
                 continue;
@@ -62,16 +55,21 @@ impl World {
             // Different delays reorder frames by themselves.
             let copies = if self.rng.u8(..50) == 0 { 2 } else { 1 };
             for _ in 0..copies {
-                let delay = Span::from_nanos(self.rng.u64(..=self.group.delay.nanos()));
+                let delay = Span::from_nanos(self.rng.u64(..=self.setup.delay.nanos()));
                 let packet = packet.to_vec();
-                self.schedule(self.now + delay, Happening::Arrive { node: to, path, packet });
+                self.schedule(self.now + delay, Happening::Arrive { node: to, segment, packet });
             }
         }
     }
 }
 
+/// Returns the family of a packet.
+pub(super) fn family(packet: &[u8]) -> Family {
+    if packet[0] >> 4 == 4 { Family::V4 } else { Family::V6 }
+}
+
 /// Returns the message in a packet.
-pub(crate) fn message(packet: &[u8]) -> &[u8] {
+pub(super) fn message(packet: &[u8]) -> &[u8] {
     &packet[if packet[0] >> 4 == 4 { 20 } else { 40 }..]
 }
 
@@ -84,7 +82,7 @@ fn destination(packet: &[u8]) -> IpAddr {
 }
 
 /// Builds an IP packet as it is on the wire.
-pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
+pub(super) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
     let length = u16::try_from(message.len()).expect("short");
     let mut packet = Vec::new();
     match (source, destination) {
@@ -109,7 +107,7 @@ pub(crate) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec
 }
 
 /// Turns the bytes on the wire into a packet as a raw socket hands it over.
-pub(crate) fn received(bytes: Vec<u8>) -> Packet {
+pub(super) fn received(bytes: Vec<u8>) -> Packet {
     let Some((header, message)) = bytes.split_at_checked(40).filter(|_| bytes[0] >> 4 == 6) else {
         return Packet::V4 { bytes };
     };

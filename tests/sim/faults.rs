@@ -1,0 +1,121 @@
+//! What happens to a group in a schedule, and that it is over.
+
+use crate::group::{self, instance_name};
+use crate::reload;
+use crate::schedule::{Fault, Schedule};
+use crate::world::{Setup, WALL, World};
+
+impl Schedule {
+    pub(crate) fn setup(&self) -> Setup {
+        let Self { group, machines, seed, .. } = self;
+        let nodes = 0..group.priorities.len();
+        Setup {
+            seed: *seed,
+            segments: (0..group.wire.paths()).map(group::interface_of).collect(),
+            links: nodes.clone().map(|node| group::links(group, node)).collect(),
+            configs: nodes.map(|node| reload::whole(group, machines, node)).collect(),
+            tracks: group.tracks.clone(),
+            keys: group::keys(group),
+            signed: group.wire.signed,
+            delay: group.delay,
+            kernel: Some(machines.kernel),
+        }
+    }
+
+    pub(crate) fn inflict(&self, world: &mut World, fault: Fault) {
+        world.tell(None, &format!("{fault:?}"));
+        world.disturbed = world.now;
+        match fault {
+            Fault::PowerOff { node } => world.power_off(node),
+            // On a machine that sleeps nothing is killed.
+            Fault::Kill { node } if world.nodes[node].suspended => {}
+            Fault::Kill { node } => world.kill(node),
+            Fault::KillAfter { node, actions } => world.nodes[node].dies_after = Some(actions),
+            Fault::Release { node } => world.release(node),
+            Fault::HandOver { node } => world.hand_over(node, instance_name()),
+            Fault::StandBy { node, force } => world.stand_by(node, force),
+            Fault::Online { node } => world.go_online(node),
+            Fault::Reload { node, seed } => world.configure(node, self.reloaded(node, seed)),
+            Fault::Suspend { node, length } => world.suspend(node, length),
+            Fault::Stop { node } => world.stop(node),
+            Fault::Start { node } => world.start(node),
+            Fault::Pause { node, length } => world.pause(node, length),
+            Fault::LinkDown { node } => world.set_carrier(node, 0, false),
+            Fault::LinkUp { node } => world.set_carrier(node, 0, true),
+            Fault::Partition { side } => world.partitions[0] = Some(side),
+            Fault::Heal => {
+                world.partitions[0] = None;
+                world.one_way.clear();
+            }
+            Fault::OneWay { path, from, to } => {
+                world.one_way.insert((path, from, to));
+            }
+            Fault::PartitionSecond { side } => world.partitions[1] = Some(side),
+            Fault::HealSecond => world.partitions[1] = None,
+            Fault::Loss { percent } => world.loss = percent,
+            Fault::WallClock { node, seconds } => {
+                let now = world.now;
+                for other in &mut world.nodes {
+                    (other.clock_set, other.steady_since) = (now, now);
+                }
+                let wall = &mut world.nodes[node].wall;
+                *wall = wall.saturating_add_signed(seconds.saturating_mul(1_000_000_000));
+            }
+            Fault::Delete { node } => world.delete(node),
+            Fault::RefuseAddresses { node, count } => {
+                world.nodes[node].refusals = count;
+                world.nodes[node].refused = Some(world.now);
+            }
+            Fault::Recreate { node } => world.recreate(node, 0),
+            Fault::Turn { node, track, truth } => world.turn(node, track, truth),
+        }
+    }
+
+    /// Ends every fault; at least one machine runs afterwards.
+    pub(crate) fn mend(&self, world: &mut World) {
+        world.tell(None, "everything is mended");
+        let now = world.now;
+        world.disturbed = now;
+        for node in &mut world.nodes {
+            (node.clock_set, node.steady_since) = (now, now);
+        }
+        world.loss = 0;
+        world.partitions.fill(None);
+        world.one_way.clear();
+        for node in 0..world.nodes.len() {
+            self.mend_node(world, node);
+        }
+        if world.nodes.iter().all(|node| node.engine.is_none()) {
+            world.start(0);
+        }
+    }
+
+    fn mend_node(&self, world: &mut World, node: usize) {
+        world.nodes[node].refusals = 0;
+        if world.nodes[node].paused_until.is_some() {
+            world.resume(node);
+        }
+        world.nodes[node].dies_after = None;
+        if self.group.wire.signed {
+            world.nodes[node].wall = WALL;
+        }
+        if world.nodes[node].stopping {
+            // Asked twice it ends at once: from now on it is there, or it isn't.
+            world.stop(node);
+        }
+        world.set_carrier(node, 0, true);
+        let whole = reload::whole(&self.group, &self.machines, node);
+        if world.nodes[node].config != whole {
+            world.configure(node, whole);
+        }
+        if world.rng.bool() {
+            world.go_online(node);
+        }
+        if world.rng.bool() {
+            world.start(node);
+        } else if self.group.lease.is_none() {
+            // As systemd does when the daemon has died.
+            world.release(node);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What a sync group owes its clients: it is on one node as a whole, at every moment and in the end.
+
+use vipd::engine::status::InstanceStatus;
+use vipd::engine::story::{StateName, What};
+use vipd::engine::{Action, Engine, Event};
+use vipd::model::{Config, Phase, Preempt};
+use vipd::time::{Mono, Span};
+
+use crate::health::Standing;
+use crate::sync::{DELAY, Fault, GROUP, SEGMENTS, Schedule, segment_name};
+use crate::world::World;
+
+/// Plays a schedule. `Err`: a rule was broken; with the story.
+pub(crate) fn run(schedule: &Schedule) -> Result<u64, (String, Vec<String>)> {
+    let mut world = World::new(schedule.setup());
+    world.watcher = Some(look);
+    match play(schedule, &mut world) {
+        Ok(()) => Ok(world.takeovers),
+        Err(what) => Err((what, world.story)),
+    }
+}
+
+fn play(schedule: &Schedule, world: &mut World) -> Result<(), String> {
+    let nodes = world.nodes.len();
+    let interval = schedule.group.interval.span();
+    // The winner's next advertisement, its way, and some lateness.
+    let bound = interval + DELAY + Span::from_millis(1);
+    let mut owners = Owners { bound, both: vec![None; nodes * nodes * SEGMENTS.len()] };
+    // In which of their lives they were asked to hand over.
+    let mut handed_over = vec![None; nodes];
+    for (at, fault) in &schedule.faults {
+        advance(world, &mut owners, Mono(0) + *at)?;
+        if let Fault::HandOver(node, _) = fault {
+            handed_over[*node] = Some(world.nodes[*node].life);
+        }
+        schedule.inflict(world, *fault);
+    }
+    // No daemon takes two files within microseconds, by which it numbers its hooks.
+    advance(world, &mut owners, world.now + Span::from_millis(1))?;
+    schedule.mend(world);
+    let preemption = match schedule.group.preempt {
+        Preempt::After(delay) => delay,
+        Preempt::Never | Preempt::Always => Span::ZERO,
+    };
+    let rest = interval.times(16)
+        + Span::from_millis(400)
+        + preemption
+        + schedule.group.hold_down
+        + schedule.group.verdict_bound()
+        + schedule.hooks.bound();
+    advance(world, &mut owners, world.now + rest)?;
+    let mut lives = world.nodes.iter().zip(&handed_over);
+    let moved = lives.any(|(node, life)| *life == Some(node.life));
+    settled(schedule, world, moved)?;
+    let told = world.story.len();
+    advance(world, &mut owners, world.now + interval.times(10))?;
+    settled(schedule, world, moved)?;
+    match world.story.get(told) {
+        Some(line) => Err(format!("no rest: {line}")),
+        None => Ok(()),
+    }
+}
+
+fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), String> {
+    let mut broken = None;
+    world.run(until, |world| {
+        broken = broken.take().or_else(|| owners.look(world));
+    });
+    broken.or_else(|| world.violation.take()).map_or(Ok(()), Err)
+}
+
+/// True if a node takes part in everything that the others do, as one group.
+fn is_whole(config: &Config) -> bool {
+    let mut numbers = config.instances.iter().map(|one| one.virtual_router_id);
+    let first = numbers.next();
+    !config.sync_groups.is_empty() && numbers.all(|other| Some(other) == first)
+}
+
+/// Judges what an engine has just decided.
+fn look(world: &World, node: usize, actions: &[Action]) -> Option<String> {
+    if let [.., StateName::Active, StateName::Backup] = changes(actions)[..] {
+        return Some("takes over in vain".to_owned());
+    }
+    split(world, node).or_else(|| lack(world, node))
+}
+
+/// The states that instances take on, in their order.
+fn changes(actions: &[Action]) -> Vec<StateName> {
+    let state = |action: &Action| match action {
+        Action::Report(Event { what: What::Changed { to, .. }, .. }) => Some(*to),
+        _ => None,
+    };
+    actions.iter().filter_map(state).collect()
+}
+
+/// The segments on which a node has the address.
+fn holds(world: &World, node: usize) -> [bool; 2] {
+    let held = &world.nodes[node].machine.held;
+    [0, 1].map(|segment| held.keys().any(|(interface, _)| *interface == segment_name(segment)))
+}
+
+/// A node has all of the group or nothing of it, and takes part with all of it or with nothing;
+/// except while it leaves.
+fn split(world: &World, node: usize) -> Option<String> {
+    let state = &world.nodes[node];
+    let config = state.engine.as_ref().map(Engine::config)?;
+    let status = world.status(node)?;
+    // One that a reload has replaced leaves yet, or its successor has not come so far.
+    if !is_whole(config) || status.instances.len() != SEGMENTS.len() {
+        return None;
+    }
+    let leaves = status.instances.iter().any(|instance| instance.leaving);
+    // One that a reload has put beside an active one may have to wait for a hook.
+    let joins = status.instances.iter().any(|instance| instance.waits_for.is_some());
+    if state.reloaded && joins {
+        return None;
+    }
+    let both = [0, 1].map(|place| status.instances[place].state);
+    let differ = |state| (both[0] == state) != (both[1] == state);
+    let [wan, lan] = holds(world, node);
+    // Until both links are known neither takes part.
+    let is_apart = differ(StateName::Active) || differ(StateName::Fault) || wan != lan;
+    let is_broken = !leaves && is_apart && !both.contains(&StateName::Stopped);
+    is_broken.then(|| format!("has a part of the group: {both:?}"))
+}
+
+/// Whoever is active to the election has its addresses, or waits for a hook that runs.
+fn lack(world: &World, node: usize) -> Option<String> {
+    let status = world.status(node)?;
+    let lacks = |one: &&InstanceStatus| one.state == StateName::Active && one.held.is_empty();
+    let one = status.instances.iter().find(lacks)?;
+    let waits = world.nodes[node].machine.process.is_at_gate();
+    (!waits).then(|| format!("{} waits for nothing", one.name))
+}
+
+/// For each pair and segment: since when both hold its address and hear each other.
+struct Owners {
+    bound: Span,
+    both: Vec<Option<Mono>>,
+}
+
+impl Owners {
+    fn look(&mut self, world: &World) -> Option<String> {
+        let nodes = world.nodes.len();
+        let mut broken = None;
+        for (segment, name) in SEGMENTS.into_iter().enumerate() {
+            let owns = |node: &usize| owns(world, *node, segment);
+            let owners: Vec<usize> = (0..nodes).filter(owns).collect();
+            for first in 0..nodes {
+                for second in first + 1..nodes {
+                    let both = owners.contains(&first)
+                        && owners.contains(&second)
+                        && world.meet(segment, first, second);
+                    let since = &mut self.both[(segment * nodes + first) * nodes + second];
+                    if !both {
+                        *since = None;
+                    } else if world.now.since(*since.get_or_insert(world.now)) > self.bound {
+                        broken = Some(format!("node{first} and node{second} both have {name}"));
+                    }
+                }
+            }
+        }
+        broken
+    }
+}
+
+/// True if a node has the address of a segment, and nothing explains that another one has it, too.
+fn owns(world: &World, node: usize, segment: usize) -> bool {
+    let state = &world.nodes[node];
+    let is_awake = !state.suspended && world.loss == 0;
+    is_awake && is_whole(&state.config) && holds(world, node)[segment] && !world.leaves(node)
+}
+
+fn settled(schedule: &Schedule, world: &World, handed_over: bool) -> Result<(), String> {
+    told(schedule, world)?;
+    let nodes = || 0..world.nodes.len();
+    let standing = |node: usize| schedule.group.standing_in(world, node);
+    let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds()).collect();
+    let best = nodes().map(standing).max().unwrap_or(Standing::Out);
+    match (best, holders.as_slice()) {
+        (Standing::Out, []) => Ok(()),
+        (_, [holder]) if holds(world, *holder) == [true; 2] => {
+            let kind = |standing| std::mem::discriminant(&standing);
+            let must_be_best = schedule.group.preempt != Preempt::Never && !handed_over;
+            let is_best = standing(*holder).priority() == best.priority();
+            if is_best || !must_be_best && kind(standing(*holder)) == kind(best) {
+                return Ok(());
+            }
+            Err(format!("node{holder} has the group, not the {best:?} node"))
+        }
+        _ => Err(format!("in the end the group is on {holders:?}, and the best is {best:?}")),
+    }
+}
+
+/// Each group was told last what it is.
+fn told(schedule: &Schedule, world: &World) -> Result<(), String> {
+    for (number, node) in world.nodes.iter().enumerate() {
+        let Some(status) = world.status(number) else { continue };
+        let state = status.groups[0].state;
+        // Hooks that a reload has brought were not told of what was before.
+        let told = node.told.get(GROUP).copied().unwrap_or_default();
+        let may_not_know = node.told.get(GROUP) == Some(&None);
+        let has_script = schedule.hooks.of_group.has(Phase::Script);
+        if has_script && !may_not_know && told != Some(state) {
+            return Err(format!("the group of node{number} is {state}, and was told {told:?}"));
+        }
+        if (state == StateName::Active) != (holds(world, number) == [true; 2]) {
+            return Err(format!("the group of node{number} is {state}"));
+        }
+    }
+    Ok(())
+}

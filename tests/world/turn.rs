@@ -1,0 +1,169 @@
+//! A daemon's loop: what has arrived, what is due, and an engine that is told of it.
+
+use vipd::engine::story::{StateName, What};
+use vipd::engine::{Action, Answer, Engine, Event, Input};
+use vipd::model::Config;
+use vipd::time::{Mono, Span};
+use vipd::vrrp::auth::Proof;
+
+use super::node::Arrived;
+use super::wire::{family, message, received};
+use super::{Happening, WAKE_JITTER, World};
+
+impl World {
+    pub(super) fn arrive(&mut self, node: usize, segment: usize, packet: Vec<u8>) {
+        let at = self.local(node).mono;
+        let socket = (self.setup.segments[segment].clone(), family(&packet));
+        let state = &mut self.nodes[node];
+        let port = state.ports[segment];
+        if state.machine.process.listening.contains(&socket)
+            && port.exists
+            && port.carrier
+            && !state.suspended
+        {
+            state.inbox.push_back(Arrived { at, segment, packet });
+            self.wake(node);
+        }
+    }
+
+    /// One turn: everything that has arrived first, then what is due.
+    pub(super) fn wake(&mut self, node: usize) {
+        if self.nodes[node].paused_until.is_some() {
+            return;
+        }
+        while let Some(Arrived { at, segment, packet }) = self.nodes[node].inbox.pop_front() {
+            self.note_what_is_heard(node, &packet);
+            let interface = self.setup.segments[segment].clone();
+            let (packet, proof) = (received(packet), Proof::None);
+            self.input(node, Input::Received { interface, arrived: at, packet, proof });
+        }
+        let mut turns = 0;
+        while self.due(node) {
+            self.input(node, Input::Deadline);
+            turns += 1;
+            if turns > 50 {
+                return self.broken(node, "spins: its deadline stays due");
+            }
+        }
+        if let Some(deadline) = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline) {
+            let jitter = Span::from_nanos(self.rng.u64(..WAKE_JITTER.nanos()));
+            let at = self.global(node, deadline.at) + jitter;
+            self.sleep_until(node, at);
+        }
+    }
+
+    fn note_what_is_heard(&mut self, node: usize, packet: &[u8]) {
+        let message = message(packet);
+        let state = &mut self.nodes[node];
+        let is_ours = message[1] == state.instance().virtual_router_id.get();
+        // Priority 0 says that one is not active any more.
+        if is_ours && message[2] > 0 {
+            state.heard = self.now;
+        }
+    }
+
+    pub(super) fn sleep_until(&mut self, node: usize, at: Mono) {
+        self.nodes[node].sleep += 1;
+        let sleep = self.nodes[node].sleep;
+        self.schedule(at, Happening::Wake { node, sleep });
+    }
+
+    fn due(&self, node: usize) -> bool {
+        let next = self.nodes[node].engine.as_ref().and_then(Engine::next_deadline);
+        next.is_some_and(|deadline| deadline.at <= self.local(node).mono)
+    }
+
+    /// Hands an input to a node's engine and carries out what it wants.
+    pub(crate) fn input(&mut self, node: usize, input: Input) {
+        if self.nodes[node].paused_until.is_some() {
+            let pending = &mut self.nodes[node].pending;
+            // Signals that nobody has taken are one.
+            let is_reload = |input: &Input| matches!(input, Input::Reload { .. });
+            pending.retain(|other| !is_reload(other) || !is_reload(&input));
+            pending.push_back(input);
+            return;
+        }
+        let is_wake = !matches!(input, Input::Deadline | Input::Received { .. });
+        self.handle(node, input);
+        self.attend(node);
+        if is_wake {
+            self.sleep_until(node, self.now);
+        }
+    }
+
+    /// Tells the engine what was not done, and which sockets are open.
+    pub(super) fn attend(&mut self, node: usize) {
+        let mut told = false;
+        while let Some(answer) = self.nodes[node].shell.answers.pop_front() {
+            self.handle(node, answer);
+            told = true;
+        }
+        if told {
+            self.sleep_until(node, self.now);
+        }
+    }
+
+    fn handle(&mut self, node: usize, mut input: Input) {
+        match &input {
+            Input::Link { link, interface } => {
+                let segment = self.segment(interface);
+                self.nodes[node].ports[segment].told = link.as_ref().map(|link| link.index);
+            }
+            Input::Reload { config } => self.note_reload(node, config),
+            _ => {}
+        }
+        let now = self.local(node);
+        self.setup.keys.receive(&mut input);
+        let Some(engine) = &mut self.nodes[node].engine else { return };
+        let mut actions = engine.handle(now, input);
+        self.note_what_is_wanted(node, &actions);
+        self.setup.keys.complete(&mut actions);
+        let Some(watcher) = self.watcher else { return self.carry_out(node, actions) };
+        self.carry_out(node, actions.clone());
+        if let Some(what) = watcher(self, node, &actions) {
+            self.broken(node, &what);
+        }
+    }
+
+    fn note_reload(&mut self, node: usize, config: &Config) {
+        let state = &mut self.nodes[node];
+        state.shell.reconfigure(config);
+        state.reloaded = true;
+        let old = state.engine.as_ref().map(Engine::config);
+        let groups = config.sync_groups.iter().chain(old.iter().flat_map(|old| &old.sync_groups));
+        state.told = groups.map(|group| (group.name.to_string(), None)).collect();
+        // Members come and go, and with them what is waited for.
+        state.mixed |= !state.told.is_empty() && !state.machine.process.hooks.is_empty();
+    }
+
+    /// Examines the actions of an engine before any of them is carried out.
+    fn note_what_is_wanted(&mut self, node: usize, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::Report(Event {
+                    instance: Some(name),
+                    what: What::Changed { to, .. },
+                    ..
+                }) => {
+                    let state = &mut self.nodes[node];
+                    if *to != StateName::Active {
+                        state.active.remove(name);
+                        continue;
+                    }
+                    state.active.insert(name.clone(), self.now);
+                    if state.out {
+                        self.broken(node, "is on standby and becomes active");
+                    }
+                }
+                Action::Answer { answer: Answer::Standby(answer), .. } => {
+                    let state = &mut self.nodes[node];
+                    state.out = answer.standby.covers(&state.instance().name);
+                }
+                Action::Send { interface, source, message, .. } if message[2] == 0 => {
+                    self.note_farewell(node, (interface.clone(), *source, message[1]));
+                }
+                _ => {}
+            }
+        }
+    }
+}
