@@ -6,10 +6,9 @@ use std::net::IpAddr;
 
 use super::fields::not_of_its_network;
 use super::instance::Draft;
-use super::nodes::Nodes;
+use super::nodes::{Here, Nodes, OwnAddress};
 use super::problem::{Marked, Problems, Wrong};
 use super::section::Given;
-use super::{Here, OwnAddress};
 use crate::model::{Family, VirtualAddress, is_link_local};
 
 /// Examines all instances.
@@ -22,8 +21,8 @@ pub(super) fn all(drafts: &[Draft<'_>], nodes: &Nodes, here: &Here, problems: &m
     let moves = |draft: &&Draft<'_>| !draft.has_owner_priority();
     let moving = drafts.iter().filter(moves).flat_map(Draft::moving_addresses);
     let moving: BTreeSet<IpAddr> = moving.map(|address| address.value.address).collect();
-    let is_own = |own: &&OwnAddress| has_network(own) && !moving.contains(&own.address);
-    let own: Vec<&OwnAddress> = addresses.iter().filter(is_own).collect();
+    let own: Vec<&OwnAddress> =
+        addresses.iter().filter(|own| has_network(own) && !moving.contains(&own.address)).collect();
     for draft in drafts.iter().filter(moves) {
         for address in draft.moving_addresses() {
             network(draft, address, &own, problems);
@@ -89,9 +88,11 @@ fn network(
     if is_link_local(ip) {
         return;
     }
-    let of_its_family = |one: &&&OwnAddress| Family::of(one.address) == Family::of(ip);
-    let there: Vec<&&OwnAddress> =
-        own.iter().filter(|one| one.interface == *interface).filter(of_its_family).collect();
+    let there: Vec<&&OwnAddress> = own
+        .iter()
+        .filter(|one| one.interface == *interface)
+        .filter(|one| Family::of(one.address) == Family::of(ip))
+        .collect();
     if let Some(near) = there.iter().find(|one| contains(one, ip)) {
         if let Err(wrong) = not_of_its_network(ip, near.prefix) {
             let what = format!("{} on {interface}: it can never work there", wrong.what);

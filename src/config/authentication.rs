@@ -7,7 +7,7 @@ use serde_yaml::Value;
 
 use super::fields::{Field, read_by_serde};
 use super::keys::{AUTHENTICATION, KEY, Keys};
-use super::problem::{Marked, Problems, Spot, Wrong, quoted};
+use super::problem::{Marked, Problems, Spot, Wrong};
 use super::section::{Given, Section};
 use super::source::{Content, Entry, Node, Scalar};
 use crate::model::{
@@ -229,7 +229,7 @@ impl Field for Seconds {
             .and_then(|seconds| u16::try_from(seconds).ok())
             .and_then(|seconds| Window::try_from(seconds).ok())
             .map(Self)
-            .ok_or_else(|| Wrong::expected(Self::TAKES, &quoted(&written)))
+            .ok_or_else(|| Self::wrong(&written))
     }
 
     fn hint(found: &Scalar) -> Option<String> {
@@ -312,15 +312,14 @@ impl Field for Credential {
     const TAKES: &'static str = "the name of a credential, as in 'LoadCredential=NAME:PATH'";
 
     fn check(written: Value) -> Result<Self, Wrong> {
-        let valid = |text: &&str| {
-            let length = (1..=64).contains(&text.len());
-            length
-                && !text.starts_with('.')
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        };
         text(&written)
             .ok()
-            .filter(valid)
+            .filter(|text| {
+                let length = (1..=64).contains(&text.len());
+                length
+                    && !text.starts_with('.')
+                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            })
             .map(|name| Self(SecretSource::Credential(name.to_owned())))
             .ok_or_else(|| Wrong::new(format!("expected {}", Self::TAKES)))
     }

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::instance::Draft;
-use super::nodes::Nodes;
+use super::nodes::{Here, Nodes, OwnAddress};
 use super::problem::{Marked, Problems, Spot, Wrong, quoted};
 use super::section::Given;
-use super::{Here, OwnAddress};
 use crate::model::{
-    Family, InstanceConfig, InstanceName, InterfaceName, Node, VirtualAddress, VirtualDevice, Vrid,
-    is_link_local,
+    Family, InstanceConfig, InstanceName, InterfaceName, VirtualDevice, Vrid, is_link_local,
 };
 
 /// Compares the instances with each other and with the nodes.
@@ -83,11 +81,10 @@ fn device_names(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
 /// An address belongs to one virtual router, once; a link-local one on each interface.
 fn addresses(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
     let mut seen = BTreeMap::<(IpAddr, Option<&InterfaceName>), (&Spot, &Draft<'_>)>::new();
-    let of_all = |draft| {
-        let draft: &Draft<'_> = draft;
-        draft.moving_addresses().map(move |address| (address, draft))
-    };
-    for (address, draft) in drafts.iter().flat_map(of_all) {
+    let all = drafts
+        .iter()
+        .flat_map(|draft| draft.moving_addresses().map(move |address| (address, draft)));
+    for (address, draft) in all {
         let ip = address.value.address;
         let dev = address.value.dev.as_ref().or(draft.interface.as_ref());
         let place = (ip, dev.filter(|_| is_link_local(ip)));
@@ -106,11 +103,11 @@ fn addresses(drafts: &[Draft<'_>], problems: &mut Problems<'_>) {
 }
 
 fn has_own_link_local(one: &Draft<'_>, other: &Draft<'_>, address: IpAddr) -> bool {
-    let own = |draft: &Draft<'_>| {
-        let id = draft.virtual_router_id.as_ref()?.value;
-        (address == IpAddr::from(id.link_local())).then_some(id)
-    };
-    one.interface == other.interface && own(one).is_some() && own(one) == own(other)
+    let [one_id, other_id] =
+        [one, other].map(|draft| draft.virtual_router_id.as_ref().map(|id| id.value));
+    one.interface == other.interface
+        && one_id == other_id
+        && one_id.is_some_and(|id| address == IpAddr::from(id.link_local()))
 }
 
 /// The kernel has one route to a destination in a table with a metric, and a rule once.
@@ -162,8 +159,10 @@ fn apart_from_nodes(draft: &Draft<'_>, nodes: &Nodes, problems: &mut Problems<'_
         Given::Right(_) | Given::Absent => {}
     }
     for Marked { value: address, spot } in draft.moving_addresses() {
-        let same = |node: &&Marked<Node>| node.value.addresses().any(|own| own == address.address);
-        if let Some(node) = nodes.list.iter().find(same) {
+        let mut nodes = nodes.list.iter();
+        if let Some(node) =
+            nodes.find(|node| node.value.addresses().any(|own| own == address.address))
+        {
             let name = quoted(node.value.name.as_str());
             let what = format!("{} is the address of node {name} itself", address.address);
             problems.add(spot, Wrong::new(what).hint("use one that no node has by itself"));
@@ -199,11 +198,11 @@ pub(super) fn ownership(
 
 /// The addresses of an instance that this machine does not have: `10.0.0.100 on eth0`.
 fn lacking(draft: &Draft<'_>, own: &[OwnAddress]) -> Vec<String> {
-    let missing = |address: &Marked<VirtualAddress>| {
-        let interface = address.value.dev.as_ref().or(draft.interface.as_ref())?;
-        let is_it =
-            |own: &OwnAddress| own.interface == *interface && own.address == address.value.address;
-        (!own.iter().any(is_it)).then(|| format!("{} on {interface}", address.value.address))
-    };
-    draft.addresses.iter().filter_map(missing).collect()
+    let lacking = draft.addresses.iter().filter_map(|Marked { value, .. }| {
+        let interface = value.dev.as_ref().or(draft.interface.as_ref())?;
+        let mut own = own.iter();
+        let has = own.any(|own| own.interface == *interface && own.address == value.address);
+        (!has).then(|| format!("{} on {interface}", value.address))
+    });
+    lacking.collect()
 }

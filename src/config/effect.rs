@@ -37,10 +37,11 @@ pub(super) fn all(
 
 /// Whether a check of one of these is a check of the other: in a group it is.
 fn depend_alike(draft: &Draft<'_>, other: &Draft<'_>, groups: &[SyncGroup]) -> bool {
-    let has = |group: &SyncGroup, draft: &Draft<'_>| {
-        draft.name.as_ref().is_some_and(|name| group.members.contains(name))
-    };
     draft.name == other.name || groups.iter().any(|g| has(g, draft) && has(g, other))
+}
+
+fn has(group: &SyncGroup, draft: &Draft<'_>) -> bool {
+    draft.name.as_ref().is_some_and(|name| group.members.contains(name))
 }
 
 /// Every name is that of a check, once. Returns whether that is so.
@@ -66,12 +67,12 @@ fn names(draft: &Draft<'_>, tracks: &Tracks, problems: &mut Problems<'_>) -> boo
 }
 
 fn unknown(name: &TrackName, tracks: &Tracks) -> Wrong {
-    let known = || tracks.list.iter().map(|draft| draft.name.value.as_str());
+    let known: Vec<&str> = tracks.list.iter().map(|draft| draft.name.value.as_str()).collect();
     let wrong = Wrong::new(format!("there is no check {} under 'tracks'", quoted(name.as_str())));
-    match nearest(known(), name.as_str()) {
+    match nearest(known.iter().copied(), name.as_str()) {
         Some(near) => wrong.hint(format!("did you mean '{near}'?")),
-        None if tracks.list.is_empty() => wrong.hint("add it there"),
-        None => wrong.hint(format!("there are {}", known().collect::<Vec<_>>().join(", "))),
+        None if known.is_empty() => wrong.hint("add it there"),
+        None => wrong.hint(format!("there are {}", known.join(", "))),
     }
 }
 
@@ -96,10 +97,8 @@ fn effect(
     problems: &mut Problems<'_>,
 ) {
     let Some(config) = &draft.config else { return };
-    let find = |name: &&TrackName| tracks.find(name).and_then(|track| track.config.as_ref());
-    let Some(checks) = names.iter().map(find).collect::<Option<Vec<&TrackConfig>>>() else {
-        return;
-    };
+    let checks = names.iter().map(|name| tracks.find(name)?.config.as_ref());
+    let Some(checks) = checks.collect::<Option<Vec<&TrackConfig>>>() else { return };
     last_resort(draft, config, &checks, nodes, problems);
     let costs: Vec<&TrackConfig> = checks.into_iter().filter(|t| t.cost.is_some()).collect();
     if costs.is_empty() {
@@ -174,7 +173,8 @@ fn too_small(
     };
     let sum = costs.iter().filter_map(|track| track.cost).map(u32::from).sum();
     let nodes = priorities(draft, nodes);
-    let stays = |pair: &[(String, Priority)]| match pair {
+    let hint = "raise the costs, or leave them out, so that a failing check takes its node out";
+    let stays = nodes.windows(2).find_map(|pair| match pair {
         [(node, priority), (next, below)] => {
             let left = priority.lowered(sum, lowest);
             let what = format!(
@@ -185,13 +185,12 @@ fn too_small(
             (left >= *below).then_some(what)
         }
         _ => None,
-    };
-    let hint = "raise the costs, or leave them out, so that a failing check takes its node out";
-    nodes.windows(2).find_map(stays).map(|what| Wrong::new(what).hint(hint))
+    });
+    stays.map(|what| Wrong::new(what).hint(hint))
 }
 
 /// `disk (5), net (3)`
 fn list(costs: &[&TrackConfig]) -> String {
-    let one = |track: &&TrackConfig| format!("{} ({})", track.name, track.cost.unwrap_or(0));
-    costs.iter().map(one).collect::<Vec<_>>().join(", ")
+    let costs = costs.iter().map(|track| format!("{} ({})", track.name, track.cost.unwrap_or(0)));
+    costs.collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,6 @@
 //! What the address families ask of an instance: of IPv6 a link-local address first.
 
-use serde::Deserialize;
-
+use super::fields::LinkLocal;
 use super::problem::{Marked, Problems, Wrong};
 use super::section::{Given, Section};
 use crate::model::{Family, InterfaceName, Priority, Scope, VirtualAddress, Vrid};
@@ -9,14 +8,6 @@ use crate::model::{Family, InterfaceName, Priority, Scope, VirtualAddress, Vrid}
 /// How many IPv6 addresses an advertisement carries in one packet of 1500 bytes: they are less
 /// the IPv6 header (40), the fixed part (8) and room for an authentication trailer (28).
 const MOST_IPV6: usize = (1500 - 40 - 8 - 28) / 16;
-
-/// Whether an instance gets a link-local address that its configuration does not list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum LinkLocal {
-    Auto,
-    Off,
-}
 
 /// Whether one of the addresses is of that family.
 pub(super) fn has(addresses: &[Marked<VirtualAddress>], family: Family) -> bool {

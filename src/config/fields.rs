@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
 use super::duration;
-use super::family::LinkLocal;
 use super::problem::{Wrong, quoted};
 use super::source::{Content, Node, Scalar};
 use crate::model::{
@@ -26,6 +25,11 @@ pub(super) trait Field: Sized {
 
     /// The value, or what is wrong with it.
     fn check(written: Self::Written) -> Result<Self, Wrong>;
+
+    /// What is said of other text.
+    fn wrong(written: &str) -> Wrong {
+        Wrong::expected(Self::TAKES, &quoted(written))
+    }
 
     /// What to write instead of something that is not a `Written` at all.
     fn hint(_found: &Scalar) -> Option<String> {
@@ -84,6 +88,14 @@ read_by_serde!(Scope, "global, site, link or host", |_| None);
 read_by_serde!(TransportName, "multicast or unicast", |_| None);
 read_by_serde!(IfAllFail, "release or keep", |_| None);
 
+/// Whether an instance gets a link-local address that its configuration does not list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LinkLocal {
+    Auto,
+    Off,
+}
+
 /// How advertisements travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,7 +114,7 @@ impl Field for GroupAddress {
 
     fn check(written: String) -> Result<Self, Wrong> {
         let group = written.parse::<IpAddr>().ok().filter(IpAddr::is_multicast);
-        group.map(Self).ok_or_else(|| Wrong::expected(Self::TAKES, &quoted(&written)))
+        group.map(Self).ok_or_else(|| Self::wrong(&written))
     }
 }
 
@@ -146,8 +158,7 @@ impl Field for InterfaceName {
     const TAKES: &'static str = "the name of an interface, like eth0";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        Self::try_from(written.as_str())
-            .map_err(|bad| Wrong::expected(Self::TAKES, &quoted(&written)).hint(bad.why))
+        Self::try_from(written.as_str()).map_err(|bad| Self::wrong(&written).hint(bad.why))
     }
 
     fn hint(found: &Scalar) -> Option<String> {
@@ -200,8 +211,7 @@ impl Field for Span {
     const TAKES: &'static str = "a duration like 1s or 100ms";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        duration::parse(&written)
-            .map_err(|bad| Wrong::expected(Self::TAKES, &quoted(&written)).hint(bad.to_string()))
+        duration::parse(&written).map_err(|bad| Self::wrong(&written).hint(bad.to_string()))
     }
 
     fn hint(found: &Scalar) -> Option<String> {
@@ -255,18 +265,19 @@ impl Field for Preempt {
     const TAKES: &'static str = "never, always or a delay like 'after 60s'";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
         match written.as_str() {
             "never" => Ok(Self::Never),
             "always" => Ok(Self::Always),
-            "no" | "off" => Err(wrong().hint("write never")),
-            "yes" | "on" => Err(wrong().hint("write always")),
+            "no" | "off" => Err(Self::wrong(&written).hint("write never")),
+            "yes" | "on" => Err(Self::wrong(&written).hint("write always")),
             other => {
-                let delay = other.strip_prefix("after ").ok_or_else(wrong)?;
+                let delay = other.strip_prefix("after ").ok_or_else(|| Self::wrong(&written))?;
                 match duration::parse(delay.trim_start()) {
-                    Ok(Span::ZERO) => Err(wrong().hint("without a delay it is always")),
+                    Ok(Span::ZERO) => {
+                        Err(Self::wrong(&written).hint("without a delay it is always"))
+                    }
                     Ok(delay) => Ok(Self::After(delay)),
-                    Err(bad) => Err(wrong().hint(bad.to_string())),
+                    Err(bad) => Err(Self::wrong(&written).hint(bad.to_string())),
                 }
             }
         }
@@ -308,7 +319,6 @@ impl Field for Lease {
     const TAKES: &'static str = "whole seconds like 3s, or off";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
         if written == "off" {
             return Ok(Self(None));
         }
@@ -316,8 +326,11 @@ impl Field for Lease {
             Ok(span) if span > Span::ZERO && span.nanos().is_multiple_of(1_000_000_000) => {
                 Ok(Self(Some(span)))
             }
-            Ok(_) => Err(wrong().hint("the kernel counts address lifetimes in whole seconds")),
-            Err(bad) => Err(wrong().hint(bad.to_string())),
+            Ok(_) => {
+                Err(Self::wrong(&written)
+                    .hint("the kernel counts address lifetimes in whole seconds"))
+            }
+            Err(bad) => Err(Self::wrong(&written).hint(bad.to_string())),
         }
     }
 
@@ -339,13 +352,12 @@ impl Field for NodeAddress {
     const TAKES: &'static str = "an address like 10.0.0.11";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
         match (written.parse(), written.split_once('/')) {
             (Ok(address), _) => of_a_host(address).map(Self),
             (_, Some((address, _))) if address.parse::<IpAddr>().is_ok() => {
-                Err(wrong().hint(format!("write {address}, without a prefix length")))
+                Err(Self::wrong(&written).hint(format!("write {address}, without a prefix length")))
             }
-            _ => Err(without_zone(&written, wrong())),
+            _ => Err(without_zone(&written, Self::wrong(&written))),
         }
     }
 }
@@ -367,7 +379,7 @@ impl Field for Cidr {
             None => (written.as_str(), None),
         };
         let Ok(address) = address.parse() else {
-            return Err(without_zone(&written, Wrong::expected(Self::TAKES, &quoted(&written))));
+            return Err(without_zone(&written, Self::wrong(&written)));
         };
         let address = of_a_host(address)?;
         let longest = match Family::of(address) {

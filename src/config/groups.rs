@@ -83,9 +83,9 @@ fn parts(entry: &Entry, within: &Spot, problems: &mut Problems<'_>) -> Option<Pa
 }
 
 fn unknown(name: &InstanceName, drafts: &[Draft<'_>]) -> Wrong {
-    let known = || drafts.iter().filter_map(|draft| draft.name.as_ref()).map(InstanceName::as_str);
     let wrong = Wrong::new(format!("there is no instance {}", quoted(name.as_str())));
-    match nearest(known(), name.as_str()) {
+    let known = drafts.iter().filter_map(|draft| draft.name.as_ref()).map(InstanceName::as_str);
+    match nearest(known, name.as_str()) {
         Some(near) => wrong.hint(format!("did you mean '{near}'?")),
         None => wrong.hint(EXAMPLE),
     }
@@ -93,10 +93,8 @@ fn unknown(name: &InstanceName, drafts: &[Draft<'_>]) -> Wrong {
 
 /// One election for all of them: what it depends on must be the same.
 fn alike(members: &[(Spot, &Draft<'_>)], problems: &mut Problems<'_>) {
-    let whole = |(spot, draft): &'_ (Spot, &'_ Draft<'_>)| {
-        draft.config.clone().map(|config| (spot.clone(), config))
-    };
-    let Some(members) = members.iter().map(whole).collect::<Option<Vec<_>>>() else { return };
+    let members = members.iter().map(|(spot, draft)| Some((spot.clone(), draft.config.clone()?)));
+    let Some(members) = members.collect::<Option<Vec<_>>>() else { return };
     let Some(((_, first), others)) = members.split_first() else { return };
     for (spot, other) in &members {
         if other.priority.is_owner() {
@@ -132,9 +130,9 @@ fn difference(first: &InstanceConfig, other: &InstanceConfig) -> Option<&'static
 /// A check of one member is one of all: each gets the checks of the others.
 pub(super) fn share_tracks(groups: &[SyncGroup], instances: &mut [InstanceConfig]) {
     for group in groups {
-        let is_member = |instance: &&InstanceConfig| group.members.contains(&instance.name);
         let mut tracks = Vec::new();
-        for track in instances.iter().filter(is_member).flat_map(|member| &member.tracks) {
+        let members = instances.iter().filter(|one| group.members.contains(&one.name));
+        for track in members.flat_map(|member| &member.tracks) {
             if !tracks.contains(track) {
                 tracks.push(track.clone());
             }

@@ -31,14 +31,13 @@ mod source;
 mod track;
 mod transport;
 
-use std::net::IpAddr;
-
 use zeroize::Zeroizing;
 
 pub use keys::{keys, kinds};
+pub use nodes::{Here, OwnAddress};
 pub use problem::Problem;
 
-use crate::model::{Config, InstanceConfig, InterfaceName, Node as NodeEntry, NodeName};
+use crate::model::{Config, InstanceConfig};
 use instance::Draft;
 use nodes::Nodes;
 use problem::{Place, Problems, Spot};
@@ -46,40 +45,6 @@ use section::{Section, named};
 use source::{Content, Node};
 use track::Tracks;
 use track::values::Text;
-
-/// Where the configuration is to be valid.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Here {
-    /// On this machine: one of the nodes has one of its addresses, and an address owner has the
-    /// virtual ones. Where that is not so (yet), the file is right all the same.
-    Machine {
-        /// The addresses of each of its interfaces.
-        addresses: Vec<OwnAddress>,
-        /// The node that it is by the configuration in effect. It stays that one where none of its
-        /// addresses is there at the moment.
-        was: Option<NodeEntry>,
-    },
-    /// On the node of this name, whatever addresses this machine has.
-    Node(NodeName),
-}
-
-/// An address that a machine has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnAddress {
-    /// The interface that has the address.
-    pub interface: InterfaceName,
-    /// The address itself, without the length of its prefix.
-    pub address: IpAddr,
-    /// The length of its network's prefix.
-    pub prefix: u8,
-}
-
-impl Here {
-    /// On a machine with these addresses, of which nothing was known before.
-    pub const fn machine(addresses: Vec<OwnAddress>) -> Self {
-        Self::Machine { addresses, was: None }
-    }
-}
 
 /// Findings about a text that are no errors in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -163,10 +128,10 @@ struct Reading {
 /// `attempt`, from the end of the list.
 fn read(text: &str, here: &Here, attempt: usize, problems: &mut Problems<'_>) -> Reading {
     let document = source::parse(text, problems);
-    let spot = |node: &Node| Spot { place: node.place, path: String::new() };
-    let top = document
-        .as_ref()
-        .and_then(|document| Section::open(document, spot(document), &keys::TOP, problems));
+    let top = document.as_ref().and_then(|document| {
+        let spot = Spot { place: document.place, path: String::new() };
+        Section::open(document, spot, &keys::TOP, problems)
+    });
     let Some(top) = top else { return Reading { config: None, candidates: 1 } };
     let nodes = Nodes::read(&top, here, attempt, problems);
     let candidates = nodes.candidates();

@@ -7,14 +7,56 @@ use super::fields::NodeAddress;
 use super::problem::{Marked, Place, Problems, Spot, Wrong, quoted};
 use super::section::{Given, Section, named, several};
 use super::source::Entry;
-use super::{Here, OwnAddress};
-use crate::model::{Node, NodeName, Priority};
+use crate::model::{InterfaceName, Node, NodeName, Priority};
 
 /// The most nodes that get a priority from their order: the last one's is 10.
 const MOST: usize = 20;
 
 /// The most addresses that a message shows.
 const MOST_SHOWN: usize = 8;
+
+/// Where the configuration is to be valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// On this machine: one of the nodes has one of its addresses, and an address owner has the
+    /// virtual ones. Where that is not so (yet), the file is right all the same.
+    Machine {
+        /// The addresses of each of its interfaces.
+        addresses: Vec<OwnAddress>,
+        /// The node that it is by the configuration in effect. It stays that one where none of its
+        /// addresses is there at the moment.
+        was: Option<Node>,
+    },
+    /// On the node of this name, whatever addresses this machine has.
+    Node(NodeName),
+}
+
+/// An address that a machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// The interface that has the address.
+    pub interface: InterfaceName,
+    /// The address itself, without the length of its prefix.
+    pub address: IpAddr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+}
+
+impl Here {
+    /// On a machine with these addresses, of which nothing was known before.
+    pub const fn machine(addresses: Vec<OwnAddress>) -> Self {
+        Self::Machine { addresses, was: None }
+    }
+
+    fn is(&self, node: &Node) -> bool {
+        match self {
+            Self::Machine { addresses, .. } => {
+                node.addresses().any(|own| addresses.iter().any(|here| here.address == own))
+            }
+            Self::Node(name) => *name == node.name,
+        }
+    }
+}
 
 /// What the key `nodes` says.
 pub(super) struct Nodes {
@@ -97,16 +139,15 @@ impl Nodes {
 
     /// The nodes by name, each with the priority of its place.
     pub(super) fn priorities(&self) -> Vec<(String, Priority)> {
-        let name = |node: &Marked<Node>| node.value.name.to_string();
         let all = self.list.iter().enumerate();
-        all.filter_map(|(place, node)| Some((name(node), priority_of(place)?))).collect()
+        all.filter_map(|(place, node)| Some((node.value.name.to_string(), priority_of(place)?)))
+            .collect()
     }
 
     /// Finds out which of the nodes this one is.
     fn find(&mut self, here: &Here, attempt: usize, spot: &Spot, problems: &mut Problems<'_>) {
-        let is_here = |node: &Marked<Node>| here.is(&node.value);
         let ours: Vec<usize> =
-            (0..).zip(&self.list).filter(|(_, n)| is_here(n)).map(|(i, _)| i).collect();
+            (0..).zip(&self.list).filter(|(_, n)| here.is(&n.value)).map(|(i, _)| i).collect();
         let (addresses, was) = match here {
             Here::Machine { addresses, was } => (addresses, was),
             Here::Node(name) => {
@@ -168,17 +209,6 @@ fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Mark
         }
     }
     list
-}
-
-impl Here {
-    fn is(&self, node: &Node) -> bool {
-        match self {
-            Self::Machine { addresses, .. } => {
-                node.addresses().any(|own| addresses.iter().any(|here| here.address == own))
-            }
-            Self::Node(name) => *name == node.name,
-        }
-    }
 }
 
 fn both(first: &Node, second: &Node) -> Wrong {

@@ -32,8 +32,9 @@ impl Spot {
     /// The spot of `key` inside this one.
     pub(super) fn key(&self, key: &str, place: Place) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '<');
-        if (1..=LONGEST_SHOWN).contains(&key.len()) && key.chars().all(plain) {
+        if (1..=LONGEST_SHOWN).contains(&key.len())
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '<'))
+        {
             Self { place, path: format!("{}{dot}{key}", self.path) }
         } else {
             Self { place, path: format!("{}{dot}{}", self.path, quoted(key)) }

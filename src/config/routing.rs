@@ -53,12 +53,15 @@ fn list<T>(
         problems.add(&spot, Wrong::expected(&expected, &node.shown()));
         return None;
     };
-    let read_one = |(index, item): (usize, &super::source::Node)| {
-        let spot = spot.item(index, item.place);
-        let section = Section::open(item, spot.clone(), keys, problems)?;
-        read(&section, problems).map(|value| Marked { value, spot })
-    };
-    let all: Vec<Option<Marked<T>>> = items.iter().enumerate().map(read_one).collect();
+    let all: Vec<Option<Marked<T>>> = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| {
+            let spot = spot.item(index, item.place);
+            let section = Section::open(item, spot.clone(), keys, problems)?;
+            read(&section, problems).map(|value| Marked { value, spot })
+        })
+        .collect();
     all.into_iter().collect()
 }
 
@@ -145,12 +148,11 @@ fn rule(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<Rule> {
     });
     let family = family(section, &said.into_iter().flatten().collect::<Vec<_>>(), problems)?;
     let action = rule_action(section, &action, &table, problems)?;
-    let network = |given: Given<Destination>| given.map(|network| network.0).or(None);
     Some(Rule {
         priority: priority?.value.0,
         family,
-        from: network(from)?,
-        to: network(to)?,
+        from: from.map(|network| network.0).or(None)?,
+        to: to.map(|network| network.0).or(None)?,
         iif: iif.map(Some).or(None)?,
         oif: oif.map(Some).or(None)?,
         fwmark: fwmark.map(|mark| Some(mark.0)).or(None)?,
@@ -230,16 +232,19 @@ impl Field for Destination {
         if matches!(written.as_str(), "default" | "all" | "any") {
             return Ok(Self(None));
         }
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
         let (address, length) = match written.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (written.as_str(), None),
         };
-        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let address: IpAddr = address.parse().map_err(|_| Self::wrong(&written))?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match length {
             None => longest,
-            Some(length) => length.parse().ok().filter(|n| *n <= longest).ok_or_else(wrong)?,
+            Some(length) => length
+                .parse()
+                .ok()
+                .filter(|n| *n <= longest)
+                .ok_or_else(|| Self::wrong(&written))?,
         };
         let first = first_of(address, prefix);
         if first != address {
@@ -333,18 +338,21 @@ impl Field for FirewallMark {
             Value::String(text) => text,
             _ => return Err(Wrong::expected(Self::TAKES, "something else")),
         };
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&text));
         let (value, mask) = match text.split_once('/') {
             Some((value, mask)) => (value, mask),
             None => (text.as_str(), "0xffffffff"),
         };
-        let number = |text: &str| match text.strip_prefix("0x") {
-            Some(digits) => u32::from_str_radix(digits, 16).ok(),
-            None => text.parse().ok(),
-        };
-        let value = number(value).ok_or_else(wrong)?;
-        let mask = number(mask).ok_or_else(wrong)?;
-        Ok(Self(Mark { value, mask }))
+        match (bits(value), bits(mask)) {
+            (Some(value), Some(mask)) => Ok(Self(Mark { value, mask })),
+            _ => Err(Self::wrong(&text)),
+        }
+    }
+}
+
+fn bits(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::cli::ConnectionOptions;
 use super::exit::Exit;
-use super::{Told, socket};
+use super::options::ConnectionOptions;
+use super::socket;
+use super::told::Told;
 use crate::api::{Request, Response};
 
 /// Asks, and has the answer told by `tell`, which gives back what is no answer to this request.

@@ -8,9 +8,9 @@ use std::process::Command;
 
 use clap::Args;
 
-use super::Told;
-use super::cli::node_name;
 use super::exit::{self, Exit};
+use super::options::node_name;
+use super::told::Told;
 use crate::model::NodeName;
 
 /// Where it is looked for besides `$PATH`, in which an ordinary user does not have them.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Told;
-use super::cli::{SourceOptions, instance_name};
 use super::exit::Exit;
+use super::options::{SourceOptions, instance_name};
 use super::snapshot::Seen;
+use super::told::Told;
 use super::words::{NOTABLE, date, paint};
 use crate::api::{EventRecord, Snapshot};
 use crate::engine::story::Severity;
@@ -69,14 +69,13 @@ fn named<'a>(options: &'a Options, follower: &Follower) -> Option<&'a InstanceNa
 fn show(options: &Options, seen: &Seen, follower: &mut Follower) -> io::Result<()> {
     let is_first = follower.daemon.is_none();
     let mut news = follower.news(&seen.snapshot);
-    let wanted = |news: &News| match (news, &options.instance) {
+    news.retain(|news| match (news, &options.instance) {
         (News::Event(place), Some(name)) => {
             let event = seen.snapshot.events.get(*place);
             event.is_some_and(|event| event.instance.as_ref() == Some(name))
         }
         _ => true,
-    };
-    news.retain(wanted);
+    });
     let skipped = match options.lines {
         Some(lines) if is_first => news.len().saturating_sub(lines),
         _ => 0,
@@ -119,8 +118,10 @@ fn line(event: &EventRecord) -> String {
 /// The last so many, as lines.
 pub(super) fn last(seen: &Seen, name: Option<&InstanceName>, count: usize) -> Vec<String> {
     let events = seen.snapshot.events.iter();
-    let wanted = |event: &&EventRecord| name.is_none() || event.instance.as_ref() == name;
-    let lines: Vec<String> = events.filter(wanted).map(line).collect();
+    let lines: Vec<String> = events
+        .filter(|event| name.is_none() || event.instance.as_ref() == name)
+        .map(line)
+        .collect();
     let skipped = lines.len().saturating_sub(count);
     lines.into_iter().skip(skipped).collect()
 }
@@ -178,13 +179,6 @@ mod tests {
     use crate::histogram::Histogram;
 
     fn snapshot(process: u32, numbers: std::ops::RangeInclusive<u64>) -> Snapshot {
-        let event = |number| EventRecord {
-            number,
-            at: Wall(number),
-            severity: Severity::Info,
-            instance: None,
-            text: String::new(),
-        };
         let file = FileStatus {
             path: String::new(),
             loaded: Wall(0),
@@ -202,7 +196,15 @@ mod tests {
             file,
             protocol_loop: LoopStatus { lateness: Histogram::of_lateness(), held_up: 0 },
             notes: Vec::new(),
-            events: numbers.map(event).collect(),
+            events: numbers
+                .map(|number| EventRecord {
+                    number,
+                    at: Wall(number),
+                    severity: Severity::Info,
+                    instance: None,
+                    text: String::new(),
+                })
+                .collect(),
         }
     }
 

@@ -4,16 +4,17 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::Told;
-use super::cli::{SourceOptions, instance_name};
+use super::options::{SourceOptions, instance_name};
 use super::peers::{self, age};
 use super::snapshot::Seen;
+use super::told::Told;
 use super::words::{date, since, state};
 use super::wrong::failing;
 use crate::api::Snapshot;
 use crate::engine::few;
-use crate::engine::status::{DeviceStatus, InstanceStatus, TrackStatus};
+use crate::engine::status::{DeviceStatus, InstanceStatus};
 use crate::engine::story::{Peer, StateName, Why};
+use crate::engine::timer::Timer;
 use crate::model::{InstanceName, Preempt};
 
 #[derive(Debug, Args)]
@@ -161,37 +162,37 @@ fn behind(instance: &InstanceStatus, peer: &Peer) -> Vec<String> {
 
 fn timers(instance: &InstanceStatus) -> Vec<String> {
     let claims = instance.state == StateName::Backup;
-    let meaning = |what: &str| match what {
-        "active-down" if claims => "takes over, if it hears no active router by then".to_owned(),
-        "preemption delay" => "takes over from the router of lower priority".to_owned(),
-        "sync group" => "takes over with its sync group".to_owned(),
-        "advertisement" => "advertises".to_owned(),
-        "announcement" => "tells the segment again who has the addresses".to_owned(),
-        "renewal" => "renews the lifetime of the addresses in the kernel".to_owned(),
-        "another attempt" => "tries again what the system has refused".to_owned(),
-        other => other.to_owned(),
-    };
-    instance
-        .timers
-        .iter()
-        .map(|timer| format!("in {}: {}", timer.left, meaning(&timer.what)))
-        .collect()
+    let lines = instance.timers.iter().map(|timer| {
+        let meaning = match timer.what {
+            Timer::ActiveDown if claims => "takes over, if it hears no active router by then",
+            Timer::PreemptionDelay => "takes over from the router of lower priority",
+            Timer::SyncGroup => "takes over with its sync group",
+            Timer::Advertisement => "advertises",
+            Timer::Announcement => "tells the segment again who has the addresses",
+            Timer::Renewal => "renews the lifetime of the addresses in the kernel",
+            Timer::AnotherAttempt => "tries again what the system has refused",
+            other => other.text(),
+        };
+        format!("in {}: {meaning}", timer.left)
+    });
+    lines.collect()
 }
 
 fn tracks(snapshot: &Snapshot, instance: &InstanceStatus) -> Vec<String> {
-    let counts = |track: &&TrackStatus| instance.tracks.contains(&track.name);
-    let tracks = snapshot.status.tracks.iter().filter(counts);
-    let line = |track: &TrackStatus| {
-        let last = track.last.as_ref().filter(|last| !last.text.is_empty() && last.passed);
-        let said = last.map(|last| format!(" ({})", last.text)).unwrap_or_default();
-        let cost = match track.cost {
-            Some(cost) => format!("; costs {cost}"),
-            None => String::new(),
-        };
-        let cost = if track.failure.is_some() { cost } else { String::new() };
-        format!("{}{cost}{said}", failing(snapshot, track))
-    };
-    tracks.map(line).collect()
+    let tracks = snapshot.status.tracks.iter();
+    tracks
+        .filter(|track| instance.tracks.contains(&track.name))
+        .map(|track| {
+            let last = track.last.as_ref().filter(|last| !last.text.is_empty() && last.passed);
+            let said = last.map(|last| format!(" ({})", last.text)).unwrap_or_default();
+            let cost = match track.cost {
+                Some(cost) => format!("; costs {cost}"),
+                None => String::new(),
+            };
+            let cost = if track.failure.is_some() { cost } else { String::new() };
+            format!("{}{cost}{said}", failing(snapshot, track))
+        })
+        .collect()
 }
 
 fn conflicts(instance: &InstanceStatus) -> Vec<String> {

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::Told;
 use super::answer::ask;
-use super::cli::{ConnectionOptions, instance_name, node_name};
 use super::exit::Exit;
+use super::options::{ConnectionOptions, instance_name, node_name};
+use super::told::Told;
 use crate::api::{Handover, Request, Response};
 use crate::engine::HandoverAnswer;
 use crate::model::{InstanceName, NodeName};

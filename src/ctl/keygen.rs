@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::Told;
 use super::exit::{self, Exit};
+use super::told::Told;
 
 /// What the key is for, and how it is to be treated.
 const USE: &str = "\

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::Told;
-use super::cli::{SourceOptions, instance_name};
+use super::options::{SourceOptions, instance_name};
 use super::snapshot::Seen;
+use super::told::Told;
 use super::words::{BAD, ago, paint};
 use crate::engine::PeerStatus;
 use crate::engine::status::InstanceStatus;
@@ -65,9 +65,12 @@ pub(super) fn text(instance: &InstanceStatus) -> String {
     text
 }
 
+fn or_dash(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
 fn row(peer: &PeerStatus) -> [String; 7] {
     let advertised = peer.advertised.as_ref();
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let refused = match peer.refused {
         0 => "0".to_owned(),
         count => paint(BAD, count),

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::Told;
 use super::answer::ask;
-use super::cli::{ConnectionOptions, track_name};
 use super::exit::Exit;
+use super::options::{ConnectionOptions, track_name};
+use super::told::Told;
 use crate::api::{Probe, Probed, Request, Response};
 use crate::engine::ProbeResult;
 use crate::model::TrackName;

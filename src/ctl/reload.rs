@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::Told;
 use super::answer::ask;
-use super::cli::ConnectionOptions;
 use super::exit::Exit;
+use super::options::ConnectionOptions;
+use super::told::Told;
 use crate::api::{BadFile, Reload, Reloaded, Request, Response};
 
 #[derive(Debug, Args)]

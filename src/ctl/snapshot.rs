@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::cli::SourceOptions;
 use super::exit::Exit;
+use super::options::SourceOptions;
 use super::plain::without_control_characters;
 use super::socket::{LONGEST_ANSWER, Trouble, connect};
-use super::{Told, words};
+use super::told::Told;
+use super::words;
 use crate::api::Snapshot;
 use crate::engine::status::InstanceStatus;
 use crate::model::InstanceName;

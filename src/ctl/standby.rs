@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::Told;
 use super::answer::ask;
-use super::cli::{ConnectionOptions, instance_name};
 use super::exit::Exit;
+use super::options::{ConnectionOptions, instance_name};
+use super::told::Told;
 use crate::api::{Online, Request, Response, Standby, Stood};
 use crate::model::InstanceName;
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::Told;
-use super::cli::{SourceOptions, instance_name};
 use super::exit::Exit;
+use super::options::{SourceOptions, instance_name};
 use super::snapshot::Seen;
+use super::told::Told;
 use super::words::{BAD, ago, list, paint, since, state};
 use super::wrong::wrong;
 use crate::api::Snapshot;
@@ -45,8 +45,9 @@ pub(super) fn main(options: &Options) -> Told {
         Ok(seen) => seen,
         Err(told) => return told,
     };
-    let is_active = |instance: &InstanceStatus| instance.state == StateName::Active;
-    let exit = if options.active && !seen.instances(name).all(is_active) {
+    let exit = if options.active
+        && !seen.instances(name).all(|instance| instance.state == StateName::Active)
+    {
         Exit::NotActive
     } else if options.check && !wrong(&seen.snapshot, name).is_empty() {
         Exit::Wrong
@@ -69,10 +70,10 @@ pub(super) fn text(seen: &Seen, name: Option<&InstanceName>) -> String {
         let _ = writeln!(text, "\n{}", table(snapshot, &instances));
     }
     // What is wrong with the others stands below.
-    let well = |instance: &&InstanceStatus| {
-        matches!(instance.state, StateName::Active | StateName::Backup)
-    };
-    for instance in instances.iter().copied().filter(well) {
+    let are_well = instances
+        .iter()
+        .filter(|instance| matches!(instance.state, StateName::Active | StateName::Backup));
+    for instance in are_well {
         let _ = writeln!(text, "{}", reason(snapshot, instance));
     }
     // Who asks for one instance wants to see all of it.
@@ -110,39 +111,37 @@ fn head(snapshot: &Snapshot) -> String {
 fn table(snapshot: &Snapshot, instances: &[&InstanceStatus]) -> String {
     const HEAD: [&str; 7] =
         ["NAME", "STATE", "PRIO", "ADDRESSES (* here)", "ON", "ACTIVE", "SINCE"];
-    let row = |instance: &InstanceStatus| {
-        [
-            instance.name.to_string(),
-            state(instance.state),
-            priority(instance),
-            addresses(instance),
-            instance.interface.to_string(),
-            active(instance),
-            ago(snapshot.since(instance.since)),
-        ]
-    };
     // A column for what there hardly ever is would cost its room every day.
     if instances.iter().all(|instance| instance.conflicts.is_empty()) {
         let mut table = Table::new(HEAD);
         for instance in instances {
-            table.push(row(instance));
+            table.push(row(snapshot, instance));
         }
         return table.to_string();
     }
-    let with = |cells: [String; 7], last: String| {
-        let mut cells = cells.into_iter().chain([last]);
-        std::array::from_fn::<String, 8, _>(|_| cells.next().unwrap_or_default())
-    };
     let mut head = HEAD.into_iter().chain(["CONFLICTS"]);
-    let mut table = Table::new(std::array::from_fn(|_| head.next().unwrap_or_default()));
+    let mut table = Table::<8>::new(std::array::from_fn(|_| head.next().unwrap_or_default()));
     for instance in instances {
         let conflicts = match instance.conflicts.len() {
             0 => String::new(),
             count => paint(BAD, count),
         };
-        table.push(with(row(instance), conflicts));
+        let mut cells = row(snapshot, instance).into_iter().chain([conflicts]);
+        table.push(std::array::from_fn(|_| cells.next().unwrap_or_default()));
     }
     table.to_string()
+}
+
+fn row(snapshot: &Snapshot, instance: &InstanceStatus) -> [String; 7] {
+    [
+        instance.name.to_string(),
+        state(instance.state),
+        priority(instance),
+        addresses(instance),
+        instance.interface.to_string(),
+        active(instance),
+        ago(snapshot.since(instance.since)),
+    ]
 }
 
 /// `160/200`: lowered by a check.
@@ -159,11 +158,11 @@ fn addresses(instance: &InstanceStatus) -> String {
     let owns = instance.own_priority.is_owner() && instance.state == StateName::Active;
     let held: BTreeSet<&VirtualAddress> = instance.held.iter().collect();
     let is_here = |address: &VirtualAddress| owns || held.contains(address);
-    let line = |address| format!("{} {address}", star(is_here(address)));
     let moving: Vec<&VirtualAddress> = instance.moving_addresses().collect();
     let (shown, others) =
         moving.split_at(if moving.len() > LISTED + 1 { LISTED } else { moving.len() });
-    let mut lines: Vec<String> = shown.iter().map(|address| line(address)).collect();
+    let mut lines: Vec<String> =
+        shown.iter().map(|address| format!("{} {address}", star(is_here(address)))).collect();
     if !others.is_empty() {
         let here = others.iter().filter(|address| is_here(address)).count();
         lines.push(format!("{} and {} more", star(here == others.len()), others.len()));
@@ -213,10 +212,11 @@ fn reason(snapshot: &Snapshot, instance: &InstanceStatus) -> String {
 pub(super) fn summary(seen: &Seen, name: Option<&InstanceName>) -> Vec<String> {
     let instances = seen.instances(name).map(ToString::to_string);
     let tracks = seen.snapshot.status.tracks.iter();
-    let counts = |track: &&crate::engine::status::TrackStatus| {
-        name.is_none() || seen.instances(name).any(|i| i.tracks.contains(&track.name))
-    };
-    let tracks = tracks.filter(counts).map(|t| format!("check {} ({}) {}", t.name, t.kind, t.text));
+    let tracks = tracks
+        .filter(|track| {
+            name.is_none() || seen.instances(name).any(|i| i.tracks.contains(&track.name))
+        })
+        .map(|t| format!("check {} ({}) {}", t.name, t.kind, t.text));
     let others = [
         (!seen.snapshot.file.refused.is_empty()).then(|| {
             format!("the configuration was not reloaded: {}", list(&seen.snapshot.file.refused))

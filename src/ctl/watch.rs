@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::cli::{SourceOptions, instance_name};
+use super::events;
 use super::exit::Exit;
+use super::options::{SourceOptions, instance_name};
 use super::snapshot::Seen;
 use super::status;
+use super::told::Told;
 use super::words::{BAD, date, paint};
-use super::{Told, events};
 use crate::model::InstanceName;
 
 /// How many of the last events a terminal shows below the status.
@@ -117,9 +118,12 @@ impl Before {
 
 /// Whether there is a line about what this one is about, an instance or a check.
 fn about_the_same(lines: &[String], line: &str) -> bool {
-    let subject = |line: &str| match line.strip_prefix("check ") {
+    lines.iter().any(|other| subject(other) == subject(line))
+}
+
+fn subject(line: &str) -> String {
+    match line.strip_prefix("check ") {
         Some(rest) => format!("check {}", rest.split(' ').next().unwrap_or_default()),
         None => line.split(':').next().unwrap_or_default().to_owned(),
-    };
-    lines.iter().any(|other| subject(other) == subject(line))
+    }
 }

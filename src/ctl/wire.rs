@@ -96,8 +96,10 @@ impl Wire {
     /// What the kernel says (`EPERM` without `CAP_NET_RAW`), or that it is no Ethernet interface.
     pub(super) fn open(interface: &str) -> io::Result<Self> {
         let link = link(interface)?;
-        let other = || io::Error::other(format!("{interface} is not an Ethernet interface"));
-        let mac = Mac(link.addr().ok_or_else(other)?);
+        let mac = link
+            .addr()
+            .map(Mac)
+            .ok_or_else(|| io::Error::other(format!("{interface} is not an Ethernet interface")))?;
         let all = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?;
         let protocol = Protocol::from(i32::from(all.to_be()));
         let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(protocol))?;
@@ -213,10 +215,6 @@ impl OwnAddress {
 /// # Errors
 /// What the kernel says.
 pub(super) fn own_addresses() -> io::Result<Vec<OwnAddress>> {
-    let ip = |storage: SockaddrStorage| -> Option<IpAddr> {
-        let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
-        v4.or_else(|| storage.as_sockaddr_in6().map(|v6| v6.ip().into()))
-    };
     let own = getifaddrs()?.filter_map(|entry| {
         let address = entry.address.and_then(ip)?;
         let prefix = match entry.netmask.and_then(ip)? {
@@ -227,6 +225,11 @@ pub(super) fn own_addresses() -> io::Result<Vec<OwnAddress>> {
         Some(OwnAddress { interface: entry.interface_name, address, prefix })
     });
     Ok(own.collect())
+}
+
+fn ip(storage: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = storage.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| storage.as_sockaddr_in6().map(|v6| v6.ip().into()))
 }
 
 /// Whether `address` is in the network of this address and prefix length.
@@ -251,14 +254,9 @@ fn filter() -> [SockFilter; 16] {
     const TAG_PRESENT: u32 = 0xffff_f000 + 48;
     const BYTE: u16 = 0x30;
     const HALF_WORD: u16 = 0x28;
-    const IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
     const ICMPV6: u32 = 58;
     const NEIGHBOUR_ADVERTISEMENT: u32 = 136;
     let vrrp = u32::from(IP_PROTOCOL);
-    let load = |size, offset| SockFilter::new(size, 0, 0, offset);
-    let skip = |value, equal, other| SockFilter::new(IF_EQUAL, equal, other, value);
-    let end = |length| SockFilter::new(RETURN, 0, 0, length);
     [
         load(BYTE, TAG_PRESENT),
         skip(0, 1, 0),
@@ -277,6 +275,19 @@ fn filter() -> [SockFilter; 16] {
         end(u32::MAX),
         end(0),
     ]
+}
+
+const fn load(size: u16, offset: u32) -> SockFilter {
+    SockFilter::new(size, 0, 0, offset)
+}
+
+/// Goes on so many steps later where what is loaded is equal to this, or where it is not.
+const fn skip(value: u32, equal: u8, other: u8) -> SockFilter {
+    SockFilter::new(0x15, equal, other, value)
+}
+
+const fn end(length: u32) -> SockFilter {
+    SockFilter::new(0x06, 0, 0, length)
 }
 
 #[cfg(test)]

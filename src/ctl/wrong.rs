@@ -18,21 +18,23 @@ const GONE: Span = Span::from_secs(60);
 /// A line for each thing; of an instance, its own and what concerns the whole node.
 pub(super) fn wrong(snapshot: &Snapshot, name: Option<&InstanceName>) -> Vec<String> {
     let status = &snapshot.status;
-    let chosen = |instance: &&InstanceStatus| name.is_none_or(|name| instance.name == *name);
-    let instances: Vec<&InstanceStatus> = status.instances.iter().filter(chosen).collect();
+    let instances: Vec<&InstanceStatus> = status
+        .instances
+        .iter()
+        .filter(|instance| name.is_none_or(|name| instance.name == *name))
+        .collect();
     let mut lines = Vec::new();
     for refused in &snapshot.file.refused {
         lines.push(format!("the configuration was not reloaded: {refused}"));
     }
-    let is_told = |line: &&String| {
-        let whys = status.instances.iter().map(|instance| &instance.why);
-        whys.into_iter().any(|why| match why {
-            Why::Fault(Fault::Awaiting(what)) => line.contains(what),
+    for awaited in &snapshot.file.awaited {
+        let is_told = status.instances.iter().any(|instance| match &instance.why {
+            Why::Fault(Fault::Awaiting(what)) => awaited.contains(what),
             _ => false,
-        })
-    };
-    for awaited in snapshot.file.awaited.iter().filter(|line| !is_told(line)) {
-        lines.push(format!("not on this machine: {awaited}"));
+        });
+        if !is_told {
+            lines.push(format!("not on this machine: {awaited}"));
+        }
     }
     if status.standby.node {
         let text = "this node is on standby, with all instances, until `vipctl online`";

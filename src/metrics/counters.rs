@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::families::Families;
-use super::instance::{Instances, each, with};
+use super::samples::{Instances, each, with};
 use crate::engine::Discard;
 use crate::engine::status::Counters;
 

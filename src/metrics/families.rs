@@ -75,9 +75,10 @@ impl<'a> Families<'a> {
         let unit = Some(&Unit::Seconds);
         let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Histogram)?;
         for (labels, histogram) in samples {
-            let bound = |bound: Option<Span>| bound.map_or(f64::INFINITY, in_seconds);
-            let buckets: Vec<(f64, u64)> =
-                histogram.buckets().map(|(upper, count)| (bound(upper), count)).collect();
+            let buckets: Vec<(f64, u64)> = histogram
+                .buckets()
+                .map(|(upper, count)| (upper.map_or(f64::INFINITY, in_seconds), count))
+                .collect();
             let (sum, count) = (in_seconds(histogram.sum()), histogram.count());
             sample(&mut family, &labels, |metric| {
                 metric.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)

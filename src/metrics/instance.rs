@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::counters;
-use super::families::{Families, Labels, timestamp};
+use super::families::{Families, timestamp};
+use super::samples::{Instances, each, labels, with};
 use crate::api::Snapshot;
 use crate::engine::conflict::Conflict;
 use crate::engine::status::{HookStatus, InstanceStatus};
 use crate::engine::story::StateName;
 use crate::model::InstanceName;
-
-pub(super) type Instances<'a> = [&'a InstanceStatus];
 
 /// One for each name. A reload can leave two of a name for a moment, while the old one leaves
 /// another interface; a scraper refuses everything if two samples have the same labels.
@@ -159,19 +158,4 @@ fn trouble(families: &mut Families<'_>, instances: &Instances<'_>) -> fmt::Resul
 
 fn ended_badly(hook: &HookStatus) -> bool {
     matches!(hook.last, Some((false, ..)))
-}
-
-pub(super) fn each(
-    instances: &Instances<'_>,
-    value: impl Fn(&InstanceStatus) -> u64,
-) -> impl Iterator<Item = (Labels, u64)> {
-    instances.iter().map(move |instance| (labels(instance), value(instance)))
-}
-
-fn labels(instance: &InstanceStatus) -> Labels {
-    vec![("vrrp_instance", instance.name.to_string())]
-}
-
-pub(super) fn with(instance: &InstanceStatus, label: &'static str, value: &str) -> Labels {
-    vec![("vrrp_instance", instance.name.to_string()), (label, value.to_owned())]
 }

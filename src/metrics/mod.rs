@@ -14,6 +14,7 @@ mod families;
 mod instance;
 mod node;
 mod peer;
+mod samples;
 mod text;
 
 use std::fmt;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{OutOfRange, in_range};
+use super::numbers::{OutOfRange, in_range};
 
 /// How the advertisements of an instance are authenticated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

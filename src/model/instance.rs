@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Authentication, Family, InstanceName, InterfaceName, Interval, Notify, Path, Priority, Route,
-    Routing, Rule, TrackName, Transport, Version, VirtualAddress, Vrid,
-};
+use super::address::{Family, VirtualAddress};
+use super::authentication::Authentication;
+use super::name::{InstanceName, InterfaceName, TrackName};
+use super::notify::Notify;
+use super::numbers::{Interval, Priority, Version, Vrid};
+use super::routing::{Route, Routing, Rule};
+use super::transport::{Path, Transport};
 use crate::time::Span;
 
 /// When a backup takes the addresses from a live active router of lower priority.
@@ -127,8 +130,9 @@ impl InstanceConfig {
 
     /// The families of its addresses: in each it is a virtual router of its own to the others.
     pub fn families(&self) -> impl Iterator<Item = Family> {
-        let has = |family: &Family| self.addresses_of(*family).next().is_some();
-        [Family::V4, Family::V6].into_iter().filter(has)
+        [Family::V4, Family::V6]
+            .into_iter()
+            .filter(|family| self.addresses_of(*family).next().is_some())
     }
 
     /// Its addresses of that family.

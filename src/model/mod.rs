@@ -27,7 +27,6 @@ pub use authentication::{
 pub use instance::{ChecksumStyle, IfAllFail, InstanceConfig, Preempt};
 pub use name::{BadName, GroupName, InstanceName, InterfaceName, NodeName, TrackName};
 pub use notify::{Notify, Phase};
-use numbers::in_range;
 pub use numbers::{Interval, OutOfRange, Priority, Version, Vrid};
 pub use routing::{
     Mark, Network, ROUTING_PROTOCOL, Route, RouteKind, Routing, RoutingTable, Rule, RuleAction,
@@ -102,12 +101,14 @@ pub struct Config {
 impl Config {
     /// The interfaces that it names, and the devices with virtual MAC addresses.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
-        let all = |instance: &InstanceConfig| {
-            let needed = instance.interfaces().chain(&instance.further_interfaces).cloned();
-            let devices = instance.virtual_devices();
-            needed.chain(devices.iter().map(VirtualDevice::name)).collect::<Vec<_>>()
-        };
-        self.instances.iter().flat_map(all).collect()
+        self.instances
+            .iter()
+            .flat_map(|instance| {
+                let needed = instance.interfaces().chain(&instance.further_interfaces).cloned();
+                let devices = instance.virtual_devices();
+                needed.chain(devices.iter().map(VirtualDevice::name)).collect::<Vec<_>>()
+            })
+            .collect()
     }
 
     /// The check of that name.

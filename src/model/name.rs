@@ -67,11 +67,10 @@ pub struct BadName {
 
 /// What our own names may look like: they stand in log lines, metrics labels and file names.
 fn plain_word(name: &str) -> Result<(), &'static str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     match name {
         "" => Err("it is empty"),
         _ if name.len() > 64 => Err("it is longer than 64 characters"),
-        _ if !name.chars().all(plain) => {
+        _ if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) => {
             Err("only letters, digits, '-', '_' and '.' may stand in it")
         }
         _ if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) => {

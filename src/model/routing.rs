@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, InterfaceName, Scope};
+use super::address::{Family, Scope};
+use super::name::InterfaceName;
 
 /// The number by which the kernel knows who has made a route or a rule (`rtm_protocol` in
 /// `rtnetlink(7)`, `proto` in `ip-route(8)`): ours is VRRP's own protocol number. Nobody else in

@@ -134,8 +134,10 @@ fn from_hex(digits: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
     let (pairs, rest) = digits.as_chunks::<2>();
     for &[high, low] in pairs {
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        bytes.push(u8::try_from(digit(high)? << 4 | digit(low)?).ok()?);
+        bytes.push(
+            u8::try_from(char::from(high).to_digit(16)? << 4 | char::from(low).to_digit(16)?)
+                .ok()?,
+        );
     }
     rest.is_empty().then_some(bytes)
 }

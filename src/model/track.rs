@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{InterfaceName, TrackName};
+use super::name::{InterfaceName, TrackName};
 use crate::time::Span;
 
 /// One check.

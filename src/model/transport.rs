@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, InterfaceName};
+use super::address::Family;
+use super::name::InterfaceName;
 
 /// How advertisements reach the other nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Family, InstanceConfig, InterfaceName, Mac, Vrid};
+use super::address::{Family, Mac};
+use super::instance::InstanceConfig;
+use super::name::InterfaceName;
+use super::numbers::Vrid;
 
 /// What the name of such a device begins with, before the digit of the family.
 const PREFIX: &str = "vipd";
@@ -100,12 +103,14 @@ impl InstanceConfig {
     /// works with those of its interfaces.
     pub fn virtual_devices(&self) -> Vec<VirtualDevice> {
         let Self { interface, virtual_router_id, .. } = self;
-        let device = |family| VirtualDevice {
-            interface: interface.clone(),
-            family,
-            virtual_router_id: *virtual_router_id,
-        };
-        self.families().filter(|_| self.virtual_mac).map(device).collect()
+        self.families()
+            .filter(|_| self.virtual_mac)
+            .map(|family| VirtualDevice {
+                interface: interface.clone(),
+                family,
+                virtual_router_id: *virtual_router_id,
+            })
+            .collect()
     }
 }
 
@@ -118,8 +123,9 @@ const fn digit(family: Family) -> char {
 
 /// A hash of an interface's name (FNV-1a of 32 bits), which must be the same in every version.
 fn hash(name: &str) -> String {
-    let fnv = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let mut left = name.bytes().fold(0x811c_9dc5, fnv);
+    let mut left = name
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let mut digits = String::new();
     for _ in 0..HASH_DIGITS {
         digits.extend(char::from_digit(left % BASE, BASE));

@@ -26,7 +26,7 @@ use authentication::Authentication;
 use notify::{GroupNotify, Notify};
 use routing::{Route, Rule};
 use track::Track;
-use value::{Duration, Off, OneOrMany, Version, Word};
+use value::{Duration, Off, OneOrMany, Scope, Version, Word};
 
 /// The schema of a configuration file (JSON Schema, draft 7: what the language server of YAML knows).
 pub fn schema() -> serde_json::Value {
@@ -247,13 +247,4 @@ enum IfAllFail {
     Release,
     /// The best failing node has them.
     Keep,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "snake_case")]
-enum Scope {
-    Global,
-    Site,
-    Link,
-    Host,
 }

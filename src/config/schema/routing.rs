@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::Scope;
+use super::value::Scope;
 
 /// A route that is there while this node is active.
 #[derive(JsonSchema)]

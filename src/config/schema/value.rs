@@ -93,3 +93,12 @@ by_hand!(
         ],
     }
 );
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(super) enum Scope {
+    Global,
+    Site,
+    Link,
+    Host,
+}

@@ -108,16 +108,16 @@ fn kind(
     section: &Section<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<(&'static str, &'static super::keys::Keys)> {
-    let names = || kinds().collect::<Vec<_>>().join(", ");
+    let names = kinds().collect::<Vec<_>>().join(", ");
     let mut there = KINDS.iter().filter(|(kind, _)| section.has(kind));
     let Some((kind, keys)) = there.next() else {
-        let hint = format!("give one of {}", names());
+        let hint = format!("give one of {names}");
         problems.add(section.spot(), Wrong::new("this check looks at nothing").hint(hint));
         return None;
     };
     if let Some((second, _)) = there.next() {
         let what = format!("looks at more than one thing: {kind} and {second}");
-        let hint = format!("make a check of each of {}", names());
+        let hint = format!("make a check of each of {names}");
         problems.add(section.spot(), Wrong::new(what).hint(hint));
         return None;
     }

@@ -104,11 +104,12 @@ fn http(section: &Section<'_>, problems: &mut Problems<'_>) -> Option<HttpProbe>
         let what = "has no meaning where nothing is verified";
         refuse(&ca, what, "leave out one of 'ca' and 'verify'", problems);
     }
-    let ranges = |list: Vec<Marked<Status>>| list.into_iter().map(|m| m.value.0).collect();
     Some(HttpProbe {
         url: url?,
         method: method?,
-        status: status.map(ranges).or(vec![StatusRange::SUCCESS])?,
+        status: status
+            .map(|list| list.into_iter().map(|m| m.value.0).collect())
+            .or(vec![StatusRange::SUCCESS])?,
         body: body.or(None)?,
         host: host?,
         ca: ca.or(None)?,

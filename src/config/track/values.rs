@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::super::fields::{Field, read_by_serde, text_in_quotes};
-use super::super::problem::{Wrong, quoted};
+use super::super::problem::Wrong;
 use super::super::source::Scalar;
 use crate::model::{
     HostPort, HttpMethod, MysqlRole, PostgresRole, RecordType, RedisRole, Require, StatusRange,
@@ -94,7 +94,7 @@ impl Field for AbsolutePath {
         if path.is_absolute() && !written.contains('\0') {
             return Ok(Self(path));
         }
-        Err(Wrong::expected(Self::TAKES, &quoted(&written)))
+        Err(Self::wrong(&written))
     }
 }
 
@@ -103,19 +103,22 @@ impl Field for HostPort {
     const TAKES: &'static str = "a host and its port, like 127.0.0.1:5432";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
-        let (host, port) = written.rsplit_once(':').ok_or_else(wrong)?;
+        let (host, port) = written.rsplit_once(':').ok_or_else(|| Self::wrong(&written))?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let host = match bare {
-            Some(host) => host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?.to_string(),
+            Some(host) => {
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| Self::wrong(&written))?.to_string()
+            }
             None if host.contains(':') => {
-                return Err(wrong().hint(format!("put the address in brackets: [{host}]:{port}")));
+                return Err(Self::wrong(&written)
+                    .hint(format!("put the address in brackets: [{host}]:{port}")));
             }
             None => host.to_owned(),
         };
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+        let port =
+            port.parse().ok().filter(|port| *port > 0).ok_or_else(|| Self::wrong(&written))?;
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
-            return Err(wrong());
+            return Err(Self::wrong(&written));
         }
         Ok(Self { host, port })
     }
@@ -130,13 +133,12 @@ impl Field for NameServer {
     const TAKES: &'static str = "the address of a name server, like 10.0.0.53 or 10.0.0.53:5353";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let with_port = || written.parse::<SocketAddr>().ok();
         let alone = written.parse::<IpAddr>().map(|address| SocketAddr::new(address, DNS)).ok();
         alone
-            .or_else(with_port)
+            .or_else(|| written.parse::<SocketAddr>().ok())
             .filter(|server| server.port() > 0)
             .map(Self)
-            .ok_or_else(|| Wrong::expected(Self::TAKES, &quoted(&written)))
+            .ok_or_else(|| Self::wrong(&written))
     }
 }
 
@@ -147,10 +149,9 @@ macro_rules! witness {
             const TAKES: &'static str = $takes;
 
             fn check(written: String) -> Result<Self, Wrong> {
-                let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
-                let address: Self = written.parse().map_err(|_| wrong())?;
+                let address: Self = written.parse().map_err(|_| Self::wrong(&written))?;
                 if address.is_unspecified() || address.is_multicast() {
-                    return Err(wrong().hint("use the address of a host"));
+                    return Err(Self::wrong(&written).hint("use the address of a host"));
                 }
                 Ok(address)
             }
@@ -176,14 +177,14 @@ impl Field for Status {
             serde_yaml::Value::Bool(truth) => truth.to_string(),
             _ => String::new(),
         };
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&text));
         let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-        let code = |text: &str| {
-            text.trim().parse().ok().filter(|code| (100..=599).contains(code)).ok_or_else(wrong)
-        };
-        let (first, last) = (code(first)?, code(last)?);
+        let codes = [first, last].map(|code| {
+            let code = code.trim().parse().ok();
+            code.filter(|code| (100..=599).contains(code))
+        });
+        let [Some(first), Some(last)] = codes else { return Err(Self::wrong(&text)) };
         if first > last {
-            return Err(wrong().hint("the lower one comes first"));
+            return Err(Self::wrong(&text).hint("the lower one comes first"));
         }
         Ok(Self(StatusRange { first, last }))
     }
@@ -198,17 +199,16 @@ impl Field for Url {
     const TAKES: &'static str = "a URL like http://127.0.0.1/health";
 
     fn check(written: String) -> Result<Self, Wrong> {
-        let wrong = || Wrong::expected(Self::TAKES, &quoted(&written));
         let rest = written.strip_prefix("http://").or_else(|| written.strip_prefix("https://"));
         let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
         match authority {
-            None | Some("") => Err(wrong()),
+            None | Some("") => Err(Self::wrong(&written)),
             Some(authority) if authority.contains('@') => {
                 Err(Wrong::new("a user and a password must not stand in a URL")
                     .hint("let the server answer without them"))
             }
             Some(_) if written.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-                Err(wrong().hint("no blanks may stand in it"))
+                Err(Self::wrong(&written).hint("no blanks may stand in it"))
             }
             Some(_) => Ok(Self(written)),
         }
@@ -226,10 +226,11 @@ impl Field for PostgresDsn {
     fn check(written: String) -> Result<Self, Wrong> {
         let is_url = ["postgresql://", "postgres://"].iter().any(|s| written.starts_with(s));
         if !is_url && !written.contains('=') {
-            return Err(Wrong::expected(Self::TAKES, &quoted(&written)));
+            return Err(Self::wrong(&written));
         }
-        let word = |word: &str| word.trim_start().starts_with("password");
-        let has_word = written.split(['=', ' ', '?', '&', '\t']).any(word);
+        let has_word = written
+            .split(['=', ' ', '?', '&', '\t'])
+            .any(|word| word.trim_start().starts_with("password"));
         if has_word || is_url && has_password(&written) {
             return Err(no_password());
         }
@@ -247,7 +248,7 @@ impl Field for MysqlUrl {
 
     fn check(written: String) -> Result<Self, Wrong> {
         if !written.starts_with("mysql://") || written.contains(char::is_whitespace) {
-            return Err(Wrong::expected(Self::TAKES, &quoted(&written)));
+            return Err(Self::wrong(&written));
         }
         if has_password(&written) {
             return Err(no_password());

@@ -7,7 +7,6 @@ use super::firewall::{self, Direction, Dropped, Rules};
 use super::member::Member;
 use super::multicast::Switch;
 use crate::engine::conflict::Conflict;
-use crate::engine::status::InstanceStatus;
 use crate::engine::story::{Fault, Why};
 use crate::model::{VirtualAddress, is_link_local};
 
@@ -46,13 +45,11 @@ fn lost_behind_the_wire(
         return None;
     }
     let since = member.look.before.taken;
-    let heard = |source: IpAddr| {
-        member.instance.peers.iter().any(|peer| peer.peer.address == source && peer.heard >= since)
-    };
     let interface = member.interface();
     let mut lost = Vec::new();
     for (source, count) in member.seen_from_others() {
-        if !heard(source) {
+        let mut peers = member.instance.peers.iter();
+        if !peers.any(|peer| peer.peer.address == source && peer.heard >= since) {
             lost.push((source, count));
         } else if let Some(other) = also_at(member, source) {
             let what = format!("whether a firewall drops what {source} sends to {interface}");
@@ -112,17 +109,17 @@ fn never_sent(member: &Member<'_>, rules: &Rules) -> Option<Finding> {
     // Nothing is sent on a path that cannot be used.
     let usable = member.link().is_some_and(|link| link.running) && member.own_address().is_some();
     // Nor leaves what is for a peer whose Ethernet address nobody knows.
-    let is_expected = |to: &IpAddr| to.is_multicast() || !member.answers(*to).is_empty();
     let missing: Vec<String> = member
         .destinations()
         .into_iter()
-        .filter(|to| is_expected(to) && !member.is_seen_sending_to(*to))
+        .filter(|to| to.is_multicast() || !member.answers(*to).is_empty())
+        .filter(|to| !member.is_seen_sending_to(*to))
         .map(|to| member.called(to))
         .collect();
     let then =
         member.look.before.status.instances.iter().find(|i| i.name == member.instance.name)?;
-    let sent = |instance: &InstanceStatus| instance.counters.advertisements_sent;
-    let count = sent(member.instance).saturating_sub(sent(then));
+    let before = then.counters.advertisements_sent;
+    let count = member.instance.counters.advertisements_sent.saturating_sub(before);
     if count == 0 || !usable || missing.is_empty() {
         return None;
     }
@@ -193,12 +190,14 @@ fn also_active(member: &Member<'_>) -> Vec<(IpAddr, String)> {
 /// need not be those under which a node is known.
 fn is_on_the_wire(member: &Member<'_>, other: IpAddr) -> bool {
     let seen = member.seen_from_others();
-    let by_another_name = |source: &IpAddr| {
-        is_link_local(*source)
+    let config = member.look.config.as_ref();
+    seen.contains_key(&other)
+        || other.is_ipv6()
             && !is_link_local(other)
-            && member.look.config.as_ref().is_none_or(|config| config.node_at(*source).is_none())
-    };
-    seen.contains_key(&other) || other.is_ipv6() && seen.keys().any(by_another_name)
+            && seen.keys().any(|source| {
+                is_link_local(*source)
+                    && config.is_none_or(|config| config.node_at(*source).is_none())
+            })
 }
 
 fn both(member: &Member<'_>, other: IpAddr, why: String, switch: &Switch) -> Finding {

@@ -51,17 +51,18 @@ fn hooks(instance: &InstanceStatus) -> Vec<Finding> {
         Some((false, text, _)) => Some((hook.name, text)),
         _ => None,
     });
-    let finding = |(name, text): (_, &String)| {
-        let what = format!("{}: its hook {name} has failed", instance.name);
-        Finding::new(Severity::Warning, Kind::HookFails, what)
-            .because(format!("it ended with: {text}"))
-            .mend(format!("journalctl -u vipd --grep '{}' has what it wrote", instance.name))
-            .mend(
-                "run it by hand as the service's user, without its privileges: setpriv \
-                 --reuid=vipd --regid=vipd --clear-groups --no-new-privs COMMAND",
-            )
-    };
-    failed.map(finding).collect()
+    failed
+        .map(|(name, text)| {
+            let what = format!("{}: its hook {name} has failed", instance.name);
+            Finding::new(Severity::Warning, Kind::HookFails, what)
+                .because(format!("it ended with: {text}"))
+                .mend(format!("journalctl -u vipd --grep '{}' has what it wrote", instance.name))
+                .mend(
+                    "run it by hand as the service's user, without its privileges: setpriv \
+                     --reuid=vipd --regid=vipd --clear-groups --no-new-privs COMMAND",
+                )
+        })
+        .collect()
 }
 
 fn standing_by(instance: &InstanceStatus) -> Option<Finding> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::finding::{Finding, Kind, LeftOut, Severity};
-use super::member::{Member, interfaces};
+use super::link::interfaces;
+use super::member::Member;
 use crate::engine::conflict::Conflict;
 use crate::model::{Family, Mac, VirtualAddress, is_link_local};
 use crate::time::Span;
@@ -148,11 +149,10 @@ pub(super) fn silent_nodes(member: &Member<'_>) -> Vec<Finding> {
     }
     let silent = member.other_nodes().filter_map(|(_, own)| {
         let asked: Vec<IpAddr> = own.into_iter().filter(|one| is_asked(member, *one)).collect();
-        let is_there = |address: &IpAddr| {
+        let silent = !asked.iter().any(|address| {
             !member.answers(*address).is_empty()
                 || member.peers().any(|peer| peer.peer.address == *address)
-        };
-        let silent = !asked.iter().any(is_there);
+        });
         asked.first().copied().filter(|_| silent)
     });
     silent.map(|address| silent_node(member, address)).collect()

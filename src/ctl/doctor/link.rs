@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
+use crate::engine::status::InstanceStatus;
+use crate::model::InterfaceName;
+
 /// How an interface is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link {
@@ -15,14 +18,20 @@ pub(super) struct Link {
     pub(super) running: bool,
 }
 
+/// The interfaces that an instance speaks on, its own first.
+pub(super) fn interfaces(instance: &InstanceStatus) -> impl Iterator<Item = &InterfaceName> {
+    std::iter::once(&instance.interface).chain(&instance.further_interfaces)
+}
+
 /// All interfaces, by name.
 pub(super) fn links() -> BTreeMap<String, Link> {
     let all = getifaddrs().into_iter().flatten();
-    let link = |flags: InterfaceFlags| Link {
-        up: flags.contains(InterfaceFlags::IFF_UP),
-        running: flags.contains(InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING),
-    };
-    all.map(|one| (one.interface_name, link(one.flags))).collect()
+    all.map(|one| {
+        let up = one.flags.contains(InterfaceFlags::IFF_UP);
+        let running = up && one.flags.contains(InterfaceFlags::IFF_RUNNING);
+        (one.interface_name, Link { up, running })
+    })
+    .collect()
 }
 
 /// The addresses that the kernel does not use: it is still looking whether another station has them, or one
@@ -36,14 +45,16 @@ pub(super) fn unusable() -> BTreeSet<(String, IpAddr)> {
 fn listed(text: &str) -> BTreeSet<(String, IpAddr)> {
     const TENTATIVE: u32 = 0x40;
     const DUPLICATE: u32 = 0x08;
-    let unusable = |line: &str| {
-        let mut words = line.split_whitespace();
-        let address = u128::from_str_radix(words.next()?, 16).ok()?;
-        let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
-        let name = words.next()?.to_owned();
-        (flags & (TENTATIVE | DUPLICATE) != 0).then(|| (name, Ipv6Addr::from_bits(address).into()))
-    };
-    text.lines().filter_map(unusable).collect()
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let address = u128::from_str_radix(words.next()?, 16).ok()?;
+            let flags = u32::from_str_radix(words.nth(3)?, 16).ok()?;
+            let name = words.next()?.to_owned();
+            (flags & (TENTATIVE | DUPLICATE) != 0)
+                .then(|| (name, Ipv6Addr::from_bits(address).into()))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::link::Link;
-use super::member::{Member, paths};
 use super::questions::Questions;
 use super::segment::Observation;
 use crate::api::Snapshot;
@@ -32,15 +31,6 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// All instances, each on every one of its paths; its leading one comes first.
-    pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
-        let instances = self.now.status.instances.iter();
-        instances.flat_map(move |instance| {
-            let paths = paths(instance).into_iter();
-            paths.map(move |(interface, family)| Member { instance, interface, family, look: self })
-        })
-    }
-
     /// Whether an instance signs what it says, with the time.
     pub(super) fn signs(&self) -> bool {
         let mut all = self.config.iter().flat_map(|config| &config.instances);

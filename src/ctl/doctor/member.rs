@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::link::Link;
+use super::link::{Link, interfaces};
 use super::look::Look;
 use crate::ctl::wire::{OwnAddress, in_network};
 use crate::engine::status::{DeviceStatus, InstanceStatus};
@@ -37,19 +37,20 @@ pub(super) struct Member<'a> {
 
 /// The paths of an instance, those on its own interface first.
 pub(super) fn paths(instance: &InstanceStatus) -> Vec<(&InterfaceName, Family)> {
-    let families = || {
-        let has = |family: &Family| {
-            instance.addresses.iter().any(|address| Family::of(address.address) == *family)
-        };
-        [Family::V4, Family::V6].into_iter().filter(has)
-    };
-    let on = |interface| families().map(move |family| (interface, family));
-    interfaces(instance).flat_map(on).collect()
+    let families = [Family::V4, Family::V6].into_iter().filter(|family| {
+        instance.addresses.iter().any(|address| Family::of(address.address) == *family)
+    });
+    interfaces(instance)
+        .flat_map(|interface| families.clone().map(move |family| (interface, family)))
+        .collect()
 }
 
-/// The interfaces that an instance speaks on, its own first.
-pub(super) fn interfaces(instance: &InstanceStatus) -> impl Iterator<Item = &InterfaceName> {
-    std::iter::once(&instance.interface).chain(&instance.further_interfaces)
+/// All instances, each on every one of its paths; its leading one comes first.
+pub(super) fn members(look: &Look) -> impl Iterator<Item = Member<'_>> {
+    look.now.status.instances.iter().flat_map(move |instance| {
+        let paths = paths(instance).into_iter();
+        paths.map(move |(interface, family)| Member { instance, interface, family, look })
+    })
 }
 
 impl<'a> Member<'a> {
@@ -136,8 +137,8 @@ impl<'a> Member<'a> {
     /// The multicast group of the path; `None`: unicast.
     pub(super) fn group(&self) -> Option<IpAddr> {
         let transport = &self.instance.transport;
-        let group = || transport.group(self.family).unwrap_or_else(|| multicast_group(self.family));
-        (!transport.is_unicast()).then(group)
+        (!transport.is_unicast())
+            .then(|| transport.group(self.family).unwrap_or_else(|| multicast_group(self.family)))
     }
 
     /// Where its advertisements go on this path: the group, or the peers that are reached here.
@@ -163,8 +164,8 @@ impl<'a> Member<'a> {
 
     /// Where those of the others come to.
     pub(super) fn hears_at(&self) -> IpAddr {
-        let own = || self.own_address().unwrap_or_else(|| multicast_group(self.family));
-        self.group().unwrap_or_else(own)
+        self.group()
+            .unwrap_or_else(|| self.own_address().unwrap_or_else(|| multicast_group(self.family)))
     }
 
     /// The nodes of the configuration but this one, and their addresses on this path.
@@ -185,11 +186,8 @@ impl<'a> Member<'a> {
     pub(super) fn called(&self, address: IpAddr) -> String {
         let config = self.look.config.as_ref();
         let listed = config.and_then(|config| config.node_at(address));
-        let by_mac = || {
-            let (node, _) = self.node_with(self.mac_of(address)?)?;
-            Some(&node.name)
-        };
-        match listed.or_else(by_mac) {
+        let name = listed.or_else(|| Some(&self.node_with(self.mac_of(address)?)?.0.name));
+        match name {
             Some(name) => format!("{name} ({address})"),
             None => address.to_string(),
         }
@@ -203,8 +201,11 @@ impl<'a> Member<'a> {
         let listed = self.other_nodes().flat_map(|(_, addresses)| addresses);
         let heard =
             self.peers().map(|peer| peer.peer.address).chain(self.seen_from_others().into_keys());
-        let as_sent = |address: &IpAddr| address.is_ipv4() || is_link_local(*address);
-        let known: BTreeSet<Network> = listed.chain(heard).filter(as_sent).map(whole).collect();
+        let known: BTreeSet<Network> = listed
+            .chain(heard)
+            .filter(|address| address.is_ipv4() || is_link_local(*address))
+            .map(whole)
+            .collect();
         match (known.is_empty(), self.family) {
             (true, Family::V6) => vec![LINK_LOCAL],
             _ => known.into_iter().collect(),
@@ -232,8 +233,8 @@ impl<'a> Member<'a> {
         let mut this_node =
             status.nodes.iter().filter(|node| Some(&node.name) == status.node.as_ref());
         let listed = this_node.next().map(|node| node.addresses().collect::<BTreeSet<_>>());
-        let is_listed = |own: &IpAddr| listed.as_ref().is_some_and(|all| all.contains(own));
-        candidates().find(is_listed).or_else(|| match self.family {
+        let first = candidates().find(|own| listed.as_ref().is_some_and(|all| all.contains(own)));
+        first.or_else(|| match self.family {
             Family::V4 => candidates().next(),
             // The kernel lists the newest first, and the oldest is used.
             Family::V6 => candidates().last(),

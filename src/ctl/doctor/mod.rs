@@ -41,14 +41,15 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::{self, Exit};
+use super::snapshot;
+use super::told::Told;
 use super::wire::{self, OwnAddress};
-use super::{Told, snapshot};
 use crate::api::{RUNTIME_DIRECTORY, STATUS_SOCKET, Snapshot};
 use crate::model::InterfaceName;
 use crate::time::Span;
 use finding::{Finding, Kind, LeftOut, Report};
 use look::Look;
-use member::Member;
+use member::{Member, members};
 use questions::{moving, unasked, wanted};
 use sysctl::Settings;
 use system::System;
@@ -186,7 +187,7 @@ fn of_instances(
     let addresses: Vec<IpAddr> = moving(&look.now).collect();
     let bound = service::bound(system, &addresses);
     let defaults = sysctl::default_routes();
-    for member in look.members() {
+    for member in members(look) {
         findings.extend(of_path(&member, rules, system, &defaults, left_out));
         if member.is_on_first_interface() {
             findings.extend(service::nonlocal(&member, &bound));

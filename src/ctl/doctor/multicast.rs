@@ -33,11 +33,12 @@ struct Bridge {
 impl Switch {
     /// Looks.
     pub(super) fn of(system: &System, interface: &str) -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let [groups, groups6] =
+            ["/proc/net/igmp", "/proc/net/igmp6"].map(|path| std::fs::read_to_string(path).ok());
         Self {
             interface: interface.to_owned(),
-            groups: read("/proc/net/igmp").map(|text| igmp(&text, interface)),
-            groups6: read("/proc/net/igmp6").map(|text| igmp6(&text, interface)),
+            groups: groups.map(|text| igmp(&text, interface)),
+            groups6: groups6.map(|text| igmp6(&text, interface)),
             bridge: bridge(system, interface),
         }
     }
@@ -63,12 +64,11 @@ impl Switch {
             lines.push(format!("this machine {joined} {group} on {interface} ({file})"));
         }
         if let Some(Bridge { name, snooping, querier, without_flood }) = bridge {
-            let on = |on: &bool| if *on { "on" } else { "off" };
+            let [snooping, querier] =
+                [*snooping, *querier].map(|is_on| if is_on { "on" } else { "off" });
             lines.push(format!(
-                "bridge {name}: {} snooping {}, querier {}",
+                "bridge {name}: {} snooping {snooping}, querier {querier}",
                 protocol(group),
-                on(snooping),
-                on(querier)
             ));
             if !without_flood.is_empty() {
                 let ports = without_flood.join(", ");
@@ -164,13 +164,14 @@ fn igmp(text: &str, interface: &str) -> Vec<IpAddr> {
 /// The IPv6 groups of an interface in `/proc/net/igmp6`: a line for each, with its index, the name
 /// and 32 digits.
 fn igmp6(text: &str, interface: &str) -> Vec<IpAddr> {
-    let group = |line: &str| {
-        let mut words = line.split_whitespace().skip(1);
-        let of_it = words.next()? == interface;
-        let bits = u128::from_str_radix(words.next()?, 16).ok()?;
-        of_it.then(|| IpAddr::from(bits.to_be_bytes()))
-    };
-    text.lines().filter_map(group).collect()
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let of_it = words.next()? == interface;
+            let bits = u128::from_str_radix(words.next()?, 16).ok()?;
+            of_it.then(|| IpAddr::from(bits.to_be_bytes()))
+        })
+        .collect()
 }
 
 fn bridge(system: &System, interface: &str) -> Option<Bridge> {
@@ -184,11 +185,13 @@ fn bridge(system: &System, interface: &str) -> Option<Bridge> {
         link.file_name()?.to_string_lossy().into_owned()
     };
     let is = |path: String| system.read(&path).map(|text| text.trim() == "1");
-    let flag = |key: &str| is(format!("{net}/{name}/bridge/multicast_{key}")).unwrap_or_default();
     let ports = system.names(&format!("{net}/{name}/brif"));
-    let flooded = |port: &String| is(format!("{net}/{name}/brif/{port}/multicast_flood"));
-    let (snooping, querier) = (flag("snooping"), flag("querier"));
-    let without_flood = ports.into_iter().filter(|port| flooded(port) == Some(false)).collect();
+    let [snooping, querier] = ["snooping", "querier"]
+        .map(|key| is(format!("{net}/{name}/bridge/multicast_{key}")).unwrap_or_default());
+    let without_flood = ports
+        .into_iter()
+        .filter(|port| is(format!("{net}/{name}/brif/{port}/multicast_flood")) == Some(false))
+        .collect();
     Some(Bridge { name, snooping, querier, without_flood })
 }
 

@@ -32,9 +32,10 @@ fn about(member: &Member<'_>, peer: &PeerStatus) -> Vec<Finding> {
 /// Whether a node would be known by such an address. Over IPv6 routers advertise from link-local
 /// addresses, which say nothing unless the nodes are listed with theirs.
 fn is_comparable(member: &Member<'_>, source: IpAddr) -> bool {
-    let kind = |address| (Family::of(address), is_link_local(address));
     let mut listed = member.look.now.status.nodes.iter().flat_map(Node::addresses);
-    listed.any(|own| kind(own) == kind(source))
+    listed.any(|own| {
+        Family::of(own) == Family::of(source) && is_link_local(own) == is_link_local(source)
+    })
 }
 
 /// `node2 (10.0.0.12)`
@@ -198,10 +199,6 @@ fn other_addresses(
     }
     let called = called(peer);
     let what = format!("{called} has other addresses in its configuration than this node");
-    let only = |one: &BTreeSet<IpAddr>, other: &BTreeSet<IpAddr>, who: &str| {
-        let only: Vec<IpAddr> = one.difference(other).copied().collect();
-        (!only.is_empty()).then(|| format!("only {who}: {}", list(only)))
-    };
     let file = &member.look.now.file.path;
     Some(
         finding(Severity::Problem, Kind::AddressesDiffer, member, &what)
@@ -214,6 +211,11 @@ fn other_addresses(
             ))
             .mend("if the other one is right: the same the other way round"),
     )
+}
+
+fn only(one: &BTreeSet<IpAddr>, other: &BTreeSet<IpAddr>, who: &str) -> Option<String> {
+    let only: Vec<IpAddr> = one.difference(other).copied().collect();
+    (!only.is_empty()).then(|| format!("only {who}: {}", list(only)))
 }
 
 fn other_interval(

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::finding::LeftOut;
-use super::member::interfaces;
+use super::link::interfaces;
 use crate::api::Snapshot;
 use crate::ctl::wire::OwnAddress;
 use crate::engine::status::InstanceStatus;
@@ -28,11 +28,13 @@ impl Questions {
 
     /// The frames that ask.
     pub(super) fn frames(&self, mac: Mac) -> Vec<Vec<u8>> {
-        let frame = |address: &IpAddr| match address {
-            IpAddr::V4(v4) => Some(arp_probe(mac, *v4)),
-            IpAddr::V6(v6) => Some(neighbour_solicitation(mac, self.link_local?, *v6)),
-        };
-        self.addresses.iter().filter_map(frame).collect()
+        self.addresses
+            .iter()
+            .filter_map(|address| match address {
+                IpAddr::V4(v4) => Some(arp_probe(mac, *v4)),
+                IpAddr::V6(v6) => Some(neighbour_solicitation(mac, self.link_local?, *v6)),
+            })
+            .collect()
     }
 }
 
@@ -42,20 +44,13 @@ pub(super) fn wanted(
     config: Option<&Config>,
     own: &[OwnAddress],
 ) -> BTreeMap<String, Questions> {
-    let link_local = |interface: &str| {
-        let mut here = own.iter().filter(|own| own.interface == interface).map(|own| own.address);
-        here.find_map(|address| match address {
-            IpAddr::V6(v6) if is_link_local(address) => Some(v6),
-            _ => None,
-        })
-    };
     let nodes: BTreeSet<IpAddr> =
         config.iter().flat_map(|config| &config.nodes).flat_map(Node::addresses).collect();
     let mut wanted: BTreeMap<String, Questions> = BTreeMap::new();
     let mut ask = |interface: &InterfaceName, addresses: BTreeSet<IpAddr>| {
         let questions = wanted.entry(interface.to_string()).or_insert_with(|| Questions {
             addresses: nodes.clone(),
-            link_local: link_local(interface.as_str()),
+            link_local: link_local(interface, own),
         });
         questions.addresses.extend(addresses);
     };
@@ -72,6 +67,14 @@ pub(super) fn wanted(
         }
     }
     wanted
+}
+
+fn link_local(interface: &InterfaceName, own: &[OwnAddress]) -> Option<Ipv6Addr> {
+    let mut here = own.iter().filter(|own| own.interface == interface.as_str());
+    here.find_map(|own| match own.address {
+        IpAddr::V6(v6) if is_link_local(own.address) => Some(v6),
+        _ => None,
+    })
 }
 
 /// The peers of unicast.
@@ -92,11 +95,12 @@ pub(super) fn unasked(
         let mut asked = questions.addresses.intersection(&virtual_ones);
         asked.any(|address| questions.leaves_out(*address))
     });
-    let left_out = |(interface, _): (&String, &Questions)| LeftOut {
-        what: format!("who has the IPv6 addresses on {interface}"),
-        why: "this machine has no link-local address there to ask from".to_owned(),
-    };
-    without.map(left_out).collect()
+    without
+        .map(|(interface, _)| LeftOut {
+            what: format!("who has the IPv6 addresses on {interface}"),
+            why: "this machine has no link-local address there to ask from".to_owned(),
+        })
+        .collect()
 }
 
 /// All that moves, of all instances.

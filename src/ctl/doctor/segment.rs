@@ -41,8 +41,8 @@ pub(super) fn observe(
             .map(|(name, asked)| (name.clone(), scope.spawn(move || one(name, asked, span))))
             .collect();
         let joined = started.into_iter().map(|(name, thread)| {
-            let broken = || Err(io::Error::other("the listening thread has ended"));
-            (name, thread.join().unwrap_or_else(|_| broken()))
+            let broken = io::Error::other("the listening thread has ended");
+            (name, thread.join().unwrap_or(Err(broken)))
         });
         joined.collect()
     })

@@ -113,17 +113,17 @@ fn binds(line: &str, addresses: &[IpAddr]) -> bool {
     if line.starts_with(['#', ';']) || line.starts_with("//") {
         return false;
     }
-    let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
-    let has = |words: &[&str]| line.split(|c| !is_word(c)).any(|word| words.contains(&word));
-    let is_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':');
-    let names = |address: &IpAddr| {
-        let text = address.to_string();
-        line.split(|c| !is_address(c)).any(|word| {
-            // With a port behind it, or alone.
-            word == text || address.is_ipv4() && word.split(':').next() == Some(text.as_str())
+    let words: BTreeSet<&str> =
+        line.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).collect();
+    BINDS.iter().any(|word| words.contains(word))
+        && !FREELY.iter().any(|word| words.contains(word))
+        && addresses.iter().any(|address| {
+            let text = address.to_string();
+            line.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':'))).any(|word| {
+                // With a port behind it, or alone.
+                word == text || address.is_ipv4() && word.split(':').next() == Some(text.as_str())
+            })
         })
-    };
-    has(&BINDS) && !has(&FREELY) && addresses.iter().any(names)
 }
 
 /// What is bound to an address of this family that another node may have.
@@ -159,32 +159,40 @@ pub(super) fn nonlocal(member: &Member<'_>, bound: &[Bound]) -> Option<Finding> 
 
 /// The addresses that something listens on.
 fn listening() -> BTreeSet<IpAddr> {
-    let read = |name: &str| fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
     // 0A: TCP_LISTEN; 07: what UDP has without a peer.
     let tables = [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")];
-    tables.iter().flat_map(|(name, state)| sockets(&read(name), state)).collect()
+    tables
+        .iter()
+        .flat_map(|(name, state)| {
+            let table = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+            sockets(&table, state)
+        })
+        .collect()
 }
 
 /// The local addresses in a table of sockets (`proc(5)`): groups of eight digits, each the memory of
 /// four bytes as the machine's number.
 fn sockets(table: &str, state: &str) -> Vec<IpAddr> {
-    let address = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if words.get(3) != Some(&state) {
-            return None;
-        }
-        let (digits, _) = words.get(1)?.split_once(':')?;
-        let word = |place: usize| u32::from_str_radix(digits.get(place..place + 8)?, 16).ok();
-        if digits.len() == 8 {
-            return Some(IpAddr::from(Ipv4Addr::from(word(0)?.to_ne_bytes())));
-        }
-        let mut bytes = [0; 16];
-        for (place, chunk) in bytes.chunks_mut(4).enumerate() {
-            chunk.copy_from_slice(&word(place * 8)?.to_ne_bytes());
-        }
-        Some(Ipv6Addr::from(bytes).to_canonical())
-    };
-    table.lines().skip(1).filter_map(address).collect()
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if words.get(3) != Some(&state) {
+                return None;
+            }
+            let (digits, _) = words.get(1)?.split_once(':')?;
+            let word = |place: usize| u32::from_str_radix(digits.get(place..place + 8)?, 16).ok();
+            if digits.len() == 8 {
+                return Some(IpAddr::from(Ipv4Addr::from(word(0)?.to_ne_bytes())));
+            }
+            let mut bytes = [0; 16];
+            for (place, chunk) in bytes.chunks_mut(4).enumerate() {
+                chunk.copy_from_slice(&word(place * 8)?.to_ne_bytes());
+            }
+            Some(Ipv6Addr::from(bytes).to_canonical())
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::finding::{Finding, Kind, LeftOut, Severity};
 use super::member::Member;
 use super::system::{Ran, System, setting};
 use crate::ctl::wire::in_network;
-use crate::model::{Family, Scope, VirtualAddress};
+use crate::model::{Family, Scope};
 
 /// Where settings are kept over a boot.
 const KEPT: &str = "/etc/sysctl.d/60-vipd.conf";
@@ -47,13 +47,15 @@ pub(super) fn default_routes() -> Vec<String> {
 }
 
 fn routes(text: &str) -> Vec<String> {
-    let route = |line: &str| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        // Interface, destination, gateway, flags, ..., mask: a default route has neither.
-        let is_default = words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000");
-        words.first().filter(|_| is_default).map(|name| (*name).to_owned())
-    };
-    text.lines().skip(1).filter_map(route).collect()
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // Interface, destination, gateway, flags, ..., mask: a default route has neither.
+            let is_default = words.get(1) == Some(&"00000000") && words.get(7) == Some(&"00000000");
+            words.first().filter(|_| is_default).map(|name| (*name).to_owned())
+        })
+        .collect()
 }
 
 /// What of it hurts this instance on this path. Clients come to the interface that has the addresses.
@@ -108,35 +110,36 @@ fn reverse_path(member: &Member<'_>, settings: Settings, defaults: &[String]) ->
 
 fn arp_ignored(member: &Member<'_>, settings: Settings) -> Vec<Finding> {
     let interface = member.interface();
-    let why = |address: &VirtualAddress| match settings.arp_ignore {
-        1 | 2 if address.dev.as_ref().is_some_and(|dev| dev.as_str() != interface) => Some(
-            "only addresses of the interface that is asked are answered for, and it is on another \
-             one",
-        ),
-        2 if address.prefix == 32 => {
-            Some("only askers of the address' own network are answered, and a /32 has no others")
-        }
-        3 if address.scope == Scope::Host => Some("addresses of scope host are not answered for"),
-        8 => Some("no address is answered for"),
-        _ => None,
-    };
-    let finding = |address: &VirtualAddress| {
-        let why = why(address)?;
-        let what = format!(
-            "{}: nobody gets an ARP answer for {} on {interface}",
-            member.title(),
-            address.address
-        );
-        Some(
-            Finding::new(Severity::Problem, Kind::ArpSettings, what)
-                .because(format!("arp_ignore is {} there: {why}", settings.arp_ignore))
-                .mend_all(set(&format!("net.ipv4.conf.{interface}.arp_ignore"), 0))
-                .mend(
-                    "the larger one of this and net.ipv4.conf.all.arp_ignore counts: look at both",
-                ),
-        )
-    };
-    member.moving_addresses().filter_map(finding).collect()
+    member
+        .moving_addresses()
+        .filter_map(|address| {
+            let why = match settings.arp_ignore {
+                1 | 2 if address.dev.as_ref().is_some_and(|dev| dev.as_str() != interface) => {
+                    "only addresses of the interface that is asked are answered for, and it is on \
+                     another one"
+                }
+                2 if address.prefix == 32 => {
+                    "only askers of the address' own network are answered, and a /32 has no others"
+                }
+                3 if address.scope == Scope::Host => "addresses of scope host are not answered for",
+                8 => "no address is answered for",
+                _ => return None,
+            };
+            let what = format!(
+                "{}: nobody gets an ARP answer for {} on {interface}",
+                member.title(),
+                address.address
+            );
+            let both =
+                "the larger one of this and net.ipv4.conf.all.arp_ignore counts: look at both";
+            Some(
+                Finding::new(Severity::Problem, Kind::ArpSettings, what)
+                    .because(format!("arp_ignore is {} there: {why}", settings.arp_ignore))
+                    .mend_all(set(&format!("net.ipv4.conf.{interface}.arp_ignore"), 0))
+                    .mend(both),
+            )
+        })
+        .collect()
 }
 
 /// With `arp_filter`, the interface answers that the route back leaves by.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::member::{Member, interfaces};
+use super::link::interfaces;
+use super::member::Member;
 use super::segment::Observation;
 use crate::ctl::wire::Heard;
 use crate::engine::PeerStatus;
@@ -29,11 +30,13 @@ impl<'a> Member<'a> {
     pub(super) fn seen_from_others(&self) -> BTreeMap<IpAddr, usize> {
         let mut sources = BTreeMap::new();
         let group = self.group();
-        let is_for_us = |to| group.map_or_else(|| self.is_own(to), |group| group == to);
         let peers = self.destinations();
-        let is_heard = |heard: &&Heard| group.is_some() || peers.contains(&heard.source);
         let others = self.seen().filter(|heard| !self.is_own(heard.source));
-        for heard in others.filter(|heard| is_for_us(heard.destination)).filter(is_heard) {
+        let for_us = others.filter(|heard| match group {
+            Some(group) => heard.destination == group,
+            None => self.is_own(heard.destination) && peers.contains(&heard.source),
+        });
+        for heard in for_us {
             *sources.entry(heard.source).or_insert(0) += 1;
         }
         sources

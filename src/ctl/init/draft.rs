@@ -77,18 +77,20 @@ pub(super) fn choose(used: &BTreeSet<Vrid>, chance: u32) -> Option<Vrid> {
 
 /// A line for each virtual router that was heard.
 pub(super) fn described(heard: &[Heard]) -> BTreeSet<String> {
-    let line = |Heard { source, advertisement: said, .. }: &Heard| {
-        let addresses: Vec<String> = said.addresses.iter().map(ToString::to_string).collect();
-        format!(
-            "VRID {:3}  {source}, VRRPv{}, priority {}, every {}: {}",
-            said.virtual_router_id,
-            said.version,
-            said.priority,
-            said.interval,
-            addresses.join(", ")
-        )
-    };
-    heard.iter().map(line).collect()
+    heard
+        .iter()
+        .map(|Heard { source, advertisement: said, .. }| {
+            let addresses: Vec<String> = said.addresses.iter().map(ToString::to_string).collect();
+            format!(
+                "VRID {:3}  {source}, VRRPv{}, priority {}, every {}: {}",
+                said.virtual_router_id,
+                said.version,
+                said.priority,
+                said.interval,
+                addresses.join(", ")
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -14,13 +14,12 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::Told;
 use super::exit::{self, Exit};
+use super::options::instance_name;
+use super::told::Told;
 use super::wire::{Heard, Membership, OwnAddress, Seen, Wire, in_network, own_addresses};
 use crate::config::{self, Findings, Here};
-use crate::model::{
-    Family, InstanceName, InterfaceName, Node, NodeName, Scope, VirtualAddress, Vrid,
-};
+use crate::model::{Family, InterfaceName, Node, NodeName, Scope, VirtualAddress, Vrid};
 use ask::{Asker, Question};
 use draft::Draft;
 
@@ -182,19 +181,9 @@ fn listen(interface: &str, seconds: u64) -> Result<Vec<Heard>, Failure> {
     if seconds == 0 {
         return Ok(Vec::new());
     }
-    let denied = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => Failure(
-            Exit::Permission,
-            format!(
-                "listening on {interface} needs CAP_NET_RAW: run it with sudo, or leave it out \
-                 with --listen 0 and give --virtual-router-id"
-            ),
-        ),
-        _ => Failure(Exit::Unavailable, format!("{interface} cannot be listened to: {error}")),
-    };
     say(&format!("listening on {interface} for {seconds} s for other groups ..."));
-    let _membership = Membership::join(interface).map_err(denied)?;
-    let wire = Wire::open(interface).map_err(denied)?;
+    let _membership = Membership::join(interface).map_err(|error| denied(interface, &error))?;
+    let wire = Wire::open(interface).map_err(|error| denied(interface, &error))?;
     let mut heard = Vec::new();
     wire.listen(Instant::now() + Duration::from_secs(seconds), |seen| {
         if let Seen::Advertisement(one) = seen
@@ -203,7 +192,7 @@ fn listen(interface: &str, seconds: u64) -> Result<Vec<Heard>, Failure> {
             heard.push(one);
         }
     })
-    .map_err(denied)?;
+    .map_err(|error| denied(interface, &error))?;
     let lines = draft::described(&heard);
     if lines.is_empty() {
         say("  no virtual router was heard");
@@ -212,6 +201,19 @@ fn listen(interface: &str, seconds: u64) -> Result<Vec<Heard>, Failure> {
         say(&format!("  {line}"));
     }
     Ok(heard)
+}
+
+fn denied(interface: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure(
+            Exit::Permission,
+            format!(
+                "listening on {interface} needs CAP_NET_RAW: run it with sudo, or leave it out \
+                 with --listen 0 and give --virtual-router-id"
+            ),
+        ),
+        _ => Failure(Exit::Unavailable, format!("{interface} cannot be listened to: {error}")),
+    }
 }
 
 /// Nobody is left to hear of a closed output.
@@ -239,10 +241,10 @@ fn ask_the_rest<I: BufRead, O: Write>(
     let others = other_nodes(options, asker, &here)?;
     let vrid = virtual_router_id(options, heard)?;
     let usual = Some("web");
-    let name = |text: &str| InstanceName::try_from(text).map_err(|error| error.to_string());
+    let question = Question { text: "A name for it", option: "--name", usual };
     let instance = match &options.name {
-        Some(given) => Some(name(given).map_err(|why| Failure(Exit::Usage, why))?),
-        None => asker.ask(Question { text: "A name for it", option: "--name", usual }, name)?,
+        Some(given) => Some(instance_name(given).map_err(|why| Failure(Exit::Usage, why))?),
+        None => asker.ask(question, instance_name)?,
     };
     let Some(instance) = instance.filter(|_| asker.missing().is_empty()) else {
         return Err(missing(asker));
@@ -293,17 +295,15 @@ fn other_nodes<I: BufRead, O: Write>(
     }
     let text =
         format!("The other node, as NAME=ADDRESS (this one is {}={})", here.name, here.address);
-    let parse = |text: &str| {
+    let question = Question { text: &text, option: "--node", usual: None };
+    let other = asker.ask(question, |text| {
         let other = node(text)?;
         if other.name == here.name || other.address == here.address {
             return Err(format!("that is this node, {}={}", here.name, here.address));
         }
         Ok(other)
-    };
-    Ok(asker
-        .ask(Question { text: &text, option: "--node", usual: None }, parse)?
-        .into_iter()
-        .collect())
+    })?;
+    Ok(other.into_iter().collect())
 }
 
 fn virtual_router_id(options: &InitOptions, heard: &[Heard]) -> Result<Vrid, Failure> {
@@ -349,10 +349,10 @@ fn check(options: &InitOptions, own: &[OwnAddress], text: &str) -> Result<(), Fa
 fn next_steps(options: &InitOptions, draft: &Draft) -> String {
     let file = options.output.display();
     let mut text = format!("{file} is written: virtual router ID {}.\n", draft.vrid);
-    let near = |node: &Node| {
+    let are_near = draft.nodes.iter().all(|node| {
         draft.addresses.iter().all(|one| in_network(node.address, one.address, one.prefix))
-    };
-    if !draft.nodes.iter().all(near) {
+    });
+    if !are_near {
         text.push_str(
             "The nodes are not all in the network of the address: is its prefix meant so?\n",
         );

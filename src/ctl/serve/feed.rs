@@ -67,8 +67,7 @@ impl Feed {
             }
             let seen = source.look().await;
             let essence = essence(&seen);
-            let fresh = |(at, last): &(Instant, Essence)| at.elapsed() < REPEAT && *last == essence;
-            if !told.as_ref().is_some_and(fresh) {
+            if !told.as_ref().is_some_and(|(at, last)| at.elapsed() < REPEAT && *last == essence) {
                 self.latest.send_replace(message(&seen));
                 told = Some((Instant::now(), essence));
             }

@@ -20,8 +20,8 @@ use tokio::runtime::Builder;
 use self::http::Site;
 use self::names::{HostName, Names};
 
-use super::Told;
 use super::exit::{self, Exit};
+use super::told::Told;
 use crate::api::RUNTIME_DIRECTORY;
 
 /// Where it listens if nothing else is said. The ports from 9100 to 9999 are all taken by exporters

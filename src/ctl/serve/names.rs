@@ -22,8 +22,10 @@ impl FromStr for HostName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > LONGEST || !name.chars().all(fits) {
+        if name.is_empty()
+            || name.len() > LONGEST
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
             return Err("expected a host name without a port, like db1.example.net".to_owned());
         }
         Ok(Self(name))

@@ -114,14 +114,17 @@ fn incoming(member: &Member<'_>) -> Vec<Packet> {
 }
 
 fn outgoing(member: &Member<'_>) -> Vec<Packet> {
-    let packet = |destination| Packet {
-        input: None,
-        output: Some(member.leaves_by().to_owned()),
-        source: member.own_address().map(whole),
-        destination,
-        network: member.network(),
-    };
-    member.destinations().into_iter().map(packet).collect()
+    member
+        .destinations()
+        .into_iter()
+        .map(|destination| Packet {
+            input: None,
+            output: Some(member.leaves_by().to_owned()),
+            source: member.own_address().map(whole),
+            destination,
+            network: member.network(),
+        })
+        .collect()
 }
 
 fn dropped(rules: &Rules, packet: &Packet) -> Vec<Dropped> {
@@ -141,12 +144,12 @@ fn finding(rules: &Rules, member: &Member<'_>, direction: Direction) -> Option<F
     if is_proven(member, direction) || all.is_empty() {
         return None;
     }
-    let passes = |other: Member<'_>| {
-        is_proven(&other, direction) || suspects(rules, &other, direction).is_empty()
-    };
     let certain = all.iter().any(|one| one.unless.is_empty());
     let may = if certain { "drops" } else { "may drop" };
-    let is_cut_off = certain && !member.others().any(passes);
+    let is_cut_off = certain
+        && !member.others().any(|other| {
+            is_proven(&other, direction) || suspects(rules, &other, direction).is_empty()
+        });
     let severity = if is_cut_off { Severity::Problem } else { Severity::Warning };
     let nodes = match direction {
         Direction::In => "from the other nodes",

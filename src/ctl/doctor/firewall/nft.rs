@@ -188,12 +188,14 @@ impl Judge<'_> {
         let (Some(key), Some(data)) = (map.get("key"), map.get("data")) else { return Vec::new() };
         let pairs = self.elements(data).map_or(&[][..], Vec::as_slice);
         let has = self.has(key);
-        let verdict = |pair: &Value| {
-            let (value, verdict) = (pair.get(0)?, pair.get(1)?);
-            let what = verdict.as_object()?.keys().next()?.clone();
-            Some((self.is(&has, value), self.deed(verdict)?, format!("vmap {what}")))
-        };
-        pairs.iter().filter_map(verdict).collect()
+        pairs
+            .iter()
+            .filter_map(|pair| {
+                let (value, verdict) = (pair.get(0)?, pair.get(1)?);
+                let what = verdict.as_object()?.keys().next()?.clone();
+                Some((self.is(&has, value), self.deed(verdict)?, format!("vmap {what}")))
+            })
+            .collect()
     }
 
     fn matches(&self, value: &Value) -> Holds {
@@ -319,8 +321,11 @@ impl<'a> Has<'a> {
     }
 }
 
+fn parse(value: &Value) -> Option<IpAddr> {
+    value.as_str()?.parse().ok()
+}
+
 fn is_address(address: Network, right: &Value) -> Holds {
-    let parse = |value: &Value| value.as_str()?.parse::<IpAddr>().ok();
     if let Some(prefix) = right.get("prefix") {
         let network = prefix.get("addr").and_then(parse);
         let length =

@@ -206,11 +206,10 @@ impl Ruleset {
             Deed::Drop | Deed::Nothing => false,
             Deed::Jump(to) | Deed::Goto(to) => {
                 let rules = self.chains.get(to).map_or(&[][..], Vec::as_slice);
-                let possible = |rule: &&Rule| rule.holds != Holds::No;
                 depth < DEEPEST
                     && rules
                         .iter()
-                        .filter(possible)
+                        .filter(|rule| rule.holds != Holds::No)
                         .any(|rule| self.may_accept(&rule.deed, depth + 1))
             }
         }
