@@ -48,8 +48,9 @@ pub(crate) fn browser(lab: &Lab) {
         (row) => row.cells[0].firstChild.textContent + ' ' + row.cells[1].textContent).join()";
     browser.shows(rows, "node11 fault,node12 active");
 
-    let said = browser.text(CHECK);
-    assert!(said.contains(HOSTILE), "{said}");
+    // On a busy machine a look may come to nothing before: the program has not answered in time.
+    let hostile = serde_json::to_string(HOSTILE).expect("a string");
+    browser.shows(&format!("{CHECK}.includes({hostile})"), "true");
     assert_eq!(browser.text("typeof hacked"), "undefined");
     assert_eq!(browser.text("document.querySelectorAll('img, main script').length"), "0");
 
