@@ -2,8 +2,8 @@
 //! completing what is sent.
 //!
 //! The engine has no secret. It decides who may be heard, when and why, and is told of each packet
-//! whether the sender knows the secret ([`Proof`]); what it sends lacks the code that only a key can
-//! make. So a recording holds no secret, and replays without any: the verdicts are in it.
+//! whether the sender knows the secret ([`Proof`]); what it sends lacks the code that only a key
+//! can make. So a recording holds no secret, and replays without any: the verdicts are in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -62,9 +62,9 @@ impl KeyRing {
         self.routers.extend(places.into_iter().map(|place| (place, Arc::clone(&secrets))));
     }
 
-    /// Takes those of another configuration instead. Those of virtual routers that it doesn't have and
-    /// that are there yet ([`Engine::instances`](crate::engine::Engine::instances)) are kept until the
-    /// next time, for their farewells.
+    /// Takes those of another configuration instead. Those of virtual routers that it doesn't have
+    /// and that are there yet ([`Engine::instances`](crate::engine::Engine::instances)) are kept
+    /// until the next time, for their farewells.
     pub fn replace<'a>(&mut self, new: Self, there: impl Iterator<Item = &'a InstanceConfig>) {
         let there: BTreeSet<Place> = there.flat_map(places).collect();
         let old = std::mem::replace(&mut self.routers, new.routers);
@@ -105,7 +105,8 @@ impl KeyRing {
         self.routers.get(place).or_else(|| self.leaving.get(place)).map(Arc::as_ref)
     }
 
-    /// Judges a packet, before the engine gets it. A password is taken out of it: inputs are recorded.
+    /// Judges a packet, before the engine gets it. A password is taken out of it: inputs are
+    /// recorded.
     pub fn receive(&self, input: &mut Input) {
         match input {
             Input::Received { interface, packet, proof, .. } => {

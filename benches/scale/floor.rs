@@ -111,7 +111,7 @@ fn send(workload: Workload) -> ! {
         next_slot += SLOT;
         sleep(next_slot.saturating_duration_since(Instant::now()));
     }
-    unreachable!("the slots go on for ever")
+    unreachable!("the slots never end")
 }
 
 fn netlink() -> Socket {

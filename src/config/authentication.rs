@@ -1,7 +1,7 @@
 //! How the advertisements of an instance are authenticated.
 //!
-//! No message shows what stands there: what is no valid secret is often nearly one, and a secret may
-//! stand where something else belongs.
+//! No message shows what stands there: what is no valid secret is often nearly one, and a secret
+//! may stand where something else belongs.
 
 use serde_yaml::Value;
 
@@ -33,8 +33,8 @@ const OF_KEYS: [&str; 5] = ["keys", "send", "mode", "anti_replay", "window"];
 /// Where a password stands, or where it is.
 const OF_PASSWORDS: [&str; 3] = ["password", "password_file", "password_credential"];
 
-/// Reads the key `authentication` of an instance; `None` where something in it is wrong. `version` and
-/// `interval` are `None` where they are wrong themselves.
+/// Reads the key `authentication` of an instance; `None` where something in it is wrong. `version`
+/// and `interval` are `None` where they are wrong themselves.
 pub(super) fn read(
     instance: &Section<'_>,
     version: Option<Version>,

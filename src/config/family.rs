@@ -14,9 +14,9 @@ pub(super) fn has(addresses: &[Marked<VirtualAddress>], family: Family) -> bool 
     addresses.iter().any(|address| Family::of(address.value.address) == family)
 }
 
-/// Refuses what a family does not allow, and brings addresses into the order of advertisements: those
-/// of IPv4, then those of IPv6 with the link-local ones of the interface first. Where there is none,
-/// that of the virtual router is added (RFC 9568 section 5.2.9).
+/// Refuses what a family does not allow, and brings addresses into the order of advertisements:
+/// those of IPv4, then those of IPv6 with the link-local ones of the interface first. Where there
+/// is none, that of the virtual router is added (RFC 9568 section 5.2.9).
 pub(super) fn settle(
     section: &Section<'_>,
     addresses: &mut Vec<Marked<VirtualAddress>>,

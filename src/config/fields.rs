@@ -26,7 +26,7 @@ pub(super) trait Field: Sized {
     /// The value, or what is wrong with it.
     fn check(written: Self::Written) -> Result<Self, Wrong>;
 
-    /// What is said of other text.
+    /// The message about other text.
     fn wrong(written: &str) -> Wrong {
         Wrong::expected(Self::TAKES, &quoted(written))
     }
@@ -88,7 +88,7 @@ read_by_serde!(Scope, "global, site, link or host", |_| None);
 read_by_serde!(TransportName, "multicast or unicast", |_| None);
 read_by_serde!(IfAllFail, "release or keep", |_| None);
 
-/// Whether an instance gets a link-local address that its configuration does not list.
+/// True if an instance gets a link-local address that its configuration does not list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum LinkLocal {

@@ -95,16 +95,17 @@ pub fn examine(
     first.unwrap_or_else(|| (Err(Vec::new()), Findings::default()))
 }
 
-/// Where the value at this path of keys stands in a text that [`load`] takes: line and column from 1.
-/// For what only the running machine can tell of a value. The start, where it is not found.
+/// Where the value at this path of keys stands in a text that [`load`] takes: line and column from
+/// 1. For what only the running machine can tell of a value. The start, where it is not found.
 pub fn locate(text: &str, path: &[&str]) -> (usize, usize) {
     let node = find(text, path);
     let place = node.map_or(Place::START, |node| node.place);
     (place.line, place.column)
 }
 
-/// The secret that stands at this path of keys in a text that [`load`] takes, as it is written there;
-/// `None`, where nothing is found. What [`load`] returns has no secrets: it is recorded and shown.
+/// The secret that stands at this path of keys in a text that [`load`] takes, as it is written
+/// there; `None`, where nothing is found. What [`load`] returns has no secrets: it is recorded and
+/// shown.
 pub fn secret(text: &str, path: &[&str]) -> Option<Zeroizing<String>> {
     match find(text, path)?.content {
         Content::Scalar(scalar) => Some(Zeroizing::new(scalar.text)),

@@ -15,7 +15,7 @@ const MOST: usize = 20;
 /// The most addresses that a message shows.
 const MOST_SHOWN: usize = 8;
 
-/// Where the configuration is to be valid.
+/// The machine on which the configuration is to be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Here {
     /// On this machine: one of the nodes has one of its addresses, and an address owner has the

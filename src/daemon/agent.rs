@@ -46,7 +46,7 @@ pub(crate) struct Agent {
     alarm: Alarm,
     signals: Signals,
     started: Wall,
-    /// Whether there were packets in this turn.
+    /// True if there were packets in this turn.
     heard_packets: bool,
 }
 
@@ -267,8 +267,8 @@ impl Agent {
         loaded.config.awaited = awaited;
     }
 
-    /// Takes the secrets that belong to another configuration, and says which are not the same any more:
-    /// where they are in files, the configuration does not tell.
+    /// Takes the secrets that belong to another configuration, and says which are not the same any
+    /// more: where they are in files, the configuration does not tell.
     fn take_keys(&mut self, config: &Config, keys: KeyRing) {
         for instance in config.instances.iter().filter(|one| keys.differs(&self.keys, one)) {
             let text = format!(
@@ -293,8 +293,8 @@ impl Agent {
         }
     }
 
-    /// Waits for the end of the checks' programs, the last answers to clients, and the last lines of
-    /// the log and of the recording.
+    /// Waits for the end of the checks' programs, the last answers to clients, and the last lines
+    /// of the log and of the recording.
     pub(crate) fn finish(self) {
         self.hands.errands.finish();
         self.hands.control.finish();

@@ -54,7 +54,7 @@ pub(crate) enum Happened {
     News(News),
     /// A client wants something.
     Asked(Result<Asked, Gone>),
-    /// What came of the changes under way; `None` where nobody is left to say it.
+    /// The outcome of the changes under way; `None` if nobody is left to report it.
     Settled(Option<Vec<Outcome>>),
 }
 

@@ -66,7 +66,8 @@ impl ClaimSocket {
         self.socket.attach_filter(&filter(self.family, own, addresses))
     }
 
-    /// Reads some of the frames that wait, from the destination's address on. Says if these were all.
+    /// Reads some of the frames that wait, from the destination's address on. Says if these were
+    /// all.
     ///
     /// # Errors
     /// What the kernel says; the frames that were read before are in `frames`. That the interface

@@ -11,6 +11,7 @@ use nix::sys::timerfd::{
 };
 use nix::time::ClockId;
 
+use super::kernel_time::nanoseconds;
 use super::socket::Readiness;
 use crate::time::{Mono, Now, Span, Wall};
 
@@ -37,12 +38,6 @@ pub(crate) fn moment() -> Moment {
 fn read(clock: ClockId) -> u64 {
     // Reading a clock that exists cannot fail (clock_gettime(2)).
     clock.now().map_or(0, nanoseconds)
-}
-
-/// A kernel time in nanoseconds; zero where it is before its epoch.
-pub(crate) fn nanoseconds(time: TimeSpec) -> u64 {
-    let part = |number: i64| u64::try_from(number).unwrap_or(0);
-    part(time.tv_sec()) * 1_000_000_000 + part(time.tv_nsec())
 }
 
 /// A timer on `CLOCK_BOOTTIME` with the kernel's precision: tokio's own has one of 1 ms, a tenth

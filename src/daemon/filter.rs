@@ -24,14 +24,15 @@ const TYPES_AT: u32 = ARP_AT;
 const LENGTHS_AT: u32 = ARP_AT + 4;
 const SENDER_AT: u32 = ARP_AT + 14;
 
-/// Where things stand in a neighbour advertisement in an Ethernet frame (RFC 8200 section 3, RFC 4861
-/// section 4.4): the next header with the hop limit, the type with the code, and the last four bytes
-/// of the target.
+/// Where things stand in a neighbour advertisement in an Ethernet frame (RFC 8200 section 3, RFC
+/// 4861 section 4.4): the next header with the hop limit, the type with the code, and the last four
+/// bytes of the target.
 const NEXT_HEADER_AT: u32 = 20;
 const ICMP_AT: u32 = 54;
 const TARGET_END_AT: u32 = 74;
 
-/// The next header 58 (RFC 4443) with a hop limit of 255, and a neighbour advertisement with code 0.
+/// The next header 58 (RFC 4443) with a hop limit of 255, and a neighbour advertisement with code
+/// 0.
 const ICMPV6_FROM_HERE: u32 = 0x3aff;
 const NEIGHBOUR_ADVERTISEMENT: u32 = 0x8800;
 
@@ -39,9 +40,9 @@ const NEIGHBOUR_ADVERTISEMENT: u32 = 0x8800;
 const IPV4_ON_ETHERNET: u32 = 0x0001_0800;
 const SIX_AND_FOUR: u32 = 0x0604;
 
-/// How many values a program may compare with. The kernel has room for 4,096 statements, but charges its
-/// own form of them, 8 or 16 bytes each, to the socket's memory (`net.core.optmem_max`), which is
-/// 20 KiB before Linux 6.7.
+/// How many values a program may compare with. The kernel has room for 4,096 statements, but
+/// charges its own form of them, 8 or 16 bytes each, to the socket's memory
+/// (`net.core.optmem_max`), which is 20 KiB before Linux 6.7.
 const MOST: usize = 1000;
 
 /// How far a conditional jump of the language may reach, less the statement at the end of a block.
@@ -65,8 +66,8 @@ pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
 }
 
 /// Lets in the Ethernet frames that carry an ARP packet for IPv4 whose sender claims one of
-/// `senders`, and that do not come from `own`. Of more senders than a program can compare with, it lets in
-/// what is in the same networks: the engine knows which it has.
+/// `senders`, and that do not come from `own`. Of more senders than a program can compare with, it
+/// lets in what is in the same networks: the engine knows which it has.
 pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     refuse_unless(
@@ -84,9 +85,9 @@ pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
     program
 }
 
-/// Lets in the Ethernet frames that carry a neighbour advertisement for one of `targets`, and that do
-/// not come from `own`. Only the last four bytes of a target are compared, which is one statement
-/// instead of eight: what else has the same ones is for the reader to leave out.
+/// Lets in the Ethernet frames that carry a neighbour advertisement for one of `targets`, and that
+/// do not come from `own`. Only the last four bytes of a target are compared, which is one
+/// statement instead of eight: what else has the same ones is for the reader to leave out.
 pub(crate) fn neighbour_advertisements(own: Option<Mac>, targets: &[Ipv6Addr]) -> Vec<SockFilter> {
     let mut program = Vec::new();
     refuse_unless(
@@ -110,9 +111,9 @@ pub(crate) fn neighbour_advertisements(own: Option<Mac>, targets: &[Ipv6Addr]) -
     program
 }
 
-/// Refuses the kernel's events (`rtnetlink(7)`) that an address is there where the netlink socket of
-/// this port has asked for it, and lets in all others. The header of a message has its type at 4 and
-/// the port at 12 (`nlmsghdr` in `linux/netlink.h`), in the machine's own byte order.
+/// Refuses the kernel's events (`rtnetlink(7)`) that an address is there where the netlink socket
+/// of this port has asked for it, and lets in all others. The header of a message has its type at 4
+/// and the port at 12 (`nlmsghdr` in `linux/netlink.h`), in the machine's own byte order.
 pub(crate) fn without_renewals(port: u32) -> Vec<SockFilter> {
     vec![
         load(libc::BPF_H, 4),
@@ -145,7 +146,8 @@ fn refuse_from(program: &mut Vec<SockFilter>, own: Option<Mac>) {
     }
 }
 
-/// As [`take_if_one_of`]; of more values than a program can compare with, what is in the same networks.
+/// As [`take_if_one_of`]; of more values than a program can compare with, what is in the same
+/// networks.
 fn take_if_near_one_of(program: &mut Vec<SockFilter>, values: &[u32]) {
     let (mask, networks) = networks(values);
     if mask != u32::MAX {
@@ -164,8 +166,8 @@ fn networks(values: &[u32]) -> (u32, Vec<u32>) {
 
 /// Takes the whole packet if what was loaded last is one of `values`, and refuses it otherwise.
 ///
-/// One statement for each value: in blocks as long as a jump reaches, with one at the end of each that
-/// takes the packet.
+/// One statement for each value: in blocks as long as a jump reaches, with one at the end of each
+/// that takes the packet.
 fn take_if_one_of(program: &mut Vec<SockFilter>, values: &[u32]) {
     for block in values.chunks(REACH) {
         let mut rest = block.len();
@@ -290,8 +292,8 @@ mod tests {
         assert!(!taken[1000]);
     }
 
-    /// Rule: however many addresses there are, the program fits, and lets in all of them: beyond what it
-    /// can compare with, whole networks.
+    /// Rule: however many addresses there are, the program fits, and lets in all of them: beyond
+    /// what it can compare with, whole networks.
     #[test]
     fn a_program_is_never_too_long() {
         let address = |number: u32| Ipv4Addr::from(0xc0a8_0000 + number);

@@ -121,7 +121,7 @@ impl HeldFile {
     /// Replaces the list. Without anything in it there is no file.
     ///
     /// # Errors
-    /// What the system says; then the list is as it was before.
+    /// The system's error; then the list is as it was before.
     pub(crate) fn write(&self, routers: &[HeldRouter]) -> io::Result<()> {
         self.replace(routers, &Indices::new())
     }
@@ -130,7 +130,7 @@ impl HeldFile {
     /// of the interfaces that they name.
     ///
     /// # Errors
-    /// What the system says; then the list is as it was before.
+    /// The system's error; then the list is as it was before.
     pub(crate) fn replace<R: Serialize>(&self, routers: &[R], indices: &Indices) -> io::Result<()> {
         if routers.is_empty() {
             return self.directory.remove(NAME);

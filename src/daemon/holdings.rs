@@ -1,8 +1,8 @@
 //! The daemon's own copy of what it holds, and when it is written down (invariant 4, write down,
 //! then touch).
 //!
-//! What the engine says changes this copy only. The loop has it written once: before changes go to
-//! the kernel, and otherwise at the end of a turn. Each router is encoded when it changes, so that a
+//! The engine's notes change this copy only. The loop has it written once: before changes go to the
+//! kernel, and otherwise at the end of a turn. Each router is encoded when it changes, so that a
 //! write with a thousand of them copies text and does nothing else.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::held::{HeldFile, Indices};
 use crate::engine::HeldRouter;
 use crate::model::{InstanceName, InterfaceName};
 
-/// What this node holds.
+/// The addresses that this node holds.
 #[derive(Debug)]
 pub(crate) struct Holdings {
     file: HeldFile,
@@ -22,18 +22,18 @@ pub(crate) struct Holdings {
     routers: BTreeMap<InstanceName, Box<RawValue>>,
     /// The indices of the interfaces, the last that are known.
     indices: Indices,
-    /// What is new since the last attempt to write.
+    /// The news since the last attempt to write.
     noted: Vec<HeldRouter>,
-    /// Whether the file may differ from `routers`.
+    /// True if the file may differ from `routers`.
     differs: bool,
 }
 
-/// What could not be written down.
+/// The notes that could not be written down.
 #[derive(Debug)]
 pub(crate) struct NotWritten {
-    /// What was new.
+    /// The news.
     pub(crate) routers: Vec<HeldRouter>,
-    /// What the system says.
+    /// The system's error.
     pub(crate) error: io::Error,
 }
 
@@ -60,7 +60,7 @@ impl Holdings {
     /// Writes down what is new, if anything is.
     ///
     /// # Errors
-    /// What is not in the file; the next attempt writes it too.
+    /// The part that is not in the file; the next attempt writes it too.
     pub(crate) fn write_down(&mut self) -> Result<(), NotWritten> {
         if self.noted.is_empty() {
             return Ok(());

@@ -31,6 +31,7 @@ mod files;
 mod filter;
 mod held;
 mod holdings;
+mod kernel_time;
 mod load;
 mod log;
 mod netlink;

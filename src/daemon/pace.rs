@@ -1,4 +1,4 @@
-//! How often packets are read while many of them come.
+//! The pace at which packets are read while many of them come.
 
 use crate::time::{Mono, Span};
 
@@ -6,11 +6,12 @@ use crate::time::{Mono, Span};
 /// intervals until it is missed; what arrives is judged by the kernel's time of arrival.
 const LONGEST: Span = Span::from_millis(5);
 
-/// What is shorter is not worth it.
+/// A shorter time is not worth it.
 const SHORTEST: Span = Span::from_millis(1);
 
-/// Until when packets may gather after some were read, given the nearest deadline: a part of the time
-/// until then, so that the loop has heard of nearly all of them when it comes. `None`: they may not.
+/// Until when packets may gather after some were read, given the nearest deadline: a part of the
+/// time until then, so that the loop has heard of nearly all of them when it comes. `None`: they
+/// may not.
 pub(crate) fn rest(now: Mono, deadline: Option<Mono>) -> Option<Mono> {
     let until_then = deadline.map_or(LONGEST, |deadline| deadline.since(now).divided_by(4));
     let rest = until_then.min(LONGEST);
@@ -23,8 +24,8 @@ mod tests {
 
     const NOW: Mono = Mono(1_000_000_000);
 
-    /// Rule: packets gather for at most 5 ms, and for no more than a quarter of the time to the next
-    /// deadline; shortly before one, and once it has come, they wake the loop at once.
+    /// Rule: packets gather for at most 5 ms, and for no more than a quarter of the time to the
+    /// next deadline; shortly before one, and once it has come, they wake the loop at once.
     #[test]
     fn a_deadline_shortens_the_rest() {
         let rest = |millis| super::rest(NOW, Some(NOW + Span::from_millis(millis)));

@@ -29,7 +29,7 @@ impl Poller {
     /// Without sockets; within a tokio runtime.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(crate) fn new() -> io::Result<Self> {
         let packets = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let gate = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
@@ -42,7 +42,7 @@ impl Poller {
     /// Waits for this socket too.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(crate) fn add(&mut self, socket: &impl AsFd) -> io::Result<()> {
         let number = u64::try_from(socket.as_fd().as_raw_fd()).unwrap_or_default();
         self.packets.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, number))?;
@@ -57,11 +57,11 @@ impl Poller {
         }
     }
 
-    /// The sockets that have something to read now, by their descriptors. This is the kernel's word,
-    /// whatever the runtime knows (invariant 1).
+    /// The sockets that have something to read now, by their descriptors. This is the kernel's
+    /// word, whatever the runtime knows (invariant 1).
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(crate) fn ready(&mut self) -> io::Result<Vec<RawFd>> {
         loop {
             match self.packets.wait(&mut self.events, EpollTimeout::ZERO) {

@@ -93,7 +93,7 @@ fn judge(named: &Named<'_>) -> Result<(), Wrong> {
     inspect(Path::new(path), who).map_err(|(what, hint)| Wrong { key: named.key, what, hint })
 }
 
-/// Who runs a program where the operator names nobody: the daemon's own user, and not root.
+/// The user that runs a program if the operator names nobody: the daemon's own, and not root.
 ///
 /// # Errors
 /// When the system does not know its own user.

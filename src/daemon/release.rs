@@ -1,14 +1,14 @@
 //! `vipd release`: removes what a daemon that is dead has left on the system, and says to the
 //! other routers what it could not say any more.
 //!
-//! **First rules, routes and addresses go, then priority 0 is sent.** From the farewell on a backup waits for
-//! its skew time alone, which may be less than a millisecond, whereas a removal may have to wait
-//! for a lock of the kernel's. So the other way round two nodes could have an address. This way
-//! the addresses are missing for as long as the removal takes (some milliseconds) and the skew
+//! **First rules, routes and addresses go, then priority 0 is sent.** From the farewell on a backup
+//! waits for its skew time alone, which may be less than a millisecond, whereas a removal may have
+//! to wait for a lock of the kernel's. So the other way round two nodes could have an address. This
+//! way the addresses are missing for as long as the removal takes (some milliseconds) and the skew
 //! time, and while the kernel keeps us waiting this node still serves.
 //!
-//! **Devices with virtual MAC addresses go last**: the farewell leaves by them. Then the kernel's settings
-//! that they needed are put back.
+//! **Devices with virtual MAC addresses go last**: the farewell leaves by them. Then the kernel's
+//! settings that they needed are put back.
 //!
 //! **Where none of a virtual router's addresses was there any more, nothing is said.** Their lease
 //! has run out, so a backup has taken over, and priority 0 would only have the others doubt it.
@@ -361,8 +361,8 @@ impl Farewells {
         complete.map(|()| message).ok_or_else(|| io::Error::other("it cannot be authenticated"))
     }
 
-    /// Says those of each router twice, all one after the other and then again; they may get lost on the
-    /// way. What one router has said has been said where it got out on one of its ways.
+    /// Says those of each router twice, all one after the other and then again; they may get lost
+    /// on the way. What one router has said has been said where it got out on one of its ways.
     fn say(&mut self, farewells: &[&[Farewell]]) -> Vec<Option<io::Result<()>>> {
         let mut once = || -> Vec<_> {
             farewells.iter().map(|all| any(all.iter().map(|one| self.send(one)))).collect()

@@ -243,8 +243,8 @@ fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, Unusable> {
     Ok(bytes)
 }
 
-/// A configuration with a key in it is a secret itself. A password of version 2 is none: everybody on
-/// the segment can read it.
+/// A configuration with a key in it is a secret itself. A password of version 2 is none: everybody
+/// on the segment can read it.
 fn keep_private(file: &Path) -> Result<(), Unusable> {
     let about = fs::metadata(file)
         .map_err(|error| Unusable::Unreadable(file.to_owned(), error.to_string()))?;
@@ -277,8 +277,8 @@ mod tests {
         one(Path::new("/nowhere"), "", &[], Some(id), source)
     }
 
-    /// Rule: a key's file is readable for root and a group at the most, and nothing of it is in what
-    /// is said of it.
+    /// Rule: a key's file is readable for root and a group at the most, and nothing of it is in
+    /// what is said of it.
     #[test]
     fn files_of_keys_are_private() {
         let scratch = Scratch::new("secrets");

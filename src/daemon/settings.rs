@@ -1,5 +1,5 @@
-//! The kernel's settings (`sysctl`) that a device with a virtual MAC address needs, on itself and on
-//! the interface below it.
+//! The kernel's settings (`sysctl`) that a device with a virtual MAC address needs, on itself and
+//! on the interface below it.
 //!
 //! Without them the kernel answers for a virtual address on any interface with that interface's own
 //! Ethernet address, and drops what comes in at the device because the way back leaves by the
@@ -177,7 +177,8 @@ enum Need {
 }
 
 /// The interface below answers for its own addresses only, and asks with no others: otherwise
-/// clients would learn its Ethernet address for the virtual ones, from its answers or its questions.
+/// clients would learn its Ethernet address for the virtual ones, from its answers or its
+/// questions.
 const BELOW: [(Name, Need); 2] =
     [(Name::ArpIgnore, Need::AtLeast(1)), (Name::ArpAnnounce, Need::AtLeast(2))];
 
@@ -234,7 +235,8 @@ impl Settings {
         }
     }
 
-    /// A device is gone: where it was the last one on its interface, that gets its own settings back.
+    /// A device is gone: where it was the last one on its interface, that gets its own settings
+    /// back.
     ///
     /// # Errors
     /// What cannot be put back, with the command that does.

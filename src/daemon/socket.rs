@@ -19,8 +19,8 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStora
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::clock::nanoseconds;
 use super::filter;
+use super::kernel_time::nanoseconds;
 use crate::engine::Packet;
 use crate::model::{Family, Vrid};
 use crate::time::Wall;
@@ -45,10 +45,10 @@ const RECEIVE_BUFFER: usize = 512 * 1024;
 /// own structures too.
 const LEAST_FOOTPRINT: usize = 512;
 
-/// How many packets one system call reads.
+/// The number of packets that one system call reads.
 const AT_ONCE: usize = 16;
 
-/// How many one system call sends.
+/// The number of messages that one system call sends.
 const SENT_AT_ONCE: usize = 64;
 
 /// The longest packet that is read whole: 255 IPv6 addresses and an IPv4 header fit. Of a longer
@@ -122,8 +122,8 @@ pub(crate) struct VrrpSocket {
 }
 
 impl Sender {
-    /// Opens the socket on the interface of this index. It sends from addresses of other interfaces,
-    /// too.
+    /// Opens the socket on the interface of this index. It sends from addresses of other
+    /// interfaces, too.
     ///
     /// # Errors
     /// What the kernel says, for example that there is no such interface.
@@ -479,7 +479,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Where it leaves; `None` where it has no Ethernet header.
+    /// The way by which it leaves; `None` where it has no Ethernet header.
     fn address(&self) -> Option<SockAddr> {
         let &[.., high, low] = self.bytes.first_chunk::<ETHERNET_HEADER>()?;
         Some(link_layer_address(self.index, u16::from_be_bytes([high, low])))

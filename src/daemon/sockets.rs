@@ -82,7 +82,7 @@ struct Watched {
     error: Option<i32>,
 }
 
-/// What was heard.
+/// The packet that was heard.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
     /// The packets.

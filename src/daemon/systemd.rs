@@ -11,8 +11,8 @@ use crate::time::{Mono, Span};
 /// The mean time between two `STATUS=` messages, and before a message is tried again.
 const PAUSE: Span = Span::from_millis(200);
 
-/// How long for each instance the status is not looked at again: with thousands of instances a look
-/// takes milliseconds. After a change of state, and after something smaller.
+/// The time for each instance in which the status is not looked at again: with thousands of
+/// instances a look takes milliseconds. After a change of state, and after something smaller.
 const REST: Span = Span::from_millis(1);
 const LONG_REST: Span = Span::from_millis(5);
 
@@ -40,7 +40,7 @@ struct Status {
     paid: Mono,
     /// When it was looked at last.
     looked: Mono,
-    /// How many instances there are.
+    /// The number of instances.
     instances: u64,
 }
 
@@ -244,8 +244,8 @@ mod tests {
         assert!((4..=6).contains(&looks), "{looks}");
     }
 
-    /// Rule: with a thousand instances a look at all of them costs so much that it comes rarely: after
-    /// a second where states change, after five where nothing but packets came.
+    /// Rule: with a thousand instances a look at all of them costs so much that it comes rarely:
+    /// after a second where states change, after five where nothing but packets came.
     #[test]
     fn many_instances_are_looked_at_rarely() {
         let looks = |state_changed| {

@@ -87,9 +87,9 @@ pub(super) fn limit(all_at_once: bool) -> usize {
     if all_at_once { usize::MAX } else { BURST }
 }
 
-/// The frames that announce one address: gratuitous ARP as request and as reply, because
-/// equipment differs in which it honours; for IPv6 an unsolicited neighbour advertisement, which says
-/// whether this node is a router.
+/// The frames that announce one address: gratuitous ARP as request and as reply, because equipment
+/// differs in which it honours; for IPv6 an unsolicited neighbour advertisement, which says whether
+/// this node is a router.
 pub(super) fn announce(
     links: &Links,
     interface: &InterfaceName,
@@ -109,9 +109,9 @@ pub(super) fn announce(
 }
 
 /// The frame that asks whether anybody answers for an address (RFC 5227 section 2.1.1). Nobody
-/// waits for an answer: one that comes is a conflict. Over IPv6 nobody is asked: the answer goes to all
-/// nodes and overrides what they know (RFC 4862 section 5.4.4, RFC 4861 section 7.2.4), so that asking
-/// would give the clients to whoever still answers.
+/// waits for an answer: one that comes is a conflict. Over IPv6 nobody is asked: the answer goes to
+/// all nodes and overrides what they know (RFC 4862 section 5.4.4, RFC 4861 section 7.2.4), so that
+/// asking would give the clients to whoever still answers.
 pub(super) fn probe(
     links: &Links,
     interface: &InterfaceName,

@@ -1,4 +1,4 @@
-//! What is done to the system, from the engine to the kernel as it is.
+//! The changes of the system, from the engine to the kernel as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +30,9 @@ pub enum Change {
         /// The address.
         address: VirtualAddress,
     },
-    /// Add a route or a rule, with [`ROUTING_PROTOCOL`](crate::model::ROUTING_PROTOCOL). A route that
-    /// somebody else has made to the same destination, in the same table and with the same metric, makes
-    /// it fail (`EEXIST`). It comes after the addresses that it may need.
+    /// Add a route or a rule, with [`ROUTING_PROTOCOL`](crate::model::ROUTING_PROTOCOL). A route
+    /// that somebody else has made to the same destination, in the same table and with the same
+    /// metric, makes it fail (`EEXIST`). It comes after the addresses that it may need.
     AddRouting {
         /// The route or rule.
         routing: Routing,
@@ -51,16 +51,17 @@ pub enum Change {
         /// The route or rule.
         routing: Routing,
     },
-    /// Make this device on its interface, or take the one that is there already and is vipd's. Afterwards
-    /// it is down and emits nothing, and the settings of the kernel (`sysctl`) are such that its
-    /// addresses are answered for with its Ethernet address and no other; what they were before is
-    /// written down by the shell. An [`Input::Link`](super::Input::Link) of its name tells when it is there.
+    /// Make this device on its interface, or take the one that is there already and is vipd's.
+    /// Afterwards it is down and emits nothing, and the settings of the kernel (`sysctl`) are such
+    /// that its addresses are answered for with its Ethernet address and no other; what they were
+    /// before is written down by the shell. An [`Input::Link`](super::Input::Link) of its name
+    /// tells when it is there.
     AddDevice {
         /// Which one.
         device: VirtualDevice,
     },
-    /// Take the device away, with what is on it, and where it was the last one on its interface, put the
-    /// settings back. That it is not there is success.
+    /// Take the device away, with what is on it, and where it was the last one on its interface,
+    /// put the settings back. That it is not there is success.
     RemoveDevice {
         /// Which one.
         device: VirtualDevice,
@@ -69,7 +70,7 @@ pub enum Change {
     SetDevice {
         /// Its name.
         device: InterfaceName,
-        /// Whether up.
+        /// True if up.
         up: bool,
     },
 }

@@ -13,9 +13,9 @@ use super::words::{Peer, few};
 use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
 
-/// How many different conflicts of each kind are remembered. Source addresses are the sender's choice,
-/// so there must be a bound; and each is a line of the log. One kind does not take the room of another:
-/// who makes up routers that are refused must not hide that two are active.
+/// How many different conflicts of each kind are remembered. Source addresses are the sender's
+/// choice, so there must be a bound; and each is a line of the log. One kind does not take the room
+/// of another: who makes up routers that are refused must not hide that two are active.
 const REMEMBERED: usize = 16;
 /// What a router says otherwise than before is told at once if it has said the same for this long
 /// before, and else at the distances of a conflict that lasts.
@@ -159,8 +159,8 @@ impl Conflicts {
         seen.tell(now).then_some(seen.count)
     }
 
-    /// Sees a conflict that stands in the place of an earlier one of the same router, which is over. What
-    /// is another one with each packet is not a line each.
+    /// Sees a conflict that stands in the place of an earlier one of the same router, which is
+    /// over. What is another one with each packet is not a line each.
     pub(super) fn see_instead(
         &mut self,
         now: Mono,
@@ -209,8 +209,8 @@ impl Conflicts {
         Some(seen)
     }
 
-    /// Whether there is room for one more of its kind. What is about a node of the configuration takes the
-    /// place of a stranger.
+    /// Whether there is room for one more of its kind. What is about a node of the configuration
+    /// takes the place of a stranger.
     fn make_room(&mut self, conflict: &Conflict) -> bool {
         let kind = std::mem::discriminant(conflict);
         let of_its_kind =

@@ -107,8 +107,8 @@ pub enum Input {
         /// The instance, with its sync group; `None`: all of them.
         instance: Option<InstanceName>,
     },
-    /// What came of [`Action::Probe`]: exactly one answer for each that was not cancelled. An answer
-    /// to another one than the last of its check changes nothing.
+    /// What came of [`Action::Probe`]: exactly one answer for each that was not cancelled. An
+    /// answer to another one than the last of its check changes nothing.
     Probed {
         /// The check.
         track: TrackName,
@@ -247,7 +247,8 @@ pub enum Action {
     Send {
         /// The interface of the virtual router.
         interface: InterfaceName,
-        /// The device with its virtual MAC address, by which it leaves; `None`: by the interface itself.
+        /// The device with its virtual MAC address, by which it leaves; `None`: by the interface
+        /// itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         through: Option<InterfaceName>,
         /// The source address, one of the interface.
@@ -274,9 +275,9 @@ pub enum Action {
         #[serde(with = "hex")]
         frame: Vec<u8>,
     },
-    /// Hand in the ARP packets that arrive there with one of these sender addresses, and the neighbour
-    /// advertisements with one of these targets, other than this machine's own. Replaces the list
-    /// before; an empty one: none.
+    /// Hand in the ARP packets that arrive there with one of these sender addresses, and the
+    /// neighbour advertisements with one of these targets, other than this machine's own. Replaces
+    /// the list before; an empty one: none.
     Watch {
         /// The interface.
         interface: InterfaceName,
@@ -339,7 +340,7 @@ pub enum Action {
     Exit,
 }
 
-/// How a request of the operator ended.
+/// The end of a request of the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {

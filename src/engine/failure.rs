@@ -1,4 +1,4 @@
-//! What the system has not done, on the way to whom it concerns.
+//! Failures of the system, on the way to the instances that they concern.
 
 use super::Engine;
 use super::event::{Action, Change, SystemError};

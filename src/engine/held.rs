@@ -21,8 +21,8 @@ pub struct HeldRouter {
     /// The routes and rules that are there because of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routing: Vec<Routing>,
-    /// What says to the other routers that it stops, one for each of its ways to them; empty where it is
-    /// not active (any more).
+    /// What says to the other routers that it stops, one for each of its ways to them; empty where
+    /// it is not active (any more).
     pub farewells: Vec<Farewell>,
     /// The devices with its virtual MAC addresses: they are there while it is a backup, too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +78,8 @@ pub struct HeldAddress {
     pub address: VirtualAddress,
 }
 
-/// An advertisement with priority 0, ready to be sent as [`Action::Send`](super::Action::Send) would.
+/// An advertisement with priority 0, ready to be sent as [`Action::Send`](super::Action::Send)
+/// would.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Farewell {
     /// The interface of the virtual router.
@@ -93,8 +94,8 @@ pub struct Farewell {
     /// The VRRP message, with its checksum.
     #[serde(with = "hex")]
     pub message: Vec<u8>,
-    /// Where the secret is that the message lacks: it has a place for a password, or a trailer without
-    /// a time stamp and a code. `None`: it is complete.
+    /// Where the secret is that the message lacks: it has a place for a password, or a trailer
+    /// without a time stamp and a code. `None`: it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretSource>,
 }

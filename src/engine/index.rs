@@ -1,6 +1,6 @@
 //! The ways from an input to the instances that it is for.
 //!
-//! It follows from the instances and groups alone, and is made anew whenever one of them comes,
+//! It follows from the instances and groups alone, and is made again whenever one of them comes,
 //! goes or has another configuration.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use super::group::Group;
 use super::instance::Instance;
 use crate::model::{Family, InstanceName, InterfaceName, Path, Routing, TrackName, Vrid};
 
-/// Where instances are found: their places in the engine's list, the lowest first.
+/// The index of instances: their places in the engine's list, the lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
     routers: BTreeMap<(InterfaceName, Family, Vrid), Vec<usize>>,

@@ -33,7 +33,7 @@ pub(super) struct Holding {
     held: Vec<Held>,
     unremoved: Removals<HeldAddress>,
     renew_at: Option<Mono>,
-    /// How often what is on the system has changed.
+    /// The number of changes of what is on the system.
     changes: u64,
 }
 
@@ -109,8 +109,8 @@ impl Holding {
         out.extend(gone.iter().map(|h| remove(&h.interface, &h.address)));
     }
 
-    /// How long the kernel keeps the addresses if they are not renewed any more; `None`: for ever, or
-    /// none are held.
+    /// How long the kernel keeps the addresses if they are not renewed any more; `None`: for ever,
+    /// or none are held.
     pub(super) fn lease_left(&self, now: Mono) -> Option<Span> {
         let (lease, next) = (self.terms.lease?, self.renew_at?);
         let renewed = next - lease.divided_by(RENEWALS);
@@ -220,8 +220,8 @@ impl Holding {
         installs.chain(removals).chain(renewal).min_by_key(|(at, _)| *at)
     }
 
-    /// Does what is due; returns the addresses that were put on again, and how each had gone if it had
-    /// been there.
+    /// Does what is due; returns the addresses that were put on again, and how each had gone if it
+    /// had been there.
     pub(super) fn fire(
         &mut self,
         now: Mono,
@@ -260,7 +260,7 @@ impl Holding {
         self.held.iter().map(|held| (&held.interface, &held.address))
     }
 
-    /// How often what is on the system has changed.
+    /// The number of changes of what is on the system.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }

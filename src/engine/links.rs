@@ -23,11 +23,11 @@ pub(super) struct Links {
     known: BTreeMap<InterfaceName, Known>,
     /// All addresses that move, of whichever instance: there may be thousands.
     moving: BTreeSet<IpAddr>,
-    /// Where each address of this machine is.
+    /// The interfaces of each address of this machine.
     there: BTreeMap<IpAddr, BTreeSet<InterfaceName>>,
     /// The VRRP sockets on them.
     pub(super) listening: Listening,
-    /// How often something has changed that messages depend on.
+    /// The number of changes of what messages depend on.
     changes: u64,
 }
 
@@ -42,7 +42,7 @@ struct Known {
     carrier_since: Mono,
 }
 
-/// What is new about an interface.
+/// The news of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     /// It is as it was.
@@ -102,12 +102,12 @@ impl Links {
         }
     }
 
-    /// How many addresses the configuration moves.
+    /// The number of addresses that the configuration moves.
     pub(super) fn moving(&self) -> usize {
         self.moving.len()
     }
 
-    /// How often something has changed that messages depend on.
+    /// The number of changes of what messages depend on.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }
@@ -168,11 +168,11 @@ impl Links {
         }
     }
 
-    /// The address that an instance's packets to `other` come from, on that interface: this node's own
-    /// one where it is there, else the interface's primary one (IPv4), or the one that it has had the
-    /// longest, as the kernel chooses too (IPv6). To the multicast group and to link-local addresses
-    /// that is a link-local one over IPv6.
-    /// Never a virtual address: it would move away under the peers' eyes.
+    /// The address that an instance's packets to `other` come from, on that interface: this node's
+    /// own one where it is there, else the interface's primary one (IPv4), or the one that it has
+    /// had the longest, as the kernel chooses too (IPv6). To the multicast group and to link-local
+    /// addresses that is a link-local one over IPv6. Never a virtual address: it would move away
+    /// under the peers' eyes.
     pub(super) fn source(
         &self,
         config: &Config,

@@ -19,7 +19,7 @@ use crate::vrrp::packet::multicast_group;
 /// When a socket that could not be opened, or a group that could not be joined, is tried again.
 const RETRY: Span = Span::from_secs(2);
 
-/// Where a socket is.
+/// The place of a socket.
 pub(super) type Key = (InterfaceName, Family);
 
 /// The groups that could not be joined.

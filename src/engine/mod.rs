@@ -265,7 +265,7 @@ impl Engine {
         0..self.instances.len()
     }
 
-    /// What the parts may look at, and the instances.
+    /// The context for the parts, and the instances.
     fn parts(&mut self, now: Now) -> (Context<'_>, &mut [Instance]) {
         let Self { config, links, tracks, instances, .. } = self;
         (Context { now, config, links, tracks }, instances)
@@ -458,7 +458,7 @@ impl Engine {
         self.each(turn, self.all(), Instance::stop);
     }
 
-    /// What follows from all that was decided: what must be written down before it is done, what
+    /// Settles all that was decided: what must be written down before it is done, what
     /// is watched, when who is due next, and whether this is the end.
     fn settle(&mut self, turn: &mut Turn) {
         self.keep_what_moved(&mut turn.out);
@@ -489,7 +489,7 @@ impl Engine {
         self.renumber();
     }
 
-    /// Makes anew what follows from the places of instances, checks and groups.
+    /// Rebuilds all that follows from the places of instances, checks and groups.
     fn renumber(&mut self) {
         self.index = Index::new(&self.instances, &self.groups);
         self.deadlines = Deadlines::default();

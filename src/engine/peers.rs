@@ -119,8 +119,8 @@ impl Peers {
         heard
     }
 
-    /// Forgets the one that was heard the longest ago: a stranger before a node of the list, and who was
-    /// only ever refused before who was accepted.
+    /// Forgets the one that was heard the longest ago: a stranger before a node of the list, and
+    /// who was only ever refused before who was accepted.
     fn forget_one(&mut self, config: &Config) {
         let rank = |source: &IpAddr, heard: &Heard| {
             (config.node_at(*source).is_some(), heard.accepted > 0, heard.last.mono)
@@ -153,8 +153,8 @@ impl Peers {
 }
 
 impl Expected<'_> {
-    /// Whether it should be one of the configured nodes and is not. Over IPv6 routers advertise from
-    /// link-local addresses, which say nothing unless the nodes are listed with theirs.
+    /// Whether it should be one of the configured nodes and is not. Over IPv6 routers advertise
+    /// from link-local addresses, which say nothing unless the nodes are listed with theirs.
     fn is_stranger(&self, source: IpAddr) -> bool {
         let kind = |address| (Family::of(address), is_link_local(address));
         let is_comparable = |node: &Node| node.addresses().any(|own| kind(own) == kind(source));

@@ -149,7 +149,8 @@ impl Plan {
     }
 }
 
-/// The instances of a configuration, of which there may be thousands, by what they are looked up by.
+/// The instances of a configuration, of which there may be thousands, by what they are looked up
+/// by.
 struct Known<'a> {
     identities: BTreeMap<Identity, &'a InstanceConfig>,
     names: BTreeMap<&'a InstanceName, &'a InstanceConfig>,

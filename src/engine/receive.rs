@@ -29,8 +29,8 @@ pub(super) fn address<'p>(
     }
 }
 
-/// Every rule for a packet that names an instance, up to what the election may hear; with the sequence
-/// of its trailer, if it has one.
+/// Every rule for a packet that names an instance, up to what the election may hear; with the
+/// sequence of its trailer, if it has one.
 pub(super) fn accept(
     context: &Context<'_>,
     config: &InstanceConfig,
@@ -128,7 +128,8 @@ fn came_to_us(
     }
 }
 
-/// Whether somebody must mend a configuration when frames of this sender are refused for this reason.
+/// Whether somebody must mend a configuration when frames of this sender are refused for this
+/// reason.
 pub(super) fn is_misconfiguration(
     config: &InstanceConfig,
     source: IpAddr,

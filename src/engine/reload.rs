@@ -78,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// An address, route or rule that one virtual router lets go of and another one holds stays where
-    /// it is.
+    /// An address, route or rule that one virtual router lets go of and another one holds stays
+    /// where it is.
     pub(super) fn keep_what_moved(&self, out: &mut Vec<Action>) {
         let at = |place: &usize| self.instances.get(*place);
         out.retain(|action| match action {

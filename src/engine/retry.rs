@@ -1,4 +1,5 @@
-//! What the system has refused is asked for again: an addition a few times, a removal until it is done.
+//! What the system has refused is asked for again: an addition a few times, a removal until it is
+//! done.
 
 use super::event::SystemError;
 use crate::time::{Mono, Span};
@@ -50,7 +51,8 @@ impl Installation {
         self.at.take_if(|at| *at <= now).is_some()
     }
 
-    /// It is asked for in its turn again, and is there as far as we know: what failed before is over.
+    /// It is asked for in its turn again, and is there as far as we know: what failed before is
+    /// over.
     pub(super) fn forgive(&mut self) {
         self.failures = 0;
     }

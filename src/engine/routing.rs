@@ -1,5 +1,5 @@
-//! The routes and rules that an instance holds: put there after its addresses, looked after while it
-//! holds them, and taken off before them.
+//! The routes and rules that an instance holds: put there after its addresses, looked after while
+//! it holds them, and taken off before them.
 //!
 //! The kernel does not tell of every route that goes: those over a link that goes down, and those
 //! whose source address is taken off, vanish without a word. So each is asked for again at
@@ -21,7 +21,7 @@ pub(super) struct Routings {
     held: Vec<Held>,
     unremoved: Removals<Routing>,
     look_at: Option<Mono>,
-    /// How often what is on the system has changed.
+    /// The number of changes of what is on the system.
     changes: u64,
 }
 
@@ -51,8 +51,8 @@ impl Routings {
         }
     }
 
-    /// Holds just these from now on: what is not among them is taken off first, since a new one may be
-    /// the same to the kernel but for its gateway.
+    /// Holds just these from now on: what is not among them is taken off first, since a new one may
+    /// be the same to the kernel but for its gateway.
     pub(super) fn change(
         &mut self,
         now: Mono,
@@ -162,7 +162,7 @@ impl Routings {
         self.held.iter().map(|held| &held.routing)
     }
 
-    /// How often what is on the system has changed.
+    /// The number of changes of what is on the system.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
     }

@@ -10,16 +10,16 @@ use std::ops::Bound::{Excluded, Included};
 use crate::model::InterfaceName;
 use crate::time::{Mono, Span};
 
-/// How much sooner an advertisement may go out to share a slot, at the most; and the same as a
+/// The longest time by which an advertisement may go out sooner to share a slot; and the same as a
 /// part of the interval.
 const WIDTH: Span = Span::from_millis(10);
 const PART: u64 = 10;
 
-/// How many advertisements of one interface are in a slot at the most: a receiver's default
+/// The most advertisements of one interface in a slot: a receiver's default
 /// buffer holds 256 (`net.core.rmem_default`), and other traffic wants room, too.
 const ROOM: usize = 100;
 
-/// Where an instance has its slot.
+/// The slot of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seat {
     interface: InterfaceName,
@@ -154,7 +154,7 @@ impl Slots {
     }
 }
 
-/// What there is shortly before a time.
+/// The slots shortly before a time.
 enum Nearest {
     /// A slot with room, so long before it.
     Room(Span),

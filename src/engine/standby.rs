@@ -208,8 +208,8 @@ impl Engine {
             .collect()
     }
 
-    /// Asks those of a unit that are active to hand over; where none is, it is out at once. Where one
-    /// of them may not go, none does.
+    /// Asks those of a unit that are active to hand over; where none is, it is out at once. Where
+    /// one of them may not go, none does.
     fn lead_out(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
         let mut places = self.places_of(&unit);
         places.retain(|place| self.instances.get(*place).is_some_and(|one| !one.is_retired()));

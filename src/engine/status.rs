@@ -116,8 +116,8 @@ pub struct InstanceStatus {
     /// Those of the routes and rules that this node holds now.
     #[serde(default)]
     pub held_routing: Vec<Routing>,
-    /// The devices with its virtual MAC addresses, by their names; the addresses are on them while it is
-    /// active.
+    /// The devices with its virtual MAC addresses, by their names; the addresses are on them while
+    /// it is active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceStatus>,
     /// How long the kernel keeps them if this daemon does not renew them any more.
@@ -456,7 +456,8 @@ impl fmt::Display for FailedHook<'_> {
     }
 }
 
-/// `web: active (priority 200) with 10.0.0.100/24 on eth0 since 14:03:07 UTC: nobody heard for 3.2 s`
+/// `web: active (priority 200) with 10.0.0.100/24 on eth0 since 14:03:07 UTC: nobody heard for 3.2
+/// s`
 impl fmt::Display for InstanceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} (priority {}", self.name, self.state, self.priority)?;

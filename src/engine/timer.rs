@@ -6,7 +6,7 @@ use crate::vrrp::router;
 
 macro_rules! timers {
     ($($(#[$doc:meta])* $timer:ident = $text:literal,)*) => {
-        /// What is due at some time.
+        /// Something that is due at some time.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -40,9 +40,9 @@ timers! {
     Departure = "departure",
     /// The segment is told who has the addresses.
     Announcement = "announcement",
-    /// What could not be put on the system, or has gone from it, is put there again.
+    /// Something that could not be put on the system, or has gone from it, is put there again.
     Install = "install",
-    /// What could not be removed is removed again.
+    /// A removal that failed is tried again.
     Removal = "removal",
     /// The lifetime of the addresses in the kernel is renewed.
     Renewal = "renewal",

@@ -15,9 +15,9 @@ pub(super) struct Turn {
     pub(super) groups: BTreeSet<usize>,
     /// The checks that were touched.
     pub(super) tracks: BTreeSet<usize>,
-    /// Whether the sockets were.
+    /// True if the sockets were.
     pub(super) listening: bool,
-    /// Whether the configuration is another one.
+    /// True if the configuration is another one.
     pub(super) reloads: bool,
 }
 

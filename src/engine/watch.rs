@@ -1,4 +1,5 @@
-//! Which addresses are watched for other stations' claims: those of the instances that hold them.
+//! The addresses that are watched for other stations' claims: those of the instances that hold
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +9,7 @@ use super::event::Action;
 use super::turn::Turn;
 use crate::model::InterfaceName;
 
-/// What was asked for last, by interface.
+/// The last list that was asked for, by interface.
 pub(super) type Watched = BTreeMap<InterfaceName, Vec<IpAddr>>;
 
 impl Engine {

@@ -1,4 +1,4 @@
-//! What is held, as it was written down last (invariant 4, write down, then touch).
+//! The list of what is held, as it was written down last (invariant 4, write down, then touch).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::held::{HeldAddress, HeldRouter};
 use super::turn::Turn;
 use crate::model::{InstanceName, VirtualAddress};
 
-/// What was written down of each instance that holds something.
+/// The last note of each instance that holds something.
 pub(super) type Written = BTreeMap<InstanceName, HeldRouter>;
 
 /// The lists of one answer.
@@ -21,7 +21,7 @@ struct Notes {
 }
 
 impl Engine {
-    /// What is new is written before the first address, route, rule or device is added, what is no
+    /// A new entry is written before the first address, route, rule or device is added, what is no
     /// more after the last one was removed.
     pub(super) fn write_down(&mut self, turn: &mut Turn) {
         let (context, instances) = self.parts(turn.now);
@@ -101,8 +101,8 @@ const fn is_addition(action: &Action) -> bool {
     )
 }
 
-/// What an answer puts on interfaces. Some of it may be taken off again in the same: a reload has
-/// given an instance an address, say, and its new sync group cannot take part.
+/// The addresses that an answer puts on interfaces. Some of it may be taken off again in the same:
+/// a reload has given an instance an address, say, and its new sync group cannot take part.
 fn added(out: &[Action]) -> BTreeMap<VirtualAddress, Vec<HeldAddress>> {
     let mut added: BTreeMap<VirtualAddress, Vec<HeldAddress>> = BTreeMap::new();
     for action in out {

@@ -35,8 +35,8 @@ pub const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0;
 /// What a scraper sees in `Content-Type` with [`prometheus_text`].
 pub const PROMETHEUS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All metrics of a daemon as OpenMetrics text. Without a snapshot there is one metric, `vipd_up 0`,
-/// and no other: what is not known now is not told.
+/// All metrics of a daemon as OpenMetrics text. Without a snapshot there is one metric, `vipd_up
+/// 0`, and no other: what is not known now is not told.
 pub fn openmetrics(snapshot: Option<Arc<Snapshot>>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape(snapshot)));

@@ -1,7 +1,7 @@
 //! How the routers of a group prove to each other that they belong to it.
 //!
-//! A configuration is recorded, logged and shown, so there is no secret in it: only where each one is
-//! to be found. The secrets themselves are in [`crate::keyring`].
+//! A configuration is recorded, logged and shown, so there is no secret in it: only where each one
+//! is to be found. The secrets themselves are in [`crate::keyring`].
 
 use std::fmt;
 use std::num::NonZeroU8;

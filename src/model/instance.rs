@@ -53,8 +53,8 @@ pub struct InstanceConfig {
     pub name: InstanceName,
     /// Where its advertisements go, and its addresses unless they say otherwise.
     pub interface: InterfaceName,
-    /// Further interfaces that its advertisements go through: it takes part while the first one can be
-    /// used, and the others are alive while they are heard on any.
+    /// Further interfaces that its advertisements go through: it takes part while the first one can
+    /// be used, and the others are alive while they are heard on any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further_interfaces: Vec<InterfaceName>,
     /// How its advertisements reach the other nodes.
@@ -71,8 +71,8 @@ pub struct InstanceConfig {
     /// The longest interval that it learns from an active router (v3).
     pub maximum_interval: Interval,
     /// What moves and is advertised; never empty, those of IPv4 before those of IPv6. Of these the
-    /// link-local ones of the interface come first: an advertisement has to start with one (RFC 9568
-    /// section 5.2.9).
+    /// link-local ones of the interface come first: an advertisement has to start with one (RFC
+    /// 9568 section 5.2.9).
     pub addresses: Vec<VirtualAddress>,
     /// What moves along and is not advertised, of either family. Empty for an address owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -111,8 +111,8 @@ pub struct InstanceConfig {
     /// How its advertisements are authenticated.
     #[serde(default, skip_serializing_if = "Authentication::is_none")]
     pub authentication: Authentication,
-    /// Whether the virtual router has an Ethernet address of its own, and the addresses a device with
-    /// it ([`InstanceConfig::virtual_devices`]). Never with [`Priority::OWNER`].
+    /// Whether the virtual router has an Ethernet address of its own, and the addresses a device
+    /// with it ([`InstanceConfig::virtual_devices`]). Never with [`Priority::OWNER`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub virtual_mac: bool,
 }

@@ -1,13 +1,13 @@
-//! The secrets. They are wiped from memory when they are dropped, and have no form in which they could
-//! be shown, logged or written down.
+//! The secrets. They are wiped from memory when they are dropped, and have no form in which they
+//! could be shown, logged or written down.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// The shortest key: as long as the hash. An HMAC takes shorter ones, but they can be guessed from one
-/// recorded advertisement.
+/// The shortest key: as long as the hash. An HMAC takes shorter ones, but they can be guessed from
+/// one recorded advertisement.
 const SHORTEST: usize = 32;
 
 /// The longest key: a block of the hash. A longer one would only be hashed to 32 bytes.
@@ -83,8 +83,8 @@ impl Password {
     /// Reads a password: 1 to 8 printable bytes of ASCII. One newline at the end is no part of it.
     ///
     /// # Errors
-    /// What is wrong with it. keepalived cuts what is longer; here it is refused, because somebody who
-    /// writes a long one believes in it.
+    /// What is wrong with it. keepalived cuts what is longer; here it is refused, because somebody
+    /// who writes a long one believes in it.
     pub fn parse(text: &[u8]) -> Result<Self, BadSecret> {
         let text = without_newline(text);
         let mut field = Zeroizing::new([0; 8]);

@@ -274,7 +274,8 @@ pub struct DnsProbe {
     /// The type of record.
     #[serde(rename = "type")]
     pub record_type: RecordType,
-    /// A record that must be among the answers, as a zone file writes its data. `None`: any will do.
+    /// A record that must be among the answers, as a zone file writes its data. `None`: any will
+    /// do.
     pub expect: Option<String>,
 }
 

@@ -20,8 +20,8 @@ const HASH_DIGITS: usize = 5;
 const BASE: u32 = 36;
 
 impl Vrid {
-    /// The virtual MAC address: 00-00-5e-00-01-VRID for IPv4, 00-00-5e-00-02-VRID for IPv6 (RFC 9568
-    /// section 7.3).
+    /// The virtual MAC address: 00-00-5e-00-01-VRID for IPv4, 00-00-5e-00-02-VRID for IPv6 (RFC
+    /// 9568 section 7.3).
     pub const fn virtual_mac(self, family: Family) -> Mac {
         let family = match family {
             Family::V4 => 1,
@@ -31,8 +31,8 @@ impl Vrid {
     }
 }
 
-/// The device with the virtual MAC address of one virtual router: a macvlan on its interface. It has
-/// the same name on every node.
+/// The device with the virtual MAC address of one virtual router: a macvlan on its interface. It
+/// has the same name on every node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VirtualDevice {
     /// The interface that it is on.
@@ -49,9 +49,9 @@ impl VirtualDevice {
         self.virtual_router_id.virtual_mac(self.family)
     }
 
-    /// Its name: `vipd4-51-eth0` for the virtual router 51 of IPv4 on eth0. Where that is more than 15
-    /// bytes, five digits of a hash stand for the interface, after an underscore: `vipd4-51_dar63` on
-    /// eth0.100.
+    /// Its name: `vipd4-51-eth0` for the virtual router 51 of IPv4 on eth0. Where that is more than
+    /// 15 bytes, five digits of a hash stand for the interface, after an underscore:
+    /// `vipd4-51_dar63` on eth0.100.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -99,8 +99,8 @@ impl InterfaceName {
 }
 
 impl InstanceConfig {
-    /// The devices with its virtual MAC addresses, one of each family on its own interface; none where it
-    /// works with those of its interfaces.
+    /// The devices with its virtual MAC addresses, one of each family on its own interface; none
+    /// where it works with those of its interfaces.
     pub fn virtual_devices(&self) -> Vec<VirtualDevice> {
         let Self { interface, virtual_router_id, .. } = self;
         self.families()
@@ -155,9 +155,9 @@ mod tests {
         assert_eq!(mac(Family::V6), "00:00:5e:00:02:33");
     }
 
-    /// Rule: the name tells router and interface where it can, never is longer than the kernel takes,
-    /// and is another one for each router and interface. It never changes: another version must find
-    /// what this one has left.
+    /// Rule: the name tells router and interface where it can, never is longer than the kernel
+    /// takes, and is another one for each router and interface. It never changes: another version
+    /// must find what this one has left.
     #[test]
     fn the_name_is_readable_where_it_fits() {
         assert_eq!(name("eth0", Family::V4, 51), "vipd4-51-eth0");

@@ -108,8 +108,8 @@ impl Router {
     }
 
     /// The planned end of being active: the others are told now, and the addresses stay until one
-    /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active. `takeover` is how
-    /// long a takeover may take at the least, once a backup has decided on it.
+    /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active. `takeover`
+    /// is how long a takeover may take at the least, once a backup has decided on it.
     pub fn leave(&mut self, now: Mono, why: Departure, takeover: Span) -> Outcome {
         match &mut self.state {
             State::Active(_) => {}
@@ -315,7 +315,7 @@ impl Router {
         }
     }
 
-    /// How often it advertises.
+    /// The advertisement interval.
     pub fn advertisement_interval(&self) -> Span {
         self.settings.interval.span()
     }
@@ -393,8 +393,8 @@ impl Router {
         self.claim_not_before = at;
     }
 
-    /// A backup claims nothing before this time (hold-down); its timers run on. An earlier time than
-    /// the one that holds changes nothing.
+    /// A backup claims nothing before this time (hold-down); its timers run on. An earlier time
+    /// than the one that holds changes nothing.
     pub fn hold_until(&mut self, at: Mono) {
         if let State::Backup(backup) = &mut self.state {
             backup.hold_until = backup.hold_until.max(at);

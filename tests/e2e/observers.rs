@@ -22,8 +22,8 @@ fn picture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("serve-{name}.png"))
 }
 
-/// Rule: the page shows the state of a real pair, follows a failover by itself, shows what a program
-/// said as text and never as markup, fits on a telephone, and says when it is true no more.
+/// Rule: the page shows the state of a real pair, follows a failover by itself, shows what a
+/// program said as text and never as markup, fits on a telephone, and says when it is true no more.
 pub(crate) fn browser(lab: &Lab) {
     let mut pair = Pair::new(lab);
     let mut browser = Browser::start(&pair.group.watcher);
@@ -70,8 +70,8 @@ pub(crate) fn browser(lab: &Lab) {
     browser.picture(&picture("desktop-lost"));
 }
 
-/// Rule: a real Prometheus scrapes a real pair, can evaluate all alerts, and forgets the states of a
-/// daemon at once when that is gone.
+/// Rule: a real Prometheus scrapes a real pair, can evaluate all alerts, and forgets the states of
+/// a daemon at once when that is gone.
 pub(crate) fn prometheus(lab: &Lab) {
     let mut pair = Pair::new(lab);
     let watcher = &pair.group.watcher;

@@ -76,8 +76,8 @@ fn routing_of(actions: &[Action]) -> Vec<(&'static str, Routing)> {
     actions.iter().filter_map(one).collect()
 }
 
-/// Rule: an extra address, also one of the other family, is put on, announced, watched and held like
-/// the others, and stands in no advertisement.
+/// Rule: an extra address, also one of the other family, is put on, announced, watched and held
+/// like the others, and stands in no advertisement.
 #[test]
 fn extra_addresses_are_not_advertised() {
     let config = InstanceConfig {
@@ -167,8 +167,8 @@ fn what_has_gone_is_put_back() {
     }
 }
 
-/// Bug guarded: the kernel takes routes off silently when their source address goes, so that they have
-/// to be looked after as soon as that is back.
+/// Bug guarded: the kernel takes routes off silently when their source address goes, so that they
+/// have to be looked after as soon as that is back.
 #[test]
 fn routes_are_looked_after_when_an_address_was_gone() {
     let mut node = Node::new(routing());
@@ -212,8 +212,8 @@ fn a_route_that_cannot_be_added_ends_in_fault() {
     assert_eq!(only(&actions, "remove routing").len(), 2);
 }
 
-/// Rule: a reload that changes one route takes that one off and adds the new one; the others and the
-/// addresses stay.
+/// Rule: a reload that changes one route takes that one off and adds the new one; the others and
+/// the addresses stay.
 #[test]
 fn a_reload_changes_one_route() {
     let mut node = Node::new(routing());
@@ -227,7 +227,8 @@ fn a_reload_changes_one_route() {
     assert!(told(&actions).contains("reconfigured: routes"), "{}", told(&actions));
 }
 
-/// Rule: a route's interface is one that the instance needs: without it, it is in fault by its name.
+/// Rule: a route's interface is one that the instance needs: without it, it is in fault by its
+/// name.
 #[test]
 fn the_interface_of_a_route_is_needed() {
     let eth1 = vipd::model::InterfaceName::try_from("eth1").unwrap();

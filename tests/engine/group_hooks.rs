@@ -50,8 +50,8 @@ fn end_of_member(node: &mut Node, name: &str, number: u64) -> Vec<Action> {
     node.tell(Input::Hooked { owner, number, result: ProbeResult::Passed(String::new()) })
 }
 
-/// Rule: a group is told once what it is as a whole, in keepalived's words (and its priority 0), after
-/// all of its members have their addresses; and it gets to know all of them.
+/// Rule: a group is told once what it is as a whole, in keepalived's words (and its priority 0),
+/// after all of its members have their addresses; and it gets to know all of them.
 #[test]
 fn a_group_is_told_once() {
     let mut node = Node::unlinked(with(notify(&[Phase::Script, Phase::AfterClaim])));
@@ -144,8 +144,8 @@ fn a_failure_is_shown() {
     assert_eq!(node.status().groups[0].hooks_failed, 1);
 }
 
-/// Never a gap: members that preempt wait together, in silence, for the one hook of their group; then all
-/// of their addresses are there before the first advertisement.
+/// Never a gap: members that preempt wait together, in silence, for the one hook of their group;
+/// then all of their addresses are there before the first advertisement.
 #[test]
 fn before_claim_holds_back_the_group() {
     let mut node = node(with(notify(&[Phase::BeforeClaim, Phase::AfterClaim])));
@@ -214,8 +214,8 @@ fn a_claim_that_was_overtaken_comes_to_nothing() {
     assert_eq!(one(&next).1, "/hooks/before_claim GROUP gateway MASTER 0");
 }
 
-/// Bug guarded: a claim left out what was still to be told of the state before, and where it came to
-/// nothing, the group was never told what it is.
+/// Bug guarded: a claim left out what was still to be told of the state before, and where it came
+/// to nothing, the group was never told what it is.
 #[test]
 fn a_claim_leaves_out_nothing_that_is_still_true() {
     let mut node = node(with(notify(&[Phase::BeforeClaim, Phase::OnFault, Phase::Script])));
@@ -229,8 +229,8 @@ fn a_claim_leaves_out_nothing_that_is_still_true() {
     assert_eq!(one(&end(&mut node, fault, None)).1, "/hooks/script GROUP gateway BACKUP 0");
 }
 
-/// Rule: a hook that never ends is cancelled, and a group that a reload dissolves meanwhile does not
-/// keep its members waiting.
+/// Rule: a hook that never ends is cancelled, and a group that a reload dissolves meanwhile does
+/// not keep its members waiting.
 #[test]
 fn nobody_waits_for_ever() {
     let both_have_theirs =
@@ -248,8 +248,8 @@ fn nobody_waits_for_ever() {
     assert_eq!(node.status().groups, []);
 }
 
-/// Invariant 6: hooks that come, change and go with a reload disturb nothing, and tell nothing; a group
-/// that is new, or is no more, says so.
+/// Invariant 6: hooks that come, change and go with a reload disturb nothing, and tell nothing; a
+/// group that is new, or is no more, says so.
 #[test]
 fn a_reload_disturbs_nothing() {
     let mut node = active(&[Phase::Script]);
@@ -294,8 +294,8 @@ fn a_member_that_joins_is_not_waited_for() {
     assert_eq!(node.status().groups[0].state, StateName::Active);
 }
 
-/// Rule: the stop is told when all members have stopped, the end waits for that and for nothing that
-/// has failed; a second request waits for nothing.
+/// Rule: the stop is told when all members have stopped, the end waits for that and for nothing
+/// that has failed; a second request waits for nothing.
 #[test]
 fn a_stop_waits_until_it_was_told() {
     let mut node = active(&[Phase::Script]);

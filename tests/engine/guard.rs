@@ -144,8 +144,8 @@ fn written(node: &Node) -> Vec<&HeldRouter> {
     node.written.routers().collect()
 }
 
-/// Rule: only the instance of which something has changed is written down: with hundreds of them each
-/// takeover would otherwise cost the whole list.
+/// Rule: only the instance of which something has changed is written down: with hundreds of them
+/// each takeover would otherwise cost the whole list.
 #[test]
 fn what_has_not_changed_is_not_written_again() {
     let second = InstanceConfig {
@@ -278,8 +278,9 @@ fn the_watch_follows_what_is_held() {
     assert_eq!(watched(&node.hear(from_peer(200))), Some((eth0(), vec![])));
 }
 
-/// Bug guarded: a bridge takes the lowest Ethernet address of its ports, a bond may take that of its
-/// new active member, and the neighbours went on sending to the one before until the next refresh.
+/// Bug guarded: a bridge takes the lowest Ethernet address of its ports, a bond may take that of
+/// its new active member, and the neighbours went on sending to the one before until the next
+/// refresh.
 #[test]
 fn another_ethernet_address_is_announced() {
     let mut node = Node::active(100);

@@ -314,8 +314,8 @@ fn a_handover_by_name_needs_the_link_local_address() {
     assert!(done.starts_with("db2 (fe80::11) has the addresses now"), "{done}");
 }
 
-/// Bug guarded: an interface whose MTU fell below 1,280 bytes for a moment, or on which IPv6 was turned
-/// off and on, had left `ff02::12` for good, and the node heard nobody there any more.
+/// Bug guarded: an interface whose MTU fell below 1,280 bytes for a moment, or on which IPv6 was
+/// turned off and on, had left `ff02::12` for good, and the node heard nobody there any more.
 #[test]
 fn the_group_is_joined_again_when_ipv6_comes_back() {
     let mut node = node_of(instance(100));

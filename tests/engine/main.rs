@@ -194,7 +194,8 @@ fn a_deleted_address_is_put_back() {
     assert_eq!(node.status().instances[0].counters.put_back, 2);
 }
 
-/// Rule: the log does not accuse another program where the lease ran out, or the interface was down.
+/// Rule: the log does not accuse another program where the lease ran out, or the interface was
+/// down.
 #[test]
 fn how_an_address_went_is_told() {
     let reasons = [
@@ -247,8 +248,8 @@ fn an_address_that_cannot_be_installed_ends_in_fault() {
     assert_eq!(told(&actions), "fault -> backup: able to take part again");
 }
 
-/// Bug guarded: renewals that fail now and then, each made good at once, were counted together: the third
-/// one, weeks later, was a fault.
+/// Bug guarded: renewals that fail now and then, each made good at once, were counted together: the
+/// third one, weeks later, was a fault.
 #[test]
 fn a_renewal_may_fail_now_and_then() {
     let mut node = Node::active(100);

@@ -85,7 +85,7 @@ pub(crate) fn link() -> Link {
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) millis: u64,
-    /// What `vipd release` would find.
+    /// The list that `vipd release` would find.
     pub(crate) written: Written,
 }
 

@@ -1,5 +1,5 @@
-//! The address owner, priority 255: its addresses are the machine's own (RFC 9568 sections 5.2.4, 6.4
-//! and 8.3.2).
+//! The address owner, priority 255: its addresses are the machine's own (RFC 9568 sections 5.2.4,
+//! 6.4 and 8.3.2).
 
 use vipd::engine::story::StateName;
 use vipd::engine::{Action, Input, LinkAddress};
@@ -30,8 +30,8 @@ fn an_owner_does_not_touch_its_addresses() {
     assert_eq!(kinds(&actions), ["priority 0", "report", "write down", "watch", "exit"]);
 }
 
-/// Bug guarded: an owner that heard nobody did not answer a router that had taken the addresses in a
-/// partition, and whoever that one had served was not told where they are (section 6.4.3; erratum
+/// Bug guarded: an owner that heard nobody did not answer a router that had taken the addresses in
+/// a partition, and whoever that one had served was not told where they are (section 6.4.3; erratum
 /// 8298 of section 7.1).
 #[test]
 fn an_owner_asserts_itself_against_all_others() {
@@ -62,7 +62,8 @@ fn another_owner_is_named() {
     assert_eq!(discards, [(Discard::AddressOwner, 2)].into());
 }
 
-/// Bug guarded: an owner that was held up must not become the backup of whoever took over meanwhile.
+/// Bug guarded: an owner that was held up must not become the backup of whoever took over
+/// meanwhile.
 #[test]
 fn an_owner_that_overslept_goes_on() {
     let (mut node, _) = owner();

@@ -1,5 +1,5 @@
-//! Several ways between the nodes of one instance: two address families, two interfaces, unicast. To
-//! the others each is a virtual router of its own, here they are one election.
+//! Several ways between the nodes of one instance: two address families, two interfaces, unicast.
+//! To the others each is a virtual router of its own, here they are one election.
 
 use std::net::IpAddr;
 
@@ -189,8 +189,8 @@ fn a_better_router_on_any_path_gets_everything() {
     }
 }
 
-/// Rule: priority 0 on one path is no farewell while the same router goes on on another: keepalived's
-/// IPv6 instance may be in fault alone. On all paths it is one.
+/// Rule: priority 0 on one path is no farewell while the same router goes on on another:
+/// keepalived's IPv6 instance may be in fault alone. On all paths it is one.
 #[test]
 fn a_farewell_on_one_path_is_not_the_end() {
     let (on4, on6) = ((eth0(), PEERS[0]), (eth0(), PEERS[1]));
@@ -247,8 +247,8 @@ fn lists_are_compared_within_a_family() {
     assert!(status.peers.iter().all(|peer| peer.oddities.is_empty()), "{:?}", status.peers);
 }
 
-/// Rule: an instance with both families cannot take part where one of them has no address to send from:
-/// half of it would be silent.
+/// Rule: an instance with both families cannot take part where one of them has no address to send
+/// from: half of it would be silent.
 #[test]
 fn both_families_need_a_source() {
     let mut node = node_of(dual(100));
@@ -258,8 +258,8 @@ fn both_families_need_a_source() {
     assert_eq!(node.state(), StateName::Fault);
 }
 
-/// Rule: advertisements go out on each path; a further one that is down, or has no address, is left out
-/// and is no fault.
+/// Rule: advertisements go out on each path; a further one that is down, or has no address, is left
+/// out and is no fault.
 #[test]
 fn further_paths_may_be_missing() {
     let (mut node, actions) = active(two_paths(100));
@@ -274,8 +274,8 @@ fn further_paths_may_be_missing() {
     }
 }
 
-/// Rule: one path that does not let advertisements out is told and no reason to give up; all of them
-/// are.
+/// Rule: one path that does not let advertisements out is told and no reason to give up; all of
+/// them are.
 #[test]
 fn one_mute_path_is_not_the_end() {
     let fail = |failing: &[&str]| {
@@ -299,8 +299,8 @@ fn one_mute_path_is_not_the_end() {
     assert_eq!(fail(&["eth0", "eth1"]), StateName::Fault);
 }
 
-/// Rule: unicast goes to each peer alone, never to the group and never to this node itself, from the
-/// address that the peer can answer to.
+/// Rule: unicast goes to each peer alone, never to the group and never to this node itself, from
+/// the address that the peer can answer to.
 #[test]
 fn unicast_goes_to_each_peer() {
     let list = ["10.0.0.10", "10.0.0.11", "10.9.9.9"];
@@ -317,8 +317,8 @@ fn unicast_goes_to_each_peer() {
     assert_eq!(sent(&actions), ends(&expected));
 }
 
-/// Rule: with two paths each peer is told on the one in whose network it is; who is behind a router, on
-/// the first one.
+/// Rule: with two paths each peer is told on the one in whose network it is; who is behind a
+/// router, on the first one.
 #[test]
 fn unicast_takes_the_path_that_reaches_the_peer() {
     let instance = unicast(100, &["10.0.0.11", "10.1.0.11", "10.9.9.9"]);
@@ -332,8 +332,8 @@ fn unicast_takes_the_path_that_reaches_the_peer() {
     assert_eq!(sent(&actions), ends(&expected));
 }
 
-/// Rule: in unicast only the peers are heard, only what they sent to this node, and only from as near as
-/// configured; what is refused changes nothing but a counter.
+/// Rule: in unicast only the peers are heard, only what they sent to this node, and only from as
+/// near as configured; what is refused changes nothing but a counter.
 #[test]
 fn unicast_hears_its_peers_alone() {
     let ours = ip("10.0.0.10");

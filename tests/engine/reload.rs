@@ -204,8 +204,8 @@ fn a_stop_is_not_reloaded() {
     assert_eq!(node.tell(reload(vec![instance(50)])), []);
 }
 
-/// Bug guarded: an address that the system did not remove when its instance went was forgotten; without a
-/// lease it stayed for ever. It is tried again, and stays written down until it is gone.
+/// Bug guarded: an address that the system did not remove when its instance went was forgotten;
+/// without a lease it stayed for ever. It is tried again, and stays written down until it is gone.
 #[test]
 fn what_a_retired_instance_could_not_remove_is_not_forgotten() {
     let mut node = Node::active(100);

@@ -113,8 +113,8 @@ fn failures_in_a_row_are_a_fault() {
     assert!(status.to_string().contains("check db (file) fails: broken"), "{status}");
 }
 
-/// Rule: a check that goes on failing for another reason says so once that has stayed `fall` times; a
-/// reason that is a new one each time changes nothing.
+/// Rule: a check that goes on failing for another reason says so once that has stayed `fall` times;
+/// a reason that is a new one each time changes nothing.
 #[test]
 fn another_reason_that_stays_is_told() {
     let mut node = healthy(&track("db"), instance(100));
@@ -133,8 +133,8 @@ fn another_reason_that_stays_is_told() {
     assert_eq!(fails("a replica"), "");
 }
 
-/// Bug guarded: a start with many checks told of a fault with each first look: `still fault` and the
-/// next check that had not looked yet, as a warning.
+/// Bug guarded: a start with many checks told of a fault with each first look: `still fault` and
+/// the next check that had not looked yet, as a warning.
 #[test]
 fn a_start_with_many_checks_is_calm() {
     let names: Vec<String> = (0..20).map(|number| format!("check{number}")).collect();
@@ -352,8 +352,8 @@ fn a_healthy_node_relieves_a_last_resort() {
     }
 }
 
-/// Rule: a reload leaves untouched checks alone, keeps what a changed one has found, takes a new one
-/// for failing, and stops what is gone.
+/// Rule: a reload leaves untouched checks alone, keeps what a changed one has found, takes a new
+/// one for failing, and stops what is gone.
 #[test]
 fn checks_change_while_they_run() {
     let db = track("db");

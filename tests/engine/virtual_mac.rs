@@ -67,8 +67,8 @@ fn all_through(actions: &[Action], wanted: Option<&InterfaceName>) {
     assert!(sent > 0, "{actions:?}");
 }
 
-/// Invariant 4: the device is written down before it is made, and the instance takes part once it is
-/// there, without a word about a fault.
+/// Invariant 4: the device is written down before it is made, and the instance takes part once it
+/// is there, without a word about a fault.
 #[test]
 fn the_device_is_made_before_it_takes_part() {
     let (mut node, actions) = started(with_virtual_mac(100));
@@ -81,8 +81,8 @@ fn the_device_is_made_before_it_takes_part() {
     assert_eq!(node.state(), StateName::Backup);
 }
 
-/// Rule: RFC 9568 section 7.2: from the first advertisement on, all leaves by the device; the source
-/// stays the interface's address. After silence the advertisement is still first.
+/// Rule: RFC 9568 section 7.2: from the first advertisement on, all leaves by the device; the
+/// source stays the interface's address. After silence the advertisement is still first.
 #[test]
 fn a_takeover_goes_by_the_device() {
     let mut node = backup(100);
@@ -114,11 +114,12 @@ fn a_takeover_goes_by_the_device() {
     }
 }
 
-/// Rule: a router that lets another one be active takes its device down before it says so: that leaves by
-/// the interface, because the switch must not look for the virtual MAC here any more. Nor may the kernel
-/// send from it (MLD, when an address leaves it), so the addresses go after that.
+/// Rule: a router that lets another one be active takes its device down before it says so: that
+/// leaves by the interface, because the switch must not look for the virtual MAC here any more. Nor
+/// may the kernel send from it (MLD, when an address leaves it), so the addresses go after that.
 ///
-/// Bug guarded: a planned move over IPv6 left a gap until the next advertisement, up to an interval.
+/// Bug guarded: a planned move over IPv6 left a gap until the next advertisement, up to an
+/// interval.
 #[test]
 fn what_is_said_after_letting_go_leaves_by_the_interface() {
     let mut node = active(100);
@@ -168,8 +169,8 @@ fn a_device_that_cannot_be_made_is_a_fault() {
     assert_eq!(node.state(), StateName::Backup, "{actions:?}");
 }
 
-/// Bug guarded: the kernel tells of changes only, so a device that was there when it was asked for, and is
-/// as it must be, is not told of again.
+/// Bug guarded: the kernel tells of changes only, so a device that was there when it was asked for,
+/// and is as it must be, is not told of again.
 #[test]
 fn a_device_that_was_there_is_used() {
     let (mut node, actions) = started(with_virtual_mac(100));
@@ -181,8 +182,8 @@ fn a_device_that_was_there_is_used() {
     assert_eq!(node.state(), StateName::Backup);
 }
 
-/// Rule (invariant 5, make before break): turned on at an active router, the addresses are on the device
-/// and announced from it before they leave the interface, and the other way round.
+/// Rule (invariant 5, make before break): turned on at an active router, the addresses are on the
+/// device and announced from it before they leave the interface, and the other way round.
 #[test]
 fn turned_on_and_off_while_active() {
     let mut node = Node::active(100);
@@ -224,8 +225,8 @@ fn turned_on_and_off_while_active() {
     }
 }
 
-/// Rule: a device that vanishes is made again, and the addresses are put on it once it is there; one that
-/// is taken down is taken up. Both are told.
+/// Rule: a device that vanishes is made again, and the addresses are put on it once it is there;
+/// one that is taken down is taken up. Both are told.
 #[test]
 fn what_others_do_to_the_device_is_made_good() {
     let mut node = active(100);
@@ -246,8 +247,8 @@ fn what_others_do_to_the_device_is_made_good() {
     assert_eq!(node.state(), StateName::Active);
 }
 
-/// Rule: a kernel that is busy is asked again, and what could not be announced meanwhile is announced
-/// then; in the end it is a fault, so that another node can take over.
+/// Rule: a kernel that is busy is asked again, and what could not be announced meanwhile is
+/// announced then; in the end it is a fault, so that another node can take over.
 #[test]
 fn a_device_that_does_not_come_up_is_tried_again() {
     const ETIMEDOUT: i32 = 110;
@@ -283,7 +284,8 @@ fn the_device_follows_its_interface() {
     assert_eq!(node.state(), StateName::Backup);
 }
 
-/// Rule: what another daemon has left is taken off at the start, on the device and on the interface.
+/// Rule: what another daemon has left is taken off at the start, on the device and on the
+/// interface.
 #[test]
 fn leftovers_are_taken_off_both() {
     let left = LinkAddress { address: VIRTUAL, prefix: 24, secondary: true };

@@ -1,4 +1,4 @@
-//! What happens to a group in a schedule, and that it is over.
+//! The events of a schedule, and its end.
 
 use crate::group::{self, instance_name};
 use crate::reload;

@@ -51,7 +51,8 @@ pub(crate) fn interface_of(path: usize) -> InterfaceName {
     InterfaceName::try_from(["eth0", "eth1"][path]).expect("valid")
 }
 
-/// A node's address on a path. The higher one is not the same node's in every family, and on every path.
+/// A node's address on a path. The higher one is not the same node's in every family, and on every
+/// path.
 fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
     match (path, node_address(family, node)) {
         (0, IpAddr::V6(address)) => Ipv6Addr::from(u128::from(address) ^ 0xff).into(),

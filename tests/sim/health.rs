@@ -1,4 +1,5 @@
-//! The checks of a simulated group, and what a reference model makes of what is true of their subjects.
+//! The checks of a simulated group, and what a reference model makes of what is true of their
+//! subjects.
 
 use fastrand::Rng;
 use vipd::model::{

@@ -165,7 +165,8 @@ fn a_seed_replays() {
 }
 
 /// Invariant 5, make before break: a planned move never leaves the address without a holder, not
-/// for a moment: stops, handovers, standby where another one can take over, and preemption by a node that comes back.
+/// for a moment: stops, handovers, standby where another one can take over, and preemption by a
+/// node that comes back.
 #[test]
 fn planned_moves_leave_no_gap() {
     for seed in 0..250 {

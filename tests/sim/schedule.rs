@@ -249,9 +249,9 @@ impl Schedule {
         Self { seed, group, machines, faults }
     }
 
-    /// Only what need not leave a gap: stops, starts, handovers and standby, and checks that make a node
-    /// worse without taking it out, each after the one before has come
-    /// to rest, on a segment that loses nothing; and never the last node.
+    /// Only what need not leave a gap: stops, starts, handovers and standby, and checks that make a
+    /// node worse without taking it out, each after the one before has come to rest, on a segment
+    /// that loses nothing; and never the last node.
     pub(crate) fn planned(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut group = Group::draw(&mut rng);
@@ -263,7 +263,8 @@ impl Schedule {
             // A node that must not have the address leaves a gap on purpose.
             group.tracks.retain(|track| track.cost.is_some());
         }
-        // No switch lets a frame overtake another one that was sent a sixteenth of an interval later.
+        // No switch lets a frame overtake another one that was sent a sixteenth of an interval
+        // later.
         group.delay = group.delay.min(group.interval.span().divided_by(100));
         // What a takeover waits for is a gap that the operator has chosen.
         group.notify.programs.remove(&Phase::BeforeClaim);

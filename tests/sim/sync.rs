@@ -1,4 +1,5 @@
-//! Sync groups on two segments: nodes whose two instances have one election, and what happens to them.
+//! Sync groups on two segments: nodes whose two instances have one election, and what happens to
+//! them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -100,7 +101,7 @@ impl Variant {
     }
 }
 
-/// What a group and one of its members have.
+/// The programs of a group and of one of its members.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hooks {
     pub(crate) of_group: Notify,
@@ -120,8 +121,8 @@ impl Hooks {
         if rng.bool() { Self::default() } else { Self { of_group, of_member } }
     }
 
-    /// How much later everything comes to rest because of them: a claim that comes to nothing, another
-    /// one, and what is told of it, tried twice.
+    /// The time by which everything comes to rest later because of them: a claim that comes to
+    /// nothing, another one, and what is told of it, tried twice.
     pub(crate) fn bound(&self) -> Span {
         let has = |notify: &Notify| !notify.programs.is_empty();
         let some = has(&self.of_group) || has(&self.of_member);
@@ -168,7 +169,8 @@ impl Schedule {
         Self { seed, group, hooks, faults }
     }
 
-    /// The kernel always does what it is asked to, so that whatever goes wrong is the engine's doing.
+    /// The kernel always does what it is asked to, so that whatever goes wrong is the engine's
+    /// doing.
     pub(crate) fn setup(&self) -> Setup {
         let nodes = 0..self.group.priorities.len();
         let links = |node| (0..SEGMENTS.len()).map(move |segment| link(&self.group, segment, node));

@@ -1,4 +1,4 @@
-//! What a sync group owes its clients: it is on one node as a whole, at every moment and in the end.
+//! The rules for sync groups: each is on one node as a whole, at every moment and in the end.
 
 use vipd::engine::status::InstanceStatus;
 use vipd::engine::story::{StateName, What};

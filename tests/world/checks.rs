@@ -7,7 +7,7 @@ use vipd::time::Span;
 
 use super::{Happening, World};
 
-/// What is really the matter with the subject of a check, on one node.
+/// The real state of the subject of a check, on one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Truth {
     Well,

@@ -8,7 +8,7 @@ use super::machine::Place;
 use super::node::owner_of;
 use super::{Happening, World};
 
-/// How long a re-created interface is missing.
+/// The time for which a re-created interface is missing.
 const RECREATION: Span = Span::from_millis(30);
 
 impl World {

@@ -43,8 +43,8 @@ pub(super) type Said = (InterfaceName, IpAddr, u8);
 pub(super) struct Shell {
     outbox: Outbox,
     batch: Option<Batch>,
-    /// The farewells that wait. True if the router was leaving, and continues until it hears another
-    /// one.
+    /// The farewells that wait. True if the router was leaving, and continues until it hears
+    /// another one.
     farewells: BTreeMap<Said, VecDeque<bool>>,
     /// The failures and the open sockets that the engine does not know of yet.
     pub(super) answers: VecDeque<Input>,
@@ -180,7 +180,8 @@ impl World {
         let state = &mut self.nodes[node];
         let waiting = state.shell.farewells.get_mut(said);
         let leaves = waiting.and_then(VecDeque::pop_front).unwrap_or_default();
-        // Whose an address is stands in what is written down, for one that a reload has removed, too.
+        // The owner of an address stands in what is written down, also after a reload has removed
+        // it.
         let routers: Vec<_> = state.machine.written.routers().collect();
         let is_of_another = |(interface, address): &Place| {
             let mut others = routers.iter().filter(|router| {

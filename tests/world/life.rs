@@ -79,7 +79,7 @@ impl World {
         node.idle_since.get_or_insert(self.now);
     }
 
-    /// Whether the daemon dies before its next action.
+    /// True if the daemon dies before its next action.
     pub(super) fn dies(&mut self, node: usize) -> bool {
         let Some(left) = &mut self.nodes[node].dies_after else { return false };
         if *left > 0 {
@@ -91,7 +91,7 @@ impl World {
         true
     }
 
-    /// What `vipd release` does; it refuses while a daemon runs.
+    /// Does what `vipd release` does; it refuses while a daemon runs.
     pub(crate) fn release(&mut self, node: usize) {
         if self.nodes[node].engine.is_some() {
             return;
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// What it says in the name of a daemon that is dead, twice.
+    /// The farewell in the name of a daemon that is dead, said twice.
     fn say_farewell(&mut self, node: usize, farewell: &Farewell) {
         let Farewell { interface, source, destination, message, .. } = farewell;
         let segment = self.segment(interface);

@@ -1,5 +1,5 @@
-//! What the actions of one engine have made of the system around it, and what every engine owes that
-//! system, whoever drives it.
+//! The system around one engine as its actions have made it, and the rules that every engine owes
+//! that system, whoever drives it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use vipd::time::Mono;
 
 use super::written::Written;
 
-/// Where an address is.
+/// The place of an address.
 pub(crate) type Place = (InterfaceName, IpAddr);
 
 /// The time for which the kernel keeps an address.
@@ -36,13 +36,13 @@ pub(crate) struct Begun {
 pub(crate) struct Machine {
     /// The addresses that the kernel has.
     pub(crate) held: BTreeMap<Place, Lease>,
-    /// What `vipd release` would find.
+    /// The list that `vipd release` would find.
     pub(crate) written: Written,
     /// The daemon's own things, which end with it.
     pub(crate) process: Process,
 }
 
-/// What ends with the daemon.
+/// The things that end with the daemon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) listening: BTreeSet<(InterfaceName, Family)>,
@@ -50,12 +50,12 @@ pub(crate) struct Process {
     pub(crate) looks: BTreeMap<TrackName, u64>,
     /// The hooks that are under way, in the order of their beginning.
     pub(crate) hooks: Vec<Begun>,
-    /// What the operator has asked for and was not answered.
+    /// The operator's requests that were not answered.
     pub(crate) unanswered: BTreeSet<u64>,
     pub(crate) ended: bool,
     last_look: Option<u64>,
-    /// The numbers that are taken. An instance that is replaced and its successor, which counts from
-    /// the time on, are one owner.
+    /// The numbers that are taken. An instance that is replaced and its successor, which counts
+    /// from the time on, are one owner.
     begun: BTreeSet<(HookOwner, u64)>,
     requests: u64,
 }
@@ -154,7 +154,7 @@ impl Process {
         self.hooks.len() < before
     }
 
-    /// Whether something that addresses wait for is under way.
+    /// True if something that addresses wait for is under way.
     pub(crate) fn is_at_gate(&self) -> bool {
         self.hooks.iter().any(|one| one.gate)
     }

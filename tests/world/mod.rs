@@ -2,7 +2,7 @@
 //! daemons, and the engine that ships in each. It only lets things happen, and notes what no engine
 //! may do at any time; what a group owes its clients is judged by whoever plays with it.
 //!
-//! What was drawn before it began, and `rng`, decide everything: a world replays.
+//! The draws before it began, and `rng`, decide everything: a world replays.
 
 mod checks;
 mod hooks;
@@ -33,10 +33,10 @@ pub(crate) use node::Node;
 
 /// Real daemons wake up a little late.
 pub(crate) const WAKE_JITTER: Span = Span::from_micros(200);
-/// What the wall clocks show at first, and again when they are set right.
+/// The time of the wall clocks at first, and again when they are set right.
 pub(crate) const WALL: u64 = 1_800_000_000_000_000_000;
 
-/// What a world is made of.
+/// The parts of a world.
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) seed: u64,
@@ -51,14 +51,14 @@ pub(crate) struct Setup {
     pub(crate) keys: KeyRing,
     /// Messages are signed, with time stamps.
     pub(crate) signed: bool,
-    /// How long a frame is under way at the most.
+    /// The longest time that a frame is under way.
     pub(crate) delay: Span,
     /// The longest time that the kernel takes to change addresses; `None`: it does so at once.
     pub(crate) kernel: Option<Span>,
 }
 
-/// Looks at a node whose engine has just decided these actions, after they were carried out as far as
-/// they need no time. `Some`: a rule is broken.
+/// Looks at a node whose engine has just decided these actions, after they were carried out as far
+/// as they need no time. `Some`: a rule is broken.
 pub(crate) type Watcher = fn(&World, usize, &[Action]) -> Option<String>;
 
 pub(crate) struct World {
@@ -69,7 +69,7 @@ pub(crate) struct World {
     pub(crate) partitions: Vec<Option<u8>>,
     /// On which segment, from which node to which one nothing arrives.
     pub(crate) one_way: BTreeSet<(usize, usize, usize)>,
-    /// How many of a hundred frames are lost.
+    /// The share of frames that are lost, in percent.
     pub(crate) loss: u8,
     pub(crate) watcher: Option<Watcher>,
     pub(crate) story: Vec<String>,
@@ -102,7 +102,7 @@ enum Happening {
         node: usize,
         segment: usize,
     },
-    /// What a look found.
+    /// The result of a look.
     Answer {
         node: usize,
         life: u64,

@@ -43,7 +43,7 @@ pub(crate) struct Node {
     pub(crate) paused_until: Option<Mono>,
     /// Since when its daemon does not run, by death or pause.
     pub(crate) idle_since: Option<Mono>,
-    /// What its disk says: the operator has taken it out of the election.
+    /// The note on its disk: the operator has taken it out of the election.
     pub(crate) standby: bool,
     /// True if its engine has said last that the node is out.
     pub(crate) out: bool,
@@ -51,7 +51,7 @@ pub(crate) struct Node {
     pub(super) booted: Boot,
     pub(crate) wall: u64,
     pub(super) inbox: VecDeque<Arrived>,
-    /// What its netlink socket and its signals hold while it is paused.
+    /// The contents of its netlink socket and its signals while it is paused.
     pub(super) pending: VecDeque<Input>,
     /// The machine sleeps: nothing arrives, and the kernel's own timers stand still.
     pub(crate) suspended: bool,
@@ -62,15 +62,16 @@ pub(crate) struct Node {
     /// When an address was last refused.
     pub(crate) refused: Option<Mono>,
     pub(super) sleep: u64,
-    /// How often its daemon has started.
+    /// The number of starts of its daemon.
     pub(crate) life: u64,
-    /// What is true of the subject of each check.
+    /// The truth about the subject of each check.
     pub(crate) truths: Vec<Truth>,
     /// Its daemon has got another file since it started.
     pub(crate) reloaded: bool,
     /// Hooks that began under another configuration are under way.
     pub(crate) mixed: bool,
-    /// What each sync group was told last; `None`: a reload may have brought hooks that were not told.
+    /// The last state that each sync group was told; `None`: a reload may have brought hooks that
+    /// were not told.
     pub(crate) told: BTreeMap<String, Option<StateName>>,
 }
 
@@ -148,7 +149,7 @@ impl Node {
         }
     }
 
-    /// Whether it has an address.
+    /// True if it has an address.
     pub(crate) fn holds(&self) -> bool {
         !self.machine.held.is_empty()
     }
@@ -184,13 +185,13 @@ impl World {
         self.nodes[node].engine.as_ref().map(|engine| engine.status(now))
     }
 
-    /// Whether a node has told the others that it stops being active.
+    /// True if a node has told the others that it stops being active.
     pub(crate) fn leaves(&self, node: usize) -> bool {
         let status = self.status(node);
         status.is_some_and(|status| status.instances.iter().any(|instance| instance.leaving))
     }
 
-    /// Whether a node has each address of its first instance.
+    /// True if a node has each address of its first instance.
     pub(crate) fn has_all(&self, node: usize) -> bool {
         let state = &self.nodes[node];
         let instance = state.instance();

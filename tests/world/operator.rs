@@ -1,4 +1,4 @@
-//! What the operator asks of a node, what its disk keeps of that, and its file.
+//! The operator's requests to a node, what its disk keeps of them, and its file.
 
 use vipd::engine::{Answer, Input};
 use vipd::model::{Config, InstanceName};
@@ -19,7 +19,7 @@ impl World {
         self.ask(node, |request| Input::Online { request, instance: None });
     }
 
-    /// Where no daemon runs, nobody listens.
+    /// Nobody listens while no daemon runs.
     fn ask(&mut self, node: usize, question: impl FnOnce(u64) -> Input) {
         if self.nodes[node].engine.is_some() {
             let request = self.nodes[node].machine.request();

@@ -1,4 +1,4 @@
-//! What is written down for `vipd release`: a list that each action changes by a part.
+//! The list for `vipd release`, of which each action changes a part.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -255,7 +255,8 @@ impl World {
         panic!("{:?} is due again and again", self.engine.next_deadline());
     }
 
-    /// The orderly end: it comes, nothing stays that is not written down, and nobody waits any more.
+    /// The orderly end: it comes, nothing stays that is not written down, and nobody waits any
+    /// more.
     pub(crate) fn stop(mut self) {
         self.refusals = (0, 0);
         self.budget = 20_000;

@@ -81,7 +81,7 @@ impl Hands {
     }
 }
 
-/// Where a message belongs to: those of one interface and family stay in order.
+/// The place of a message: those of one interface and family stay in order.
 fn ground(action: &Action) -> Option<(&InterfaceName, Family)> {
     way(action).map(|way| (way.interface, Family::of(way.source)))
 }

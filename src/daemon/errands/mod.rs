@@ -1,5 +1,5 @@
-//! Errands: the looks of the checks, and the hooks. They run on a second runtime with a thread of its
-//! own, so that whatever may block, hang or break there never delays an advertisement.
+//! Errands: the looks of the checks, and the hooks. They run on a second runtime with a thread of
+//! its own, so that whatever may block, hang or break there never delays an advertisement.
 //!
 //! ```text
 //! Errands (the protocol loop's end) ── orders ──> hub ── looks ── one look (see `probe`)
@@ -7,8 +7,8 @@
 //!                                                   └─── what stirs a check (see `probe::watch`)
 //! ```
 //!
-//! What to do and when is the engine's to say, and what follows from an answer. Here an errand has a
-//! number, an end, and an answer.
+//! What to do and when is the engine's to say, and what follows from an answer. Here an errand has
+//! a number, an end, and an answer.
 
 mod bounded;
 mod hooks;
@@ -194,9 +194,9 @@ fn subjects(config: &Config) -> Subjects {
 }
 
 /// Has the calling thread's programs start without any capability, and without a way to gain one
-/// (`capabilities(7)`): the thread's own ones stay, which ICMP and ARP take. What the system refuses
-/// of it is not there to give: only root may change the bounding set, and only root's programs have
-/// what is in it.
+/// (`capabilities(7)`): the thread's own ones stay, which ICMP and ARP take. What the system
+/// refuses of it is not there to give: only root may change the bounding set, and only root's
+/// programs have what is in it.
 fn confine() {
     for set in [CapSet::Bounding, CapSet::Ambient, CapSet::Inheritable] {
         let _ = caps::clear(None, set);

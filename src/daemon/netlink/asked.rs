@@ -14,11 +14,11 @@ use crate::engine::{Change, SystemError};
 use crate::model::{InterfaceName, Routing, VirtualAddress, VirtualDevice};
 use crate::time::{Mono, Span};
 
-/// The metric of the routes that come with an address on a device with a virtual MAC: the last one, so
-/// that this node's own traffic goes by the interface below, as without it.
+/// The metric of the routes that come with an address on a device with a virtual MAC: the last one,
+/// so that this node's own traffic goes by the interface below, as without it.
 const LAST_METRIC: u32 = 1 << 16;
 
-/// What a change asks of the kernel.
+/// The demands of a change on the kernel.
 #[derive(Debug)]
 pub(super) enum Asked {
     /// Nothing: there is no such interface.
@@ -35,11 +35,12 @@ pub(super) enum Asked {
     Device { count: usize, refused: Option<SystemError> },
 }
 
-/// What the kernel is to be asked for.
+/// The orders for the kernel.
 #[derive(Debug, Default)]
 struct Plan {
     orders: VecDeque<Order>,
-    /// Devices and addresses that these orders remove: the table will know once the kernel has told.
+    /// Devices and addresses that these orders remove: the table will know once the kernel has
+    /// told.
     removed: BTreeSet<InterfaceName>,
     leaving: BTreeSet<(u32, AddressKey)>,
 }
@@ -52,7 +53,7 @@ struct Term {
 }
 
 impl Watcher {
-    /// What each of the changes asks of the kernel, and all of it in its order.
+    /// The demands of each change on the kernel, and all of them in their order.
     pub(super) fn plan(&mut self, changes: &[Change]) -> (Vec<Asked>, VecDeque<Order>) {
         let mut plan = Plan::default();
         let asked = changes.iter().map(|change| self.ask(change, &mut plan)).collect();
@@ -188,7 +189,7 @@ impl Watcher {
         Asked::Device { count, refused }
     }
 
-    /// What the kernel's numbers, of which this takes its own by `next`, mean for a change.
+    /// The meaning of the kernel's numbers for a change, which takes its own by `next`.
     pub(super) fn outcome(
         &mut self,
         change: &Change,
@@ -210,8 +211,8 @@ impl Watcher {
             Asked::AddressThere => verdict(next(), |e| e == Errno::EEXIST as i32),
             Asked::AddressGone { index, key } => {
                 let outcome = verdict(next(), says_absent);
-                // Where there was nothing to remove, the kernel may have done it just before, as it does
-                // to the IPv6 addresses of a device that goes down, and tell of it later.
+                // If there was nothing to remove, the kernel may have done it just before, as it
+                // does to the IPv6 addresses of a device that goes down, and tell of it later.
                 if let (Err(_), Change::RemoveAddress { interface, .. }) = (&outcome, change) {
                     self.table.unexpect_removal(index, key);
                     self.placed.put(interface, key, index);
@@ -243,7 +244,7 @@ impl Watcher {
         }
     }
 
-    /// What the kernel's settings have to do with a device comes once it is there, or gone.
+    /// The kernel's settings for a device come once it is there, or gone.
     fn finish_device(&mut self, change: &Change, errno: i32) -> Result<(), SystemError> {
         match change {
             Change::AddDevice { device } if errno == 0 => self.settings.prepare(device),
@@ -258,12 +259,12 @@ impl Watcher {
     }
 }
 
-/// Whether what the kernel says to a change means that it is as wanted.
+/// True if what the kernel says to a change means that it is as wanted.
 fn verdict(errno: i32, as_wanted: impl Fn(i32) -> bool) -> Result<Done, SystemError> {
     if errno == 0 || as_wanted(errno) { Ok(Done::AsWanted) } else { Err(system_error(errno)) }
 }
 
-/// What `EEXIST` means to a route.
+/// The meaning of `EEXIST` for a route.
 fn another_route() -> SystemError {
     let text = "another route to this destination with this metric is in the table already, and vipd \
                 does not replace what it has not made: remove that one, or give this one another metric";

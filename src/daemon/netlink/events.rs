@@ -1,4 +1,4 @@
-//! What the kernel tells of interfaces and addresses.
+//! The kernel's news of interfaces and addresses.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,7 +21,7 @@ const BUFFER: usize = 4 << 20;
 /// Room for the longest event.
 const EVENT: usize = 64 * 1024;
 
-/// What is subscribed to: links, IPv4 addresses, IPv6 addresses.
+/// The subscriptions: links, IPv4 addresses, IPv6 addresses.
 const GROUPS: [libc::c_uint; 3] =
     [libc::RTNLGRP_LINK, libc::RTNLGRP_IPV4_IFADDR, libc::RTNLGRP_IPV6_IFADDR];
 
@@ -35,11 +35,11 @@ pub(super) struct Events {
 
 impl Events {
     /// Subscribes to what happens to interfaces and addresses; within a tokio runtime. That an
-    /// address is there which the socket of this port has asked for is left out: the kernel tells of
-    /// each renewal. It does so without the port for IPv6; those events come all the same.
+    /// address is there which the socket of this port has asked for is left out: the kernel tells
+    /// of each renewal. It does so without the port for IPv6; those events come all the same.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(super) fn subscribe(port_of_renewals: u32) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.set_non_blocking(true)?;
@@ -64,7 +64,7 @@ impl Events {
     /// Hands over the events that wait, at most so many.
     ///
     /// # Errors
-    /// Why some are lost, in words.
+    /// The reason for the loss of some, in words.
     pub(super) fn read(
         &mut self,
         most: usize,

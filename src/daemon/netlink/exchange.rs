@@ -17,7 +17,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use super::message::{self, Message};
 use super::table::Notice;
 
-/// How many changes go to the kernel at once: the answers to all of them fit into the socket's
+/// The most changes that go to the kernel at once: the answers to all of them fit into the socket's
 /// buffer.
 pub(super) const AT_ONCE: usize = 64;
 
@@ -40,7 +40,7 @@ impl Exchange {
     /// Opens it.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(super) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         let port = socket.bind_auto()?.port_number();
@@ -59,8 +59,8 @@ impl Exchange {
     /// number for what went wrong with each of them (`errno(3)`), zero for nothing.
     ///
     /// # Errors
-    /// That the answer did not come, `ETIMEDOUT` where it takes longer than `patience`: what came of
-    /// those whose numbers are not there is not known.
+    /// That the answer did not come, `ETIMEDOUT` where it takes longer than `patience`: what came
+    /// of those whose numbers are not there is not known.
     pub(super) fn change(
         &mut self,
         mut changes: Vec<Message>,
@@ -107,7 +107,7 @@ impl Exchange {
     /// Asks for a list.
     ///
     /// # Errors
-    /// What the kernel says, or that it did not answer.
+    /// The kernel's error, or that it did not answer.
     pub(super) fn dump(
         &mut self,
         question: Message,

@@ -159,8 +159,8 @@ pub(super) fn dumps() -> [Message; 2] {
 /// from now on: the kernel leaves the label and the other flags of that one as they are, which is
 /// true of IPv6 because we ask for the same flags each time.
 ///
-/// With a `metric` that is that of the route to its network (`IFA_RT_PRIORITY` of `linux/if_addr.h`,
-/// kernel 4.18).
+/// With a `metric` that is that of the route to its network (`IFA_RT_PRIORITY` of
+/// `linux/if_addr.h`, kernel 4.18).
 pub(super) fn add(
     index: u32,
     address: &VirtualAddress,

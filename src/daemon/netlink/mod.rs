@@ -1,4 +1,5 @@
-//! Interfaces, addresses, routes and rules: watching the kernel's and changing ours (`rtnetlink(7)`).
+//! Interfaces, addresses, routes and rules: watching the kernel's and changing ours
+//! (`rtnetlink(7)`).
 //!
 //! All of it happens on a thread of its own, since a request waits for a lock of the kernel's
 //! that other programs may hold for long, and the protocol must not.
@@ -38,12 +39,12 @@ use crate::model::InterfaceName;
 /// How many news may wait for the protocol loop; then the kernel's own buffer fills.
 const BACKLOG: usize = 256;
 
-/// What came of a change.
+/// The outcome of a change.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The change.
     pub(crate) change: Change,
-    /// Whether it is as wanted, or what the system says.
+    /// True if it is as wanted, or what the system says.
     pub(crate) result: Result<Done, SystemError>,
 }
 
@@ -78,14 +79,14 @@ enum Request {
 pub(crate) struct Netlink {
     requests: mpsc::UnboundedSender<Request>,
     news: mpsc::Receiver<News>,
-    /// What has come and is not taken yet.
+    /// News that have come and are not taken yet.
     first: Option<News>,
 }
 
 impl Netlink {
-    /// Starts the thread and waits until it has read the kernel's state. Returns what that is:
-    /// one input for each interface of these `names`. `settings` are those of the kernel that it changes
-    /// for devices.
+    /// Starts the thread and waits until it has read the kernel's state. Returns what that is: one
+    /// input for each interface of these `names`. `settings` are those of the kernel that it
+    /// changes for devices.
     ///
     /// # Errors
     /// When the kernel refuses to tell.

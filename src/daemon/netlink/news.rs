@@ -1,4 +1,4 @@
-//! What of several news need not be told.
+//! News that need not be told, since later ones replace them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Removing addresses, routes, rules and devices at once: without a thread, without knowing the kernel's state. For a process
-//! that does only this and ends.
+//! Removing addresses, routes, rules and devices at once: without a thread, without knowing the
+//! kernel's state. For a process that does only this and ends.
 
 use std::io;
 use std::time::Duration;

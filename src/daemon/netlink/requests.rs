@@ -31,7 +31,7 @@ pub(super) struct Order {
     pub(super) kind: Kind,
 }
 
-/// What is special about a change.
+/// The special nature of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Plain,
@@ -69,12 +69,12 @@ impl Requests {
     /// Opens them.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel's error.
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self { plain: Exchange::open()?, renewals: Exchange::open()? })
     }
 
-    /// What stands in the kernel's events that renewals lead to ([`Exchange::port`]).
+    /// The port in the kernel's events that renewals lead to ([`Exchange::port`]).
     pub(super) const fn port_of_renewals(&self) -> u32 {
         self.renewals.port()
     }

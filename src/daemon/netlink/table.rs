@@ -15,7 +15,8 @@ pub(super) enum Notice {
     LinkGone(u32),
     /// The interface of this index has this address.
     Address(u32, KernelAddress),
-    /// The interface of this index does not have this address any more; whether its lifetime was over.
+    /// The interface of this index does not have this address any more; whether its lifetime was
+    /// over.
     AddressGone(u32, AddressKey, bool),
 }
 
@@ -186,7 +187,7 @@ impl Table {
         self.changed.insert(name);
     }
 
-    /// What the engine has been told of the interface of this index.
+    /// The last news of the interface of this index that the engine was told.
     fn told(&mut self, index: u32) -> Option<&mut Told> {
         let name = self.interfaces.get(&index)?.name.as_str().try_into().ok()?;
         self.watched.get_mut::<InterfaceName>(&name).filter(|told| told.index() == Some(index))
@@ -244,7 +245,7 @@ impl Table {
     pub(super) fn news(&mut self) -> Vec<Input> {
         let mut news = Vec::new();
         for name in std::mem::take(&mut self.changed) {
-            // What is no name for a configuration is watched by nobody.
+            // A string that is no name for a configuration is watched by nobody.
             let Ok(name) = InterfaceName::try_from(name.as_str()) else { continue };
             let Some(mut told) = self.watched.remove(&name) else { continue };
             told.update(&name, self.find(&name), &self.expired, &mut news);

@@ -1,4 +1,4 @@
-//! What must not be overtaken.
+//! Actions that must not be overtaken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::ground::{Changed, Direction, Ground, Origin, Place};
 use super::owners::Owner;
 use crate::model::{InstanceName, InterfaceName};
 
-/// What those concern that wait or are under way, so that others must not overtake them.
+/// The concerns of actions that wait or are under way: others must not overtake them.
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
     /// Answers of which something is not done.
@@ -83,9 +83,9 @@ impl Barrier {
         }
     }
 
-    /// Says if a change has to wait for what stands before it in its answer. One answer may be about
-    /// hundreds of instances that are due together: what one of them brings waits for no other's
-    /// messages and frames. Else each exchange with the kernel would be for one instance.
+    /// Says if a change has to wait for what stands before it in its answer. One answer may be
+    /// about hundreds of instances that are due together: what one of them brings waits for no
+    /// other's messages and frames. Else each exchange with the kernel would be for one instance.
     fn keeps_in_its_answer(&self, origin: Origin, direction: Direction) -> bool {
         let Origin { answer, owner } = origin;
         match (direction, owner) {

@@ -1,4 +1,4 @@
-//! What of the system an action concerns.
+//! The part of the system that an action concerns.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ pub(super) struct Origin {
     pub(super) owner: Option<Owner>,
 }
 
-/// What takes the kernel's time to change.
+/// A thing whose change takes the kernel's time.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Changed {
     Address(InterfaceName, IpAddr),
@@ -33,14 +33,14 @@ impl Changed {
     }
 }
 
-/// Whether a change brings something or takes it away.
+/// True if a change brings something or takes it away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     There,
     Gone,
 }
 
-/// What of the system an action concerns.
+/// The part of the system that an action concerns.
 #[derive(Debug)]
 pub(super) enum Ground {
     Changed(Changed, Direction),
@@ -49,9 +49,9 @@ pub(super) enum Ground {
     /// A message of a virtual router, and the device by which it leaves.
     Message(Place, Option<u8>, Option<InterfaceName>),
     Socket(Place),
-    /// Which addresses are watched there: the last list counts.
+    /// The addresses that are watched there: the last list counts.
     Watch(InterfaceName),
-    /// What is written down of these instances: a note replaces the one before of an instance, so
+    /// The notes of these instances: a note replaces the one before of an instance, so
     /// those stay in order.
     Note(Vec<InstanceName>),
     /// An answer to the operator, and the state that is kept with it: the last answer counts.
@@ -116,7 +116,7 @@ impl Ground {
         }
     }
 
-    /// Whether it takes the kernel's time.
+    /// True if it takes the kernel's time.
     pub(super) const fn takes_time(&self) -> bool {
         matches!(self, Self::Changed(..) | Self::Device(..))
     }

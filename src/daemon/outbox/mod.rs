@@ -3,14 +3,14 @@
 //! Everything that the engine answers within one turn of the loop comes here first, and is then
 //! handed out grouped: messages, Ethernet frames, everything else, and the changes of the system as
 //! one batch. Grouping changes the order only where nobody can tell: one virtual router's messages
-//! stay in order, a message that stands behind a frame leaves after it, and a socket is closed after
-//! the messages have left.
+//! stay in order, a message that stands behind a frame leaves after it, and a socket is closed
+//! after the messages have left.
 //!
 //! Changes take the kernel's time. Meanwhile only that waits which must not overtake them: the rest
 //! of the same answer, and whatever concerns the same virtual router, socket, device or address, or
 //! writes down what is held. A message is the exception: of its own answer it waits for nothing but
-//! its own instance's changes. So an advertisement is never late because of another virtual router's
-//! addresses, also where both are due in the same turn.
+//! its own instance's changes. So an advertisement is never late because of another virtual
+//! router's addresses, also where both are due in the same turn.
 
 mod barrier;
 mod ground;
@@ -47,13 +47,13 @@ pub(crate) struct Outbox {
     ready: Ready,
     /// The changes that the kernel gets next, all at once.
     batch: Vec<Change>,
-    /// Whether the kernel is carrying out the batch before.
+    /// True if the kernel is carrying out the batch before.
     under_way: bool,
     waiting: Vec<Waiting>,
     barrier: Barrier,
 }
 
-/// What need not wait.
+/// Actions that need not wait.
 #[derive(Debug, Default)]
 struct Ready {
     /// Messages that stand before all frames.
@@ -66,7 +66,7 @@ struct Ready {
 
 #[derive(Debug)]
 struct Waiting {
-    /// Which of the engine's answers it belongs to.
+    /// The engine's answer that it belongs to.
     answer: u64,
     action: Action,
 }

@@ -9,7 +9,8 @@
 //! - a member that finds itself backup while another one is active joins it, or where it must leave
 //!   its addresses to another router, the others yield.
 //!
-//! When all that is decided, the group as a whole follows its members ([`Group`]), and tells its hooks.
+//! When all that is decided, the group as a whole follows its members ([`Group`]), and tells its
+//! hooks.
 //!
 //! So a node has all of a group or nothing of it, and two nodes that hear each other on any of the
 //! segments agree about all of them.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::call::{HookCall, HookName};
 use crate::time::{Mono, Span};
 
-/// How much longer than its timeout a hook is waited for: the shell's own clock ends it first, unless
-/// the shell is in trouble.
+/// How much longer than its timeout a hook is waited for: the shell's own clock ends it first,
+/// unless the shell is in trouble.
 const GRACE: Span = Span::from_secs(1);
 
 /// The pause before the first repetition; it doubles each time.
@@ -46,7 +46,7 @@ struct Running {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lane {
     waiting: VecDeque<Job>,
-    /// In a box: most of the time there is none.
+    /// In a box: it is empty most of the time.
     running: Option<Box<Running>>,
 }
 
@@ -63,8 +63,8 @@ impl Lane {
         u64::try_from(left_out).unwrap_or_default()
     }
 
-    /// Another one of this name is to come: those that have not started yet are left out. Returns how
-    /// many that were.
+    /// Another one of this name is to come: those that have not started yet are left out. Returns
+    /// how many that were.
     pub(super) fn leave_out(&mut self, name: HookName) -> u64 {
         let before = self.waiting.len();
         self.waiting.retain(|job| job.name != name);

@@ -71,13 +71,14 @@ impl Hooks {
         }
     }
 
-    /// Whose they are.
+    /// Their owner.
     pub(super) const fn owner(&self) -> &HookOwner {
         &self.owner
     }
 
-    /// For an owner that a reload has brought: one of that name may have been there before, and late answers
-    /// to its hooks may still come. No number of it is used again: it had one for each microsecond.
+    /// For an owner that a reload has brought: one of that name may have been there before, and
+    /// late answers to its hooks may still come. No number of it is used again: it had one for each
+    /// microsecond.
     pub(super) fn number_from(&mut self, now: Mono) {
         self.numbers = now.since(Mono(0)).nanos() / 1_000;
     }
@@ -117,8 +118,8 @@ impl Hooks {
         }
     }
 
-    /// The state has changed, and this is what is told of it, in order. What tells of an older state
-    /// and has not started is left out.
+    /// The state has changed, and this is what is told of it, in order. What tells of an older
+    /// state and has not started is left out.
     pub(super) fn changed(
         &mut self,
         now: Now,

@@ -211,7 +211,7 @@ impl Instance {
         matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some()
     }
 
-    /// Whether it is out of the election by the operator's wish, as it was told last.
+    /// True if it is out of the election by the operator's wish, as it was told last.
     pub(in super::super) fn is_on_standby(&self) -> bool {
         self.standby
     }
@@ -313,9 +313,9 @@ impl Instance {
     }
 }
 
-/// How long another node may need to have so many addresses, once it has decided to: its machine
-/// may be busy, and the kernel takes up to a millisecond for each. Those of other instances count,
-/// too, since they may all leave together.
+/// The time that another node may need to have so many addresses, once it has decided to: its
+/// machine may be busy, and the kernel takes up to a millisecond for each. Those of other instances
+/// count, too, since they may all leave together.
 fn takeover_time(addresses: usize) -> Span {
     TAKEOVER + Span::from_millis(u64::try_from(addresses).unwrap_or(u64::MAX).min(10_000))
 }

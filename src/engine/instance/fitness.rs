@@ -207,8 +207,9 @@ impl Instance {
         }
     }
 
-    /// A family that it could not speak in on its own interface. Without an own address there it would
-    /// be heard on further interfaces at best, and by half of a group in which each family is on its own.
+    /// A family that it could not speak in on its own interface. Without an own address there it
+    /// would be heard on further interfaces at best, and by half of a group in which each family is
+    /// on its own.
     fn no_source(&self, context: &Context<'_>) -> Option<Fault> {
         let (links, config) = (context.links, context.config);
         let is_mute = |family: &Family| {

@@ -21,8 +21,8 @@ use crate::vrrp::router::{Heard, Outcome, State};
 /// An address is announced against another station's claim at most this often.
 const DEFENCE_DISTANCE: Span = Span::from_millis(500);
 
-/// So often at the most it is told in this time which active router is followed: with invented ones it
-/// could be another one with each packet.
+/// So often at the most it is told in this time which active router is followed: with invented ones
+/// it could be another one with each packet.
 const FOLLOWED_AT_MOST: u32 = 5;
 const FOLLOWED_WITHIN: Span = Span::from_secs(10);
 

@@ -1,5 +1,5 @@
-//! Who is told of an instance's changes, and what it waits for before it takes its addresses or gives
-//! them away.
+//! Who is told of an instance's changes, and what it waits for before it takes its addresses or
+//! gives them away.
 
 use super::super::event::{
     Action, GroupMember, HookEvent, HookName, HookOwner, InstanceEvent, ProbeResult,

@@ -3,9 +3,9 @@
 //! Here is what belongs to being active and what is due when; in `fitness` whether it can take
 //! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
-//! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do, in
-//! `status` what there is to know about it, in `wire` what is sent on which path, in `virtual_mac` the
-//! devices that have its Ethernet addresses.
+//! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do,
+//! in `status` what there is to know about it, in `wire` what is sent on which path, in
+//! `virtual_mac` the devices that have its Ethernet addresses.
 
 mod departure;
 mod fitness;
@@ -96,11 +96,11 @@ pub(super) struct Instance {
     authenticator: Authenticator,
     conflicts: Conflicts,
     counters: Counters,
-    /// What was written down of it follows from this; `None`: nothing was.
+    /// The basis of what was written down of it; `None`: nothing was.
     mark: Option<Mark>,
 }
 
-/// What the list of what is held follows from.
+/// The basis of an instance's part of the list of what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     addresses: u64,
@@ -198,7 +198,7 @@ impl Instance {
         self.plan_verification(context.now.mono);
     }
 
-    /// Whether its addresses are the machine's own.
+    /// True if its addresses are the machine's own.
     pub(super) fn is_owner(&self) -> bool {
         self.config.priority.is_owner()
     }
@@ -319,8 +319,8 @@ impl Instance {
         self.claim = None;
         self.announcer.stop();
         self.routings.release(out);
-        // The devices first: when an IPv6 address leaves one that is up, the kernel tells the segment so
-        // (MLD), and the switch would look for the virtual MAC here again.
+        // The devices first: when an IPv6 address leaves one that is up, the kernel tells the
+        // segment so (MLD), and the switch would look for the virtual MAC here again.
         self.devices.lower(out);
         self.holding.release(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
@@ -336,8 +336,8 @@ impl Instance {
         self.announce_due(context, all_at_once, out);
     }
 
-    /// An interface has another Ethernet address: a bridge takes the lowest one of its ports, a bond
-    /// may take that of its new active member. The neighbours still know the one before.
+    /// An interface has another Ethernet address: a bridge takes the lowest one of its ports, a
+    /// bond may take that of its new active member. The neighbours still know the one before.
     pub(super) fn readdressed(
         &mut self,
         context: &Context<'_>,
@@ -529,7 +529,7 @@ impl Instance {
         }
     }
 
-    /// Whether [`Instance::held_router`] may be another one than when this was asked last.
+    /// True if [`Instance::held_router`] may be another one than when this was asked last.
     pub(super) fn has_changed_what_is_held(&mut self, context: &Context<'_>) -> bool {
         let mark = Mark {
             addresses: self.holding.changes(),

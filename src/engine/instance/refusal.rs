@@ -121,8 +121,8 @@ impl Instance {
         self.counters.failures += 1;
     }
 
-    /// An advertisement has not gone out. On a link that may be back in a moment that is no news. While
-    /// one gets out on another way, the others don't take over.
+    /// An advertisement has not gone out. On a link that may be back in a moment that is no news.
+    /// While one gets out on another way, the others don't take over.
     pub(super) fn send_failed(
         &mut self,
         context: &Context<'_>,

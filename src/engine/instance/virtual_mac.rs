@@ -1,10 +1,10 @@
-//! The devices with an instance's virtual MAC addresses (RFC 9568 section 7.3): when they are there,
-//! when they are up, and what goes by them.
+//! The devices with an instance's virtual MAC addresses (RFC 9568 section 7.3): when they are
+//! there, when they are up, and what goes by them.
 //!
 //! A device is there while the instance is, and up while it is active: a backup's device must not
-//! send anything, because the switch would take it for the way to the virtual router. From a takeover
-//! on the addresses are on it, and advertisements and announcements leave by it; so the switch learns
-//! the way from the first of them.
+//! send anything, because the switch would take it for the way to the virtual router. From a
+//! takeover on the addresses are on it, and advertisements and announcements leave by it; so the
+//! switch learns the way from the first of them.
 
 use super::super::announce;
 use super::super::event::{Action, Change, SystemError};
@@ -57,15 +57,15 @@ struct Device {
 enum State {
     /// Not asked for.
     Absent,
-    /// Asked for, and not seen yet. At this time it is looked whether the one that was there already is
-    /// as it must be: the kernel tells of changes only.
+    /// Asked for, and not seen yet. At this time it is looked whether the one that was there
+    /// already is as it must be: the kernel tells of changes only.
     Asked { look_at: Option<Mono> },
     /// It could not be made as it must be.
     Refused,
     /// It is there and down.
     Down,
-    /// It is to be up, and was seen to be since. How often the system has refused that, and when it is
-    /// asked again.
+    /// It is to be up, and was seen to be since. How often the system has refused that, and when it
+    /// is asked again.
     Up { seen: bool, failures: u32, retry_at: Option<Mono> },
     /// It is to go away. It did not when it was last asked to, where there is a time.
     Removed { retry_at: Option<Mono>, attempts: u32 },
@@ -105,8 +105,8 @@ impl Device {
         }
     }
 
-    /// Follows what the kernel has told of it. Whether it is there now and was not before, and whether
-    /// another program had taken it down.
+    /// Follows what the kernel has told of it. Whether it is there now and was not before, and
+    /// whether another program had taken it down.
     fn follow(
         &mut self,
         context: &Context<'_>,
@@ -289,8 +289,9 @@ impl Devices {
         device.map(|device| device.state = State::Refused).is_some()
     }
 
-    /// A device could not be taken up: that is tried again some times, because the kernel may be busy.
-    /// `None`: it is none of these, or is just gone: the kernel tells of that, and it is made again.
+    /// A device could not be taken up: that is tried again some times, because the kernel may be
+    /// busy. `None`: it is none of these, or is just gone: the kernel tells of that, and it is made
+    /// again.
     pub(super) fn not_raised(
         &mut self,
         now: Mono,
@@ -357,8 +358,8 @@ impl Devices {
 }
 
 impl Instance {
-    /// Asks for the devices that are lacking. With one that has come while the instance is active, its
-    /// addresses move there: they are on the device before they leave the interface.
+    /// Asks for the devices that are lacking. With one that has come while the instance is active,
+    /// its addresses move there: they are on the device before they leave the interface.
     pub(super) fn prepare_devices(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let may_ask = self.refused.is_none();
         let (mut has_come, mut restored) = (false, Vec::new());

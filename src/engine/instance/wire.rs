@@ -61,7 +61,7 @@ impl FailedSends {
 /// The advertisement as it goes out again and again, on each way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prepared {
-    /// What it was made from; `None`: nothing is prepared.
+    /// The basis that it was made from; `None`: nothing is prepared.
     basis: Option<Basis>,
     ways: Vec<Way>,
 }
@@ -171,8 +171,8 @@ impl Instance {
             .map_err(|error| SystemError { errno: 0, text: error.to_string() })
     }
 
-    /// The device by which a packet leaves where not by the interface itself. Unicast may have to go to
-    /// the next router, to which no route leads from a device.
+    /// The device by which a packet leaves where not by the interface itself. Unicast may have to
+    /// go to the next router, to which no route leads from a device.
     fn through(&self, ends: &Ends) -> Option<InterfaceName> {
         let by_device = !self.config.transport.is_unicast();
         by_device.then(|| self.devices.through(&ends.interface, Family::of(ends.source))).flatten()
@@ -245,9 +245,9 @@ pub(super) fn group(instance: &InstanceConfig, path: &Path) -> IpAddr {
     instance.transport.group(path.family).unwrap_or_else(|| multicast_group(path.family))
 }
 
-/// The peers that are reached on a path: those in a network of its interface. One that is in none of the
-/// networks of all paths is behind a router: the first path is the way to it. This node is no peer of
-/// its own.
+/// The peers that are reached on a path: those in a network of its interface. One that is in none
+/// of the networks of all paths is behind a router: the first path is the way to it. This node is
+/// no peer of its own.
 fn peers_on(
     links: &Links,
     instance: &InstanceConfig,

@@ -44,7 +44,7 @@ impl Tracks {
         Self { index: index(&all), all, ..Self::default() }
     }
 
-    /// Where the check of this name is.
+    /// The place of the check of this name.
     pub(super) fn place(&self, name: &TrackName) -> Option<usize> {
         self.index.get(name).copied()
     }
@@ -66,7 +66,7 @@ impl Tracks {
         self.all.get_mut(place).is_some_and(|track| track.probed(now, number, result, out))
     }
 
-    /// What a check looks at may have changed; returns its place.
+    /// The subject of a check may have changed; returns its place.
     pub(super) fn stirred(&mut self, name: &TrackName) -> Option<usize> {
         let place = self.place(name)?;
         self.all.get_mut(place)?.stirred();

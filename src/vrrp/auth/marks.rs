@@ -7,8 +7,8 @@ use super::Sequence;
 use crate::model::AntiReplay;
 use crate::time::Wall;
 
-/// How many senders are remembered. Only somebody with a key can be one, so this many are never there;
-/// keepalived remembers four.
+/// How many senders are remembered. Only somebody with a key can be one, so this many are never
+/// there; keepalived remembers four.
 const REMEMBERED: usize = 64;
 
 /// The latest sequence of each sender.
@@ -38,7 +38,8 @@ pub enum Remembered {
 
 impl Marks {
     /// Whether a sequence of this sender is new. In time mode a mark outside the window is nothing:
-    /// what it would refuse is too old or too new anyway, and a group whose clocks were wrong recovers.
+    /// what it would refuse is too old or too new anyway, and a group whose clocks were wrong
+    /// recovers.
     pub fn look(
         &self,
         now: Wall,
@@ -107,8 +108,8 @@ mod tests {
         assert_eq!(other, Remembered::Nothing, "each sender has its own");
     }
 
-    /// Rule: after a step of all clocks backwards the group recovers in time mode; in monotonic mode a
-    /// mark holds for ever.
+    /// Rule: after a step of all clocks backwards the group recovers in time mode; in monotonic
+    /// mode a mark holds for ever.
     #[test]
     fn marks_outside_the_window_are_forgotten() {
         let mut marks = Marks::default();

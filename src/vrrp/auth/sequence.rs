@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::AntiReplay;
 use crate::time::Wall;
 
-/// A time stamp with a counter, as it is in a trailer: seconds since 1970 modulo 2^32, then 1/65536 s,
-/// then a counter. All together it is one number that grows with each advertisement.
+/// A time stamp with a counter, as it is in a trailer: seconds since 1970 modulo 2^32, then 1/65536
+/// s, then a counter. All together it is one number that grows with each advertisement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(u64);
@@ -58,17 +58,17 @@ impl Sequence {
     }
 }
 
-/// Gives each advertisement of one sender its sequence. Nothing of it is kept over a restart: the clock
-/// goes on.
+/// Gives each advertisement of one sender its sequence. Nothing of it is kept over a restart: the
+/// clock goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamper {
     last: Sequence,
 }
 
 impl Stamper {
-    /// The next one: the time where that has gone on, else the one after the last. After a step of the
-    /// clock backwards that is longer than the window it starts anew, because what is ahead of the
-    /// others' clocks by so much would be refused.
+    /// The next one: the time where that has gone on, else the one after the last. After a step of
+    /// the clock backwards that is longer than the window it starts anew, because what is ahead of
+    /// the others' clocks by so much would be refused.
     pub fn next(&mut self, now: Wall, anti_replay: AntiReplay) -> Sequence {
         let clock = Sequence::at(now);
         let stepped_back = match anti_replay {
@@ -110,8 +110,8 @@ mod tests {
         assert_eq!(end.get(), NOW << 32 | 0xffff << 16, "it never reaches the next second");
     }
 
-    /// Rule: a sender's sequences grow, within a moment and over a small step of the clock backwards;
-    /// after a large one they start anew, but in monotonic mode they never do.
+    /// Rule: a sender's sequences grow, within a moment and over a small step of the clock
+    /// backwards; after a large one they start anew, but in monotonic mode they never do.
     #[test]
     fn sequences_grow() {
         let mut stamper = Stamper::default();
@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(stamper.next(wall((1 << 32) + 1), TIME), after);
     }
 
-    /// Bug guarded: half of all numbers away there is neither before nor after, and the difference of
-    /// seconds has no positive counterpart.
+    /// Bug guarded: half of all numbers away there is neither before nor after, and the difference
+    /// of seconds has no positive counterpart.
     #[test]
     fn the_far_end_of_the_circle() {
         let (zero, far) = (Sequence::new(0), Sequence::new(1 << 63));

@@ -133,8 +133,8 @@ async fn redirections_are_followed_where_that_is_wanted() {
     fails_with(&followed("/away"), "redirects to 'ftp:'").await;
 }
 
-/// Rule: `host` is what the server hears, in the header and in TLS; another one to which it redirects
-/// hears its own.
+/// Rule: `host` is what the server hears, in the header and in TLS; another one to which it
+/// redirects hears its own.
 #[tokio::test]
 async fn the_host_is_what_the_configuration_says() {
     let nginx = Nginx::start().await;

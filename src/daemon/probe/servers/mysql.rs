@@ -32,7 +32,8 @@ impl Mariadb {
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
         let data = scratch.directory(&format!("data-{port}"));
         let data = format!("--datadir={}", data.display());
-        // A server that starts removes what others have for the moment in a directory that they share.
+        // A server that starts removes what others have for the moment in a directory that they
+        // share.
         let temporary = scratch.directory(&format!("temporary-{port}"));
         let temporary = format!("--tmpdir={}", temporary.display());
         let normal = ["--no-defaults", "--auth-root-authentication-method=normal"];

@@ -1,7 +1,7 @@
 //! Processes, by the kernel's process events connector (Linux' `linux/cn_proc.h` and
-//! `Documentation/driver-api/connector.rst`). It tells only who has `CAP_NET_ADMIN` in the machine's
-//! first user, process and network namespaces; elsewhere it keeps silent, so that its answer to the
-//! subscription is waited for.
+//! `Documentation/driver-api/connector.rst`). It tells only who has `CAP_NET_ADMIN` in the
+//! machine's first user, process and network namespaces; elsewhere it keeps silent, so that its
+//! answer to the subscription is waited for.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;

@@ -26,5 +26,5 @@ impl Stir {
     }
 }
 
-/// What a watcher looks after: names of checks, and what each is about.
+/// The checks of a watcher: their names, and the subject of each.
 pub(super) type Wanted<T> = Vec<(TrackName, T)>;
