@@ -27,6 +27,7 @@ mod packets;
 mod page;
 mod plot;
 mod program;
+mod rhythm;
 mod stage;
 mod targets;
 mod trial;

@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, NetlinkAddr, bind, setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use crate::capture::Capture;
-use crate::figures::Rhythm;
+use crate::rhythm::Rhythm;
 use crate::lab::{BOUND, Host, Meter, Responders, Segment, running_time, within};
 use crate::program::Program;
 use crate::stage::{ACTIVE, CLIENT, STANDBY, Stage, held};

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::account::Account;
 use crate::capture::{Capture, Seen};
-use crate::figures::{Figures, Rhythm, Row, Trial};
+use crate::figures::{Figures, Row, Trial};
 use crate::floor::Role;
 use crate::lab::{Lab, longest_stall};
 use crate::moving;
 use crate::program::{Kind, Program};
 use crate::stage::{ACTIVE, Stage, held};
+use crate::rhythm::Rhythm;
 use crate::workload::Workload;
 
 /// A program that does not settle within this time is taken for one that never does.

@@ -10,15 +10,14 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::{HandoverAnswer, StandbyAnswer};
 pub use super::change::Change;
-use super::handover::HandoverAnswer;
 use super::held::HeldRouter;
 use super::hex;
 pub use super::hook::call::{
     GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner, HookTarget, InstanceEvent,
 };
 use super::link::{Link, Loss};
-use super::standby::StandbyAnswer;
 use super::story::Event;
 pub use super::words::SystemError;
 use crate::model::{

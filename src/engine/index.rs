@@ -13,7 +13,8 @@ use crate::model::{Family, InstanceName, InterfaceName, Path, Routing, TrackName
 /// The index of instances: their places in the engine's list, the lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
-    routers: BTreeMap<(InterfaceName, Family, Vrid), Vec<usize>>,
+    /// By interface first: its name is compared once, and not with each router's.
+    routers: BTreeMap<InterfaceName, BTreeMap<(Family, Vrid), Vec<usize>>>,
     names: BTreeMap<InstanceName, Vec<usize>>,
     /// By the name that an instance's hooks are known by, which outlives a change of its own.
     hook_owners: BTreeMap<InstanceName, Vec<usize>>,
@@ -56,8 +57,8 @@ impl Index {
     fn add(&mut self, place: usize, instance: &Instance) {
         let config = instance.config();
         for Path { interface, family } in config.paths() {
-            let router = (interface, family, config.virtual_router_id);
-            self.routers.entry(router).or_default().push(place);
+            let there = self.routers.entry(interface).or_default();
+            there.entry((family, config.virtual_router_id)).or_default().push(place);
         }
         put(&mut self.names, &config.name, place);
         put(&mut self.hook_owners, instance.hook_owner(), place);
@@ -82,7 +83,8 @@ impl Index {
         family: Family,
         virtual_router_id: Vrid,
     ) -> &[usize] {
-        found(&self.routers, &(interface.clone(), family, virtual_router_id))
+        let there = self.routers.get(interface);
+        there.map_or(&[], |there| found(there, &(family, virtual_router_id)))
     }
 
     /// Those of this name: one that the configuration has, and others that still leave.

@@ -114,15 +114,16 @@ impl Links {
 
     /// Asks for the sockets that these instances need, which are those on interface `only` or all.
     pub(super) fn listen<'a>(
-        &mut self,
+        &'a mut self,
         now: Mono,
         only: Option<&InterfaceName>,
         instances: impl Iterator<Item = &'a InstanceConfig>,
         out: &mut Vec<Action>,
     ) {
-        let mut listening = std::mem::take(&mut self.listening);
-        listening.update(now, self, only, instances, out);
-        self.listening = listening;
+        let Self { known, listening, .. } = self;
+        let known = &*known;
+        let link = |name: &InterfaceName| known.get(name)?.link.as_ref();
+        listening.update(now, link, only, instances, out);
     }
 
     /// A socket is open, but for these groups.

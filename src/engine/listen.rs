@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use super::event::Action;
 use super::link::Link;
-use super::links::Links;
 use super::story::Fault;
 use super::timer::Timer;
 use super::words::SystemError;
@@ -86,13 +85,13 @@ impl Listening {
     pub(super) fn update<'a>(
         &mut self,
         now: Mono,
-        links: &Links,
+        link: impl Fn(&InterfaceName) -> Option<&'a Link>,
         only: Option<&InterfaceName>,
         instances: impl Iterator<Item = &'a InstanceConfig>,
         out: &mut Vec<Action>,
     ) {
         let concerns = |interface: &InterfaceName| only.is_none_or(|only| only == interface);
-        let mut wanted = wanted(links, instances);
+        let mut wanted = wanted(link, instances);
         wanted.retain(|(interface, _), _| concerns(interface));
         let stop = |(interface, family): &Key| Action::StopListening {
             interface: interface.clone(),
@@ -190,13 +189,13 @@ fn own_paths(instance: &InstanceConfig) -> impl Iterator<Item = Path> + use<'_> 
 }
 
 fn wanted<'a>(
-    links: &Links,
+    link: impl Fn(&InterfaceName) -> Option<&'a Link>,
     instances: impl Iterator<Item = &'a InstanceConfig>,
 ) -> BTreeMap<Key, Wanted> {
     let mut all: BTreeMap<Key, Wanted> = BTreeMap::new();
     let paths = instances.flat_map(|one| one.paths().map(move |path| (one, path)));
     for (instance, Path { interface, family }) in paths {
-        let Some(link) = links.get(&interface) else { continue };
+        let Some(link) = link(&interface) else { continue };
         let wanted = all.entry((interface, family)).or_insert_with(|| Wanted {
             index: link.index,
             virtual_router_ids: Vec::new(),

@@ -6,6 +6,7 @@
 //! told (`story`, `status`).
 
 mod announce;
+mod answers;
 mod authentication;
 mod change;
 pub mod conflict;
@@ -13,7 +14,6 @@ mod deadlines;
 pub mod event;
 mod failure;
 mod group;
-mod handover;
 mod held;
 mod hex;
 mod hook;
@@ -43,16 +43,15 @@ mod written;
 
 use std::collections::BTreeMap;
 
+pub use answers::{HandoverAnswer, HandoverRefusal, Standby, StandbyAnswer};
 pub use event::{
     Action, Answer, Change, GroupEvent, GroupMember, HookCall, HookEvent, HookName, HookOwner,
     HookTarget, Input, InstanceEvent, Packet, ProbeResult, SystemError,
 };
-pub use handover::{HandoverAnswer, HandoverRefusal};
 pub use held::{Farewell, HeldAddress, HeldRouter};
 pub use link::{Link, LinkAddress, Loss, UnusableAddress};
 pub use peers::{Advertised, PeerStatus};
 pub use plan::Plan;
-pub use standby::{Standby, StandbyAnswer};
 pub use status::Status;
 pub use story::Event;
 pub use words::few;

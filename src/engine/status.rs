@@ -6,10 +6,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
+use super::answers::Standby;
 use super::conflict::ConflictStatus;
 use super::hook::call::HookName;
 use super::peers::PeerStatus;
-use super::standby::Standby;
 use super::story::{Fault, Lowered, Peer, StateName, TrackFailure, Why};
 use super::timer::Timer;
 use super::words::few;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::conflict::Conflict;
-use super::handover::HandoverAnswer;
+use super::answers::HandoverAnswer;
 use super::hook::call::HookName;
 use super::link::Loss;
 use super::words::SystemError;

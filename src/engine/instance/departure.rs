@@ -1,8 +1,8 @@
 //! How an instance stops being active: at once where it must, and otherwise so that the addresses
 //! are answered for all the time.
 
+use super::super::answers::{HandoverAnswer, HandoverRefusal};
 use super::super::event::{Action, Answer};
-use super::super::handover::{HandoverAnswer, HandoverRefusal};
 use super::super::story::{Peer, StateName, What, Why};
 use super::{Condition, Context, Ending, Instance};
 use crate::model::{Family, InterfaceName, NodeName, is_link_local};

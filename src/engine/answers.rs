@@ -1,5 +1,6 @@
-//! What came of a handover that the operator asked for.
+//! The answers to what the operator asks for: handovers, and standby.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,73 @@ impl fmt::Display for HandoverRefusal {
                  operator wanted it online",
             ),
         }
+    }
+}
+
+/// What the operator has taken out of the election. It outlives the daemon: the shell keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standby {
+    /// All instances, those that a later configuration brings included.
+    pub node: bool,
+    /// These, by name.
+    pub instances: BTreeSet<InstanceName>,
+}
+
+impl Standby {
+    /// Whether it keeps this instance out.
+    pub fn covers(&self, name: &InstanceName) -> bool {
+        self.node || self.instances.contains(name)
+    }
+
+    /// Whether nothing is out.
+    pub fn is_empty(&self) -> bool {
+        !self.node && self.instances.is_empty()
+    }
+}
+
+/// The answer to [`Input::Standby`](super::Input::Standby) and
+/// [`Input::Online`](super::Input::Online).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandbyAnswer {
+    /// What is out of the election now.
+    pub standby: Standby,
+    /// The instances that were active, and who has their addresses now; `None`: this node has heard
+    /// nobody take them, and that was accepted, or a fault came between.
+    pub moved: Vec<(InstanceName, Option<Peer>)>,
+    /// The instances for which nothing has changed, and why.
+    pub refused: Vec<(InstanceName, HandoverRefusal)>,
+}
+
+/// One line for each instance of which there is something to say, and what is out at the end.
+impl fmt::Display for StandbyAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (instance, peer) in &self.moved {
+            match peer {
+                Some(peer) => writeln!(f, "{instance}: {peer} has the addresses now")?,
+                None => writeln!(
+                    f,
+                    "{instance}: this node has given the addresses up, and has heard nobody take them"
+                )?,
+            }
+        }
+        for (instance, refusal) in &self.refused {
+            writeln!(f, "{instance}: nothing has changed: {refusal}")?;
+        }
+        self.standby.fmt(f)
+    }
+}
+
+impl fmt::Display for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.node {
+            return f.write_str("this node is on standby, with all instances");
+        }
+        if self.instances.is_empty() {
+            return f.write_str("nothing is on standby");
+        }
+        let names: Vec<&str> = self.instances.iter().map(InstanceName::as_str).collect();
+        write!(f, "on standby: {}", names.join(", "))
     }
 }
 
