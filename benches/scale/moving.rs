@@ -13,9 +13,9 @@ use nix::sys::socket::{AddressFamily, NetlinkAddr, bind, setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use crate::capture::Capture;
-use crate::rhythm::Rhythm;
 use crate::lab::{BOUND, Host, Meter, Responders, Segment, running_time, within};
 use crate::program::Program;
+use crate::rhythm::Rhythm;
 use crate::stage::{ACTIVE, CLIENT, STANDBY, Stage, held};
 use crate::workload::{VirtualRouter, Workload, is_virtual};
 

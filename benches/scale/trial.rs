@@ -10,8 +10,8 @@ use crate::floor::Role;
 use crate::lab::{Lab, longest_stall};
 use crate::moving;
 use crate::program::{Kind, Program};
-use crate::stage::{ACTIVE, Stage, held};
 use crate::rhythm::Rhythm;
+use crate::stage::{ACTIVE, Stage, held};
 use crate::workload::Workload;
 
 /// A program that does not settle within this time is taken for one that never does.

@@ -24,7 +24,7 @@ const TYPES_AT: u32 = ARP_AT;
 const LENGTHS_AT: u32 = ARP_AT + 4;
 const SENDER_AT: u32 = ARP_AT + 14;
 
-/// Where things stand in a neighbour advertisement in an Ethernet frame (RFC 8200 section 3, RFC
+/// The places in a neighbour advertisement in an Ethernet frame (RFC 8200 section 3, RFC
 /// 4861 section 4.4): the next header with the hop limit, the type with the code, and the last four
 /// bytes of the target.
 const NEXT_HEADER_AT: u32 = 20;

@@ -442,7 +442,7 @@ impl FrameSocket {
     fn send_some(&self, frames: &[Frame<'_>]) -> nix::Result<usize> {
         let slices: Vec<_> = frames.iter().map(|frame| [IoSlice::new(frame.bytes)]).collect();
         let addresses: Vec<Option<LinkAddr>> = frames.iter().map(Frame::link_address).collect();
-        // Without an address the kernel would take the socket's own, which there is none of.
+        // Without an address the kernel would take the socket's own, which it lacks.
         let some = addresses.iter().take_while(|address| address.is_some()).count();
         if some == 0 {
             return Err(Errno::EMSGSIZE);

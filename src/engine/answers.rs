@@ -39,8 +39,8 @@ pub enum HandoverRefusal {
     NoSuchInstance(Vec<InstanceName>),
     /// There is no such node; here are those that there are.
     NoSuchNode(Vec<NodeName>),
-    /// The routers advertise from link-local addresses, and this node is listed without its one: who
-    /// takes the addresses could not be compared with it.
+    /// The routers advertise from link-local addresses, and this node is listed without its one:
+    /// who takes the addresses could not be compared with it.
     NoLinkLocal(NodeName),
     /// The node that should take it is this one.
     OwnNode,
@@ -125,7 +125,8 @@ impl fmt::Display for HandoverRefusal {
     }
 }
 
-/// What the operator has taken out of the election. It outlives the daemon: the shell keeps it.
+/// The instances that the operator has taken out of the election. It outlives the daemon: the shell
+/// keeps it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standby {
@@ -136,12 +137,12 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// Whether it keeps this instance out.
+    /// True if it keeps this instance out.
     pub fn covers(&self, name: &InstanceName) -> bool {
         self.node || self.instances.contains(name)
     }
 
-    /// Whether nothing is out.
+    /// True if nothing is out.
     pub fn is_empty(&self) -> bool {
         !self.node && self.instances.is_empty()
     }
@@ -151,7 +152,7 @@ impl Standby {
 /// [`Input::Online`](super::Input::Online).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandbyAnswer {
-    /// What is out of the election now.
+    /// The instances that are out of the election now.
     pub standby: Standby,
     /// The instances that were active, and who has their addresses now; `None`: this node has heard
     /// nobody take them, and that was accepted, or a fault came between.

@@ -57,13 +57,13 @@ pub enum Change {
     /// before is written down by the shell. An [`Input::Link`](super::Input::Link) of its name
     /// tells when it is there.
     AddDevice {
-        /// Which one.
+        /// The device.
         device: VirtualDevice,
     },
     /// Take the device away, with what is on it, and where it was the last one on its interface,
     /// put the settings back. That it is not there is success.
     RemoveDevice {
-        /// Which one.
+        /// The device.
         device: VirtualDevice,
     },
     /// Set a device administratively up or down.

@@ -13,7 +13,7 @@ use super::words::{Peer, few};
 use crate::model::{Interval, Mac, is_link_local};
 use crate::time::{Mono, Span};
 
-/// How many different conflicts of each kind are remembered. Source addresses are the sender's
+/// The most conflicts of each kind that are remembered. Source addresses are the sender's
 /// choice, so there must be a bound; and each is a line of the log. One kind does not take the room
 /// of another: who makes up routers that are refused must not hide that two are active.
 const REMEMBERED: usize = 16;

@@ -21,7 +21,7 @@ pub struct HeldRouter {
     /// The routes and rules that are there because of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routing: Vec<Routing>,
-    /// What says to the other routers that it stops, one for each of its ways to them; empty where
+    /// The farewells to the other routers, one for each of its ways to them; empty where
     /// it is not active (any more).
     pub farewells: Vec<Farewell>,
     /// The devices with its virtual MAC addresses: they are there while it is a backup, too.

@@ -109,7 +109,7 @@ impl Holding {
         out.extend(gone.iter().map(|h| remove(&h.interface, &h.address)));
     }
 
-    /// How long the kernel keeps the addresses if they are not renewed any more; `None`: for ever,
+    /// The time for which the kernel keeps the addresses if nobody renews them; `None`: always,
     /// or none are held.
     pub(super) fn lease_left(&self, now: Mono) -> Option<Span> {
         let (lease, next) = (self.terms.lease?, self.renew_at?);

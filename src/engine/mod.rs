@@ -37,6 +37,7 @@ pub mod story;
 pub mod timer;
 mod track;
 mod turn;
+mod waiting;
 mod watch;
 mod words;
 mod written;
@@ -57,7 +58,7 @@ pub use story::Event;
 pub use words::few;
 
 use deadlines::{Deadlines, Owner};
-use group::Group;
+use group::{Gates, Group};
 use index::Index;
 use instance::Instance;
 use links::Links;
@@ -84,6 +85,7 @@ pub struct Engine {
     instances: Vec<Instance>,
     /// The same of sync groups.
     groups: Vec<Group>,
+    gates: Gates,
     /// From what an input names to the instances that it is for.
     index: Index,
     deadlines: Deadlines,
@@ -114,6 +116,7 @@ struct Context<'a> {
     config: &'a Config,
     links: &'a Links,
     tracks: &'a Tracks,
+    gates: &'a Gates,
 }
 
 impl Engine {
@@ -125,6 +128,7 @@ impl Engine {
         links.reconfigure(&config);
         let mut engine = Self {
             tracks: Tracks::new(&config.tracks, now),
+            gates: Gates::of(&config),
             config,
             instances,
             groups,
@@ -266,8 +270,8 @@ impl Engine {
 
     /// The context for the parts, and the instances.
     fn parts(&mut self, now: Now) -> (Context<'_>, &mut [Instance]) {
-        let Self { config, links, tracks, instances, .. } = self;
-        (Context { now, config, links, tracks }, instances)
+        let Self { config, links, tracks, gates, instances, .. } = self;
+        (Context { now, config, links, tracks, gates }, instances)
     }
 
     /// Touches the instances in these places, and calls each.
@@ -511,8 +515,8 @@ impl Engine {
 
     /// Whatever was touched says when it is due next.
     fn rearm(&mut self, turn: &mut Turn) {
-        let Self { config, links, tracks, instances, slots, deadlines, .. } = self;
-        let context = Context { now: turn.now, config, links, tracks };
+        let Self { config, links, tracks, gates, instances, slots, deadlines, .. } = self;
+        let context = Context { now: turn.now, config, links, tracks, gates };
         for place in turn.touched.keys().copied() {
             let Some(instance) = instances.get_mut(place) else { continue };
             instance.settle(&context);

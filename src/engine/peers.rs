@@ -153,7 +153,7 @@ impl Peers {
 }
 
 impl Expected<'_> {
-    /// Whether it should be one of the configured nodes and is not. Over IPv6 routers advertise
+    /// True if it should be one of the configured nodes and is not. Over IPv6 routers advertise
     /// from link-local addresses, which say nothing unless the nodes are listed with theirs.
     fn is_stranger(&self, source: IpAddr) -> bool {
         let kind = |address| (Family::of(address), is_link_local(address));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Action, Change};
+use super::group::Gates;
 use super::instance::Instance;
 use super::turn::Turn;
 use super::{Context, Engine};
@@ -31,6 +32,7 @@ impl Engine {
         let active: BTreeSet<InstanceName> = active.map(|i| i.config().name.clone()).collect();
         self.config = config;
         self.links.reconfigure(&self.config);
+        self.gates = Gates::of(&self.config);
         self.tracks.reload(&self.config.tracks, turn.now, &mut turn.out);
         self.replace_instances(turn);
         self.reload_groups(turn.now, &mut turn.out);
@@ -48,8 +50,8 @@ impl Engine {
     }
 
     fn replace_instances(&mut self, turn: &mut Turn) {
-        let Self { config, links, tracks, instances, .. } = self;
-        let context = Context { now: turn.now, config, links, tracks };
+        let Self { config, links, tracks, gates, instances, .. } = self;
+        let context = Context { now: turn.now, config, links, tracks, gates };
         let mut before: Vec<Option<Instance>> =
             std::mem::take(instances).into_iter().map(Some).collect();
         let running: BTreeMap<Identity, usize> = before

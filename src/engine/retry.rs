@@ -1,5 +1,5 @@
-//! What the system has refused is asked for again: an addition a few times, a removal until it is
-//! done.
+//! Changes that the system has refused are asked for again: an addition a few times, a removal
+//! until it is done.
 
 use super::event::SystemError;
 use crate::time::{Mono, Span};

@@ -8,6 +8,7 @@ use super::event::Action;
 use super::instance::Instance;
 use super::story::{Event, Peer, What};
 use super::turn::Turn;
+use super::waiting::Waiting;
 use super::{Answer, Engine};
 use crate::model::InstanceName;
 
@@ -19,8 +20,8 @@ pub(super) struct Pending {
     node: bool,
     /// Whether they go also where nobody takes over.
     force: bool,
-    /// The instances that are still active. Those of a sync group stand together.
-    waiting: Vec<Vec<InstanceName>>,
+    /// The instances that are still active.
+    waiting: Waiting,
     moved: Vec<(InstanceName, Option<Peer>)>,
     refused: Vec<(InstanceName, HandoverRefusal)>,
 }
@@ -38,7 +39,7 @@ impl Engine {
             request,
             node: instance.is_none(),
             force,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             moved: Vec::new(),
             refused: Vec::new(),
         };
@@ -98,13 +99,14 @@ impl Engine {
         for pending in &mut self.pending_standby {
             // It is not the whole node any more.
             pending.node = false;
-            let called_off = |unit: &Vec<InstanceName>| unit.iter().any(&comes_back);
-            let (back, rest): (Vec<_>, Vec<_>) =
-                std::mem::take(&mut pending.waiting).into_iter().partition(called_off);
-            pending.waiting = rest;
-            for name in back.into_iter().flatten() {
-                staying.insert(name.clone());
-                pending.refused.push((name, HandoverRefusal::CalledOff));
+            for number in pending.waiting.all() {
+                if !pending.waiting.unit(number).iter().any(&comes_back) {
+                    continue;
+                }
+                for name in pending.waiting.remove(number) {
+                    staying.insert(name.clone());
+                    pending.refused.push((name, HandoverRefusal::CalledOff));
+                }
             }
         }
         let places = self.places_of(&staying);
@@ -167,8 +169,16 @@ impl Engine {
     /// Looks at what has become of those who were asked to hand over.
     pub(super) fn settle_standby(&mut self, turn: &mut Turn) {
         for mut pending in std::mem::take(&mut self.pending_standby) {
-            for unit in std::mem::take(&mut pending.waiting) {
-                self.settle_unit(turn, unit, &mut pending);
+            // A unit that was not touched is still on its way. A reload may have taken instances
+            // away.
+            let touched = turn.touched.keys().filter_map(|place| self.instances.get(*place));
+            let numbers = if turn.reloads {
+                pending.waiting.all()
+            } else {
+                pending.waiting.of(touched.map(|instance| &instance.config().name))
+            };
+            for number in numbers {
+                self.settle_unit(turn, number, &mut pending);
             }
             if pending.node && pending.refused.is_empty() && pending.waiting.is_empty() {
                 // A reload may have brought some meanwhile.
@@ -197,15 +207,13 @@ impl Engine {
         }
     }
 
-    fn settle_unit(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
-        let places = self.places_of(&unit);
-        if !places.is_empty() && !places.iter().any(|place| turn.touched.contains_key(place)) {
-            return pending.waiting.push(unit);
-        }
+    fn settle_unit(&mut self, turn: &mut Turn, number: usize, pending: &mut Pending) {
+        let places = self.places_of(pending.waiting.unit(number));
         let members = || places.iter().filter_map(|place| self.instances.get(*place));
         if members().any(Instance::is_leaving) {
-            return pending.waiting.push(unit);
+            return;
         }
+        let unit = pending.waiting.remove(number);
         // It was active, was to leave, and does not any more: nobody has taken over, or the daemon
         // stops, and who has taken over is not known.
         let stays = members().find(|instance| instance.holds() && !pending.force);

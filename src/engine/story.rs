@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::conflict::Conflict;
 use super::answers::HandoverAnswer;
+use super::conflict::Conflict;
 use super::hook::call::HookName;
 use super::link::Loss;
 use super::words::SystemError;
@@ -324,12 +324,13 @@ pub enum What {
     RoutingFailed(Routing, SystemError),
     /// A route or rule could not be removed; it is tried again.
     RoutingNotRemoved(Routing, SystemError),
-    /// The device with the virtual MAC address had been deleted or taken down by another program, and is
-    /// made or taken up again.
+    /// The device with the virtual MAC address had been deleted or taken down by another program,
+    /// and is made or taken up again.
     DeviceRestored(InterfaceName),
     /// The device with the virtual MAC address could not be taken up; that is tried again.
     DeviceNotRaised(InterfaceName, SystemError),
-    /// The device with the virtual MAC address could not be taken down or away; that is tried again.
+    /// The device with the virtual MAC address could not be taken down or away; that is tried
+    /// again.
     DeviceLeft(InterfaceName, SystemError),
     /// An advertisement could not be sent.
     SendFailed(InterfaceName, SystemError),

@@ -1,4 +1,4 @@
-//! The reasons for which the engine wants to be called.
+//! The timers of the engine.
 
 use serde::{Deserialize, Serialize};
 

@@ -27,7 +27,7 @@ pub(super) enum Asked {
     AddressThere,
     /// To remove one from the interface of this index.
     AddressGone { index: u32, key: AddressKey },
-    /// To add a route or a rule: anew, after removing one that may have been left, or again.
+    /// To add a route or a rule: a new one, after removing one that may have been left, or again.
     RoutingThere { again: bool, is_rule: bool },
     /// To remove a route or a rule, the route through the interface of this index.
     RoutingGone { index: Option<u32> },

@@ -79,7 +79,7 @@ impl Exchange {
         loop {
             let Some(answer) = self.receive()?.next() else { continue };
             let Some(number) = message::answer(&answer) else { continue };
-            // One of a question that was given up is none of these.
+            // An answer to a question that was given up comes late.
             let place = answer.header.sequence_number.wrapping_sub(first) as usize;
             let Some(room) = answers.get_mut(place) else { continue };
             *room = number;

@@ -42,8 +42,8 @@ impl Engine {
             let asked = asked.flat_map(|name| self.index.name(name)).copied();
             let concerned: Vec<usize> = asked.chain(members.iter().copied()).collect();
             self.each(turn, concerned, |_, _, _| ());
-            let Self { config, links, tracks, instances, groups, .. } = self;
-            let context = Context { now: turn.now, config, links, tracks };
+            let Self { config, links, tracks, gates, instances, groups, .. } = self;
+            let context = Context { now: turn.now, config, links, tracks, gates };
             if let Some(group) = groups.get_mut(place) {
                 group.follow(&context, &mut picked(instances, &members), &mut turn.out);
             }

@@ -15,8 +15,10 @@
 //! So a node has all of a group or nothing of it, and two nodes that hear each other on any of the
 //! segments agree about all of them.
 
+mod gates;
 mod hooks;
 
+pub(super) use gates::Gates;
 pub(super) use hooks::Group;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,8 +73,7 @@ impl Engine {
             self.each(turn, places.iter().copied(), |instance, _, _| {
                 instance.claim_not_before(Mono(0));
             });
-            let Self { config, links, tracks, instances, .. } = self;
-            let context = Context { now: turn.now, config, links, tracks };
+            let (context, instances) = self.parts(turn.now);
             let Some(group) = context.config.sync_groups.get(place) else { continue };
             let was_active = |place: &usize| turn.touched.get(place) == Some(&true);
             let before: Vec<bool> = places.iter().map(was_active).collect();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::call::{HookCall, HookName};
 use crate::time::{Mono, Span};
 
-/// How much longer than its timeout a hook is waited for: the shell's own clock ends it first,
+/// The time for which a hook is waited for beyond its timeout: the shell's own clock ends it first,
 /// unless the shell is in trouble.
 const GRACE: Span = Span::from_secs(1);
 

@@ -1,5 +1,5 @@
-//! Who is told of an instance's changes, and what it waits for before it takes its addresses or
-//! gives them away.
+//! The hooks of an instance: those that tell of its changes, and those that it waits for before it
+//! takes its addresses or gives them away.
 
 use super::super::event::{
     Action, GroupMember, HookEvent, HookName, HookOwner, InstanceEvent, ProbeResult,
@@ -7,7 +7,7 @@ use super::super::event::{
 use super::super::hook::Ended;
 use super::super::story::{Peer, StateName, What};
 use super::{Context, Instance};
-use crate::model::{InstanceName, Phase, SyncGroup};
+use crate::model::{InstanceName, Phase};
 use crate::time::Mono;
 use crate::vrrp::router::{Departure, State, Takeover};
 
@@ -26,26 +26,11 @@ pub(super) struct Claim {
 impl Instance {
     /// Whether the addresses wait for a hook.
     pub(super) fn waits_to_claim(&self, context: &Context<'_>) -> bool {
-        self.moves_addresses() && (self.has_gate() || self.has_gate_in_group(context))
+        self.moves_addresses() && (self.has_gate() || context.gates.hold_back(&self.config.name))
     }
 
     fn has_gate(&self) -> bool {
         self.config.notify.has(Phase::BeforeClaim)
-    }
-
-    fn group<'a>(&self, context: &Context<'a>) -> Option<&'a SyncGroup> {
-        let mut groups = context.config.sync_groups.iter();
-        groups.find(|group| group.members.contains(&self.config.name))
-    }
-
-    /// Whether the group or one of its members waits for a hook, and so all of them do: they have
-    /// their addresses together.
-    fn has_gate_in_group(&self, context: &Context<'_>) -> bool {
-        let config = context.config;
-        let Some(group) = self.group(context) else { return false };
-        let mut members = config.instances.iter().filter(|one| group.members.contains(&one.name));
-        group.notify.has(Phase::BeforeClaim)
-            || members.any(|member| member.notify.has(Phase::BeforeClaim))
     }
 
     /// Starts what runs before the addresses are taken. Where nobody answers any more, or not for
@@ -58,7 +43,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let silent = matches!(how, Takeover::Preempt(_));
-        let for_group = self.has_gate_in_group(context);
+        let for_group = context.gates.hold_back(&self.config.name);
         self.hooks.supersede();
         self.claim = Some(Claim { how, silent, asked: false, for_group });
         self.advertise(context, self.router.priority().get(), out);
@@ -79,7 +64,7 @@ impl Instance {
     /// says. A hook that runs already is waited for until it has ended, whoever has it now.
     pub(in super::super) fn wait_anew(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         self.hooks.forget_waiting(&self.config.notify);
-        let is_in_a_group = !self.is_ending() && self.group(context).is_some();
+        let is_in_a_group = !self.is_ending() && context.gates.has(&self.config.name);
         if let Some(claim) = &mut self.claim {
             claim.for_group |= is_in_a_group;
         }

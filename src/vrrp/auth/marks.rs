@@ -7,8 +7,8 @@ use super::Sequence;
 use crate::model::AntiReplay;
 use crate::time::Wall;
 
-/// How many senders are remembered. Only somebody with a key can be one, so this many are never
-/// there; keepalived remembers four.
+/// The number of senders that are remembered. Only somebody with a key can be one, so this many are
+/// never there; keepalived remembers four.
 const REMEMBERED: usize = 64;
 
 /// The latest sequence of each sender.
