@@ -73,9 +73,11 @@ impl Deadlines {
     }
 
     /// The owners of what is due by now, in their order.
-    pub(super) fn due(&self, now: Mono) -> BTreeSet<Owner> {
+    pub(super) fn due(&self, now: Mono) -> Vec<Owner> {
         let due = self.queue.iter().take_while(|(at, ..)| *at <= now);
-        due.map(|(_, owner, _)| *owner).collect()
+        let mut owners: Vec<Owner> = due.map(|(_, owner, _)| *owner).collect();
+        owners.sort_unstable();
+        owners
     }
 }
 
@@ -104,7 +106,9 @@ mod tests {
         deadlines.set(Owner::Instance(1), Some((Mono(30), Timer::Advertisement)));
         deadlines.set(Owner::Instance(0), Some((Mono(40), Timer::Advertisement)));
         deadlines.set(Owner::Group(0), Some((Mono(50), Timer::Hook)));
-        let due: Vec<Owner> = deadlines.due(Mono(40)).into_iter().collect();
-        assert_eq!(due, [Owner::Instance(0), Owner::Instance(1), Owner::Track(0)]);
+        assert_eq!(
+            deadlines.due(Mono(40)),
+            [Owner::Instance(0), Owner::Instance(1), Owner::Track(0)]
+        );
     }
 }

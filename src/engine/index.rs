@@ -14,7 +14,7 @@ use crate::model::{Family, InstanceName, InterfaceName, Path, Routing, TrackName
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Index {
     /// By interface first: its name is compared once, and not with each router's.
-    routers: BTreeMap<InterfaceName, BTreeMap<(Family, Vrid), Vec<usize>>>,
+    routers: BTreeMap<InterfaceName, BTreeMap<Family, Routers>>,
     names: BTreeMap<InstanceName, Vec<usize>>,
     /// By the name that an instance's hooks are known by, which outlives a change of its own.
     hook_owners: BTreeMap<InstanceName, Vec<usize>>,
@@ -36,8 +36,17 @@ impl Index {
             members: vec![Vec::new(); groups.len()],
             ..Self::default()
         };
+        let mut routers = BTreeMap::new();
         for (place, instance) in instances.iter().enumerate() {
             index.add(place, instance);
+            let config = instance.config();
+            for Path { interface, family } in config.paths() {
+                let there: &mut Vec<_> = routers.entry((interface, family)).or_default();
+                there.push((config.virtual_router_id, place));
+            }
+        }
+        for ((interface, family), there) in routers {
+            index.routers.entry(interface).or_default().insert(family, Routers::new(there));
         }
         for (group, members) in groups.iter().zip(&mut index.members) {
             let names = &group.config().members;
@@ -56,10 +65,6 @@ impl Index {
 
     fn add(&mut self, place: usize, instance: &Instance) {
         let config = instance.config();
-        for Path { interface, family } in config.paths() {
-            let there = self.routers.entry(interface).or_default();
-            there.entry((family, config.virtual_router_id)).or_default().push(place);
-        }
         put(&mut self.names, &config.name, place);
         put(&mut self.hook_owners, instance.hook_owner(), place);
         for interface in instance.interfaces() {
@@ -83,8 +88,8 @@ impl Index {
         family: Family,
         virtual_router_id: Vrid,
     ) -> &[usize] {
-        let there = self.routers.get(interface);
-        there.map_or(&[], |there| found(there, &(family, virtual_router_id)))
+        let there = self.routers.get(interface).and_then(|there| there.get(&family));
+        there.map_or(&[], |there| there.of(virtual_router_id))
     }
 
     /// Those of this name: one that the configuration has, and others that still leave.
@@ -125,6 +130,34 @@ impl Index {
     /// The members of the sync group in this place.
     pub(super) fn members_of(&self, group: usize) -> &[usize] {
         self.members.get(group).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The instances on one interface and family by virtual router ID, close together in memory: each
+/// packet looks for one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Routers {
+    /// In the order of their IDs, of the same ID the lowest first.
+    places: Vec<usize>,
+    /// For each ID where in `places` its instances end.
+    ends: Vec<usize>,
+}
+
+impl Routers {
+    fn new(mut routers: Vec<(Vrid, usize)>) -> Self {
+        routers.sort_unstable();
+        let end = |id: u8| routers.partition_point(|(vrid, _)| vrid.get() <= id);
+        Self {
+            ends: (0..=u8::MAX).map(end).collect(),
+            places: routers.iter().map(|(_, place)| *place).collect(),
+        }
+    }
+
+    fn of(&self, virtual_router_id: Vrid) -> &[usize] {
+        let id = usize::from(virtual_router_id.get());
+        let before = id.checked_sub(1).and_then(|before| self.ends.get(before));
+        let (start, end) = (before.copied().unwrap_or(0), self.ends.get(id).copied().unwrap_or(0));
+        self.places.get(start..end).unwrap_or_default()
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Links {
     pub(super) listening: Listening,
     /// The number of changes of what messages depend on.
     changes: u64,
+    /// The number of times that addresses that move have come or gone, and nothing else.
+    moves: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +83,10 @@ impl Links {
             return news;
         }
         self.place_addresses(&name, &known);
-        self.changes += u64::from(news == News::Other);
+        match news {
+            News::Moving => self.moves += 1,
+            News::Nothing | News::Other => self.changes += 1,
+        }
         self.known.insert(name, known);
         news
     }
@@ -110,6 +115,11 @@ impl Links {
     /// The number of changes of what messages depend on.
     pub(super) const fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// The number of all changes: while it is the same, so is all that is known here.
+    pub(super) const fn state(&self) -> u64 {
+        self.changes + self.moves
     }
 
     /// Asks for the sockets that these instances need, which are those on interface `only` or all.

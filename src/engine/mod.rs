@@ -28,6 +28,7 @@ mod peers;
 pub mod plan;
 mod receive;
 mod reload;
+mod repetition;
 mod retry;
 mod routing;
 mod slots;
@@ -62,6 +63,7 @@ use group::{Gates, Group};
 use index::Index;
 use instance::Instance;
 use links::Links;
+use repetition::Arrived;
 use slots::Slots;
 use timer::Timer;
 use track::Tracks;
@@ -284,7 +286,7 @@ impl Engine {
         let (context, instances) = self.parts(turn.now);
         for place in places {
             let Some(instance) = instances.get_mut(place) else { continue };
-            turn.touched.entry(place).or_insert_with(|| instance.touch(context.now.mono));
+            turn.touched.insert(place, || instance.touch(context.now.mono));
             call(instance, &context, &mut turn.out);
         }
     }
@@ -340,20 +342,40 @@ impl Engine {
         &mut self,
         turn: &mut Turn,
         interface: &InterfaceName,
-        arrived: Mono,
+        at: Mono,
         (packet, proof): (&Packet, Proof),
     ) {
         match receive::address(interface, packet, &self.index) {
             Ok((place, datagram)) => {
-                self.each(turn, [place], |instance, context, out| {
-                    instance.received(context, (interface, arrived), (datagram, proof), out);
-                });
+                let arrived = Arrived { interface, at, datagram, proof };
+                if !self.hears_again(turn.now, place, arrived) {
+                    self.each(turn, [place], |instance, context, out| {
+                        instance.received(context, arrived, out);
+                    });
+                }
             }
             Err(discard) => {
                 let reasons = self.stray_discards.entry(interface.clone()).or_default();
                 *reasons.entry(discard).or_default() += 1;
             }
         }
+    }
+
+    /// The short way of a packet that says what its sender has said before. The instance is not
+    /// touched: nothing has changed but when it takes over if nobody says it again. The members of
+    /// sync groups go the long way, because each depends on when the others could take over.
+    fn hears_again(&mut self, now: Now, place: usize, arrived: Arrived<'_>) -> bool {
+        if !self.index.groups_of(place).is_empty() {
+            return false;
+        }
+        let (context, instances) = self.parts(now);
+        let Some(instance) = instances.get_mut(place) else { return false };
+        let again = instance.hears_again(&context, arrived);
+        if again {
+            let next = instance.settled_deadline();
+            self.deadlines.set(Owner::Instance(place), next);
+        }
+        again
     }
 
     fn claimed(&mut self, turn: &mut Turn, interface: &InterfaceName, frame: &[u8]) {
@@ -434,6 +456,8 @@ impl Engine {
                 Owner::Group(place) => groups.push(place),
             }
         }
+        // Each of them has something to say, most of the time just that.
+        turn.out.reserve(instances.len() * 2);
         self.fire_instances(turn, instances);
         // After the advertisements: they can wait the least.
         for place in tracks {
@@ -481,9 +505,9 @@ impl Engine {
     /// Forgets the instances and groups that the configuration has no more and of which nothing
     /// is left.
     fn forget_past(&mut self, turn: &mut Turn) {
-        let is_gone = |place: &usize| self.instances.get(*place).is_some_and(Instance::is_gone);
+        let is_gone = |place| self.instances.get(place).is_some_and(Instance::is_gone);
         let mut dissolved = self.groups.iter().skip(self.config.sync_groups.len());
-        if !turn.touched.keys().any(is_gone) && !dissolved.any(Group::is_gone) {
+        if !turn.touched.places().any(is_gone) && !dissolved.any(Group::is_gone) {
             return;
         }
         self.instances.retain(|instance| !instance.is_gone());
@@ -517,7 +541,7 @@ impl Engine {
     fn rearm(&mut self, turn: &mut Turn) {
         let Self { config, links, tracks, gates, instances, slots, deadlines, .. } = self;
         let context = Context { now: turn.now, config, links, tracks, gates };
-        for place in turn.touched.keys().copied() {
+        for place in turn.touched.places() {
             let Some(instance) = instances.get_mut(place) else { continue };
             instance.settle(&context);
             match instance.next_advertisement() {
@@ -528,7 +552,7 @@ impl Engine {
                 }
                 None => slots.leave(place),
             }
-            deadlines.set(Owner::Instance(place), instance.deadline());
+            deadlines.set(Owner::Instance(place), instance.settled_deadline());
         }
         for place in turn.tracks.iter().copied() {
             deadlines.set(Owner::Track(place), tracks.deadline(place));

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Discard;
+use super::repetition::Accepted;
 use super::words::Peer;
 use crate::model::{Config, Family, Interval, Node, Version, is_link_local};
 use crate::time::{Mono, Now, Span, Wall};
@@ -64,6 +65,8 @@ struct Heard {
     refused: u64,
     advertised: Option<Advertised>,
     refusal: Option<Discard>,
+    /// Its last packet, where the next one with the same bytes says nothing new.
+    repeatable: Option<Accepted>,
 }
 
 /// What an instance expects of the others.
@@ -85,6 +88,7 @@ impl Peers {
         let heard = self.entry(config, now, source);
         heard.accepted += 1;
         heard.refusal = None;
+        heard.repeatable = None;
         let same = heard.advertised.as_mut().filter(|old| {
             old.version == advertisement.version && old.addresses == advertisement.addresses
         });
@@ -106,6 +110,27 @@ impl Peers {
         let heard = self.entry(config, now, source);
         heard.refused += 1;
         heard.refusal = Some(why);
+        heard.repeatable = None;
+    }
+
+    /// The packet of this router that was accepted last says nothing new when it comes again.
+    pub(super) fn may_repeat(&mut self, source: IpAddr, packet: Accepted) {
+        if let Some(heard) = self.heard.get_mut(&source) {
+            heard.repeatable = Some(packet);
+        }
+    }
+
+    /// The last packet of this router, where that may come again.
+    pub(super) fn repeatable(&self, source: IpAddr) -> Option<&Accepted> {
+        self.heard.get(&source)?.repeatable.as_ref()
+    }
+
+    /// The last packet of this router has come again.
+    pub(super) fn repeated(&mut self, now: Now, source: IpAddr) {
+        if let Some(heard) = self.heard.get_mut(&source) {
+            heard.accepted += 1;
+            heard.last = now;
+        }
     }
 
     fn entry(&mut self, config: &Config, now: Now, source: IpAddr) -> &mut Heard {
@@ -113,7 +138,14 @@ impl Peers {
             self.forget_one(config);
         }
         let heard = self.heard.entry(source).or_insert_with(|| {
-            Box::new(Heard { last: now, accepted: 0, refused: 0, advertised: None, refusal: None })
+            Box::new(Heard {
+                last: now,
+                accepted: 0,
+                refused: 0,
+                advertised: None,
+                refusal: None,
+                repeatable: None,
+            })
         });
         heard.last = now;
         heard

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::event::{Action, Change};
 use super::group::Gates;
 use super::instance::Instance;
-use super::turn::Turn;
+use super::turn::{Touched, Turn};
 use super::{Context, Engine};
 use crate::model::{Config, Family, InstanceConfig, InstanceName, InterfaceName, Vrid};
 
@@ -38,9 +38,8 @@ impl Engine {
         self.reload_groups(turn.now, &mut turn.out);
         self.renumber();
         // Each has another place now.
-        let touched =
-            self.instances.iter().map(|instance| active.contains(&instance.config().name));
-        turn.touched = touched.enumerate().collect();
+        let was_active = |instance: &Instance| active.contains(&instance.config().name);
+        turn.touched = Touched::all(self.instances.iter().map(was_active));
         turn.tracks = self.tracks.places().collect();
         turn.groups = (0..self.groups.len()).collect();
         self.each(turn, self.all(), Instance::wait_anew);

@@ -171,10 +171,11 @@ impl Engine {
         for mut pending in std::mem::take(&mut self.pending_standby) {
             // A unit that was not touched is still on its way. A reload may have taken instances
             // away.
-            let touched = turn.touched.keys().filter_map(|place| self.instances.get(*place));
             let numbers = if turn.reloads {
                 pending.waiting.all()
             } else {
+                let touched = turn.touched.places();
+                let touched = touched.filter_map(|place| self.instances.get(place));
                 pending.waiting.of(touched.map(|instance| &instance.config().name))
             };
             for number in numbers {

@@ -1,6 +1,6 @@
 //! One turn of the engine: an input, all that it has touched, and the answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::event::Action;
 use crate::time::Now;
@@ -9,8 +9,8 @@ use crate::time::Now;
 pub(super) struct Turn {
     pub(super) now: Now,
     pub(super) out: Vec<Action>,
-    /// The instances that were touched, by their places, and whether each was active before.
-    pub(super) touched: BTreeMap<usize, bool>,
+    /// The instances that were touched.
+    pub(super) touched: Touched,
     /// The sync groups whose hooks were touched.
     pub(super) groups: BTreeSet<usize>,
     /// The checks that were touched.
@@ -27,16 +27,48 @@ impl Turn {
         Self {
             now,
             out: Vec::new(),
-            touched: BTreeMap::new(),
+            touched: Touched::default(),
             groups: BTreeSet::new(),
             tracks: BTreeSet::new(),
             listening: false,
             reloads: false,
         }
     }
+}
 
-    /// The places of the instances that were touched so far.
-    pub(super) fn places(&self) -> Vec<usize> {
-        self.touched.keys().copied().collect()
+/// The instances that were touched in a turn, by their places in order, and whether each was active
+/// before. Most turns touch one, or a hundred in their order: a list is enough.
+#[derive(Debug, Default)]
+pub(super) struct Touched(Vec<(usize, bool)>);
+
+impl Touched {
+    /// These were touched, in the order of their places.
+    pub(super) fn all(were_active: impl Iterator<Item = bool>) -> Self {
+        Self(were_active.enumerate().collect())
+    }
+
+    /// The instance in this place is touched. Where it was not before, `touch` tells whether it is
+    /// active.
+    pub(super) fn insert(&mut self, place: usize, touch: impl FnOnce() -> bool) {
+        let is_next = self.0.last().is_none_or(|(last, _)| *last < place);
+        let end = self.0.len();
+        let found = if is_next { Err(end) } else { self.find(place) };
+        if let Err(at) = found {
+            self.0.insert(at, (place, touch()));
+        }
+    }
+
+    /// The places, the lowest first.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|(place, _)| *place)
+    }
+
+    /// Tells whether the instance in this place was touched and had been active.
+    pub(super) fn was_active(&self, place: usize) -> bool {
+        self.find(place).ok().and_then(|at| self.0.get(at)).is_some_and(|(_, active)| *active)
+    }
+
+    fn find(&self, place: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&place, |(place, _)| *place)
     }
 }

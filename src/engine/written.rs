@@ -26,10 +26,10 @@ impl Engine {
     pub(super) fn write_down(&mut self, turn: &mut Turn) {
         let (context, instances) = self.parts(turn.now);
         let mut changed = Vec::new();
-        for place in turn.touched.keys() {
-            let instance = instances.get_mut(*place);
+        for place in turn.touched.places() {
+            let instance = instances.get_mut(place);
             if instance.is_some_and(|one| one.has_changed_what_is_held(&context)) {
-                changed.push(*place);
+                changed.push(place);
             }
         }
         if changed.is_empty() {

@@ -1,7 +1,6 @@
 //! The active routers that this one hears, on each of its paths: usually the same one on all.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::outcome::Heard;
@@ -37,34 +36,37 @@ impl ActiveRouter {
 /// The active routers as a backup knows them, by path. On each path a router has another address, and
 /// nothing says which of them are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Actives(BTreeMap<usize, ActiveRouter>);
+pub struct Actives {
+    /// In the order of their paths, of which most routers have one.
+    by_path: Vec<ActiveRouter>,
+}
 
 impl Actives {
     /// The one on the first path where one is.
     pub fn first(&self) -> Option<&ActiveRouter> {
-        self.0.values().next()
+        self.by_path.first()
     }
 
     /// Each of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &ActiveRouter> {
-        self.0.values()
+        self.by_path.iter()
     }
 
     /// The one that was heard last, of all paths.
     pub(super) fn latest(&self) -> Option<&ActiveRouter> {
-        self.0.values().max_by_key(|active| active.heard)
+        self.iter().max_by_key(|active| active.heard)
     }
 
     /// None of them is remembered for longer than this interval allows.
     pub(super) fn bound(&mut self, maximum: Interval) {
-        for active in self.0.values_mut() {
+        for active in &mut self.by_path {
             active.interval = active.interval.min(maximum);
         }
     }
 
     /// Whether this is the one on its path.
     pub(super) fn is_known(&self, heard: Heard) -> bool {
-        self.0.get(&heard.path).is_some_and(|active| active.source == heard.source)
+        self.iter().any(|active| (active.path, active.source) == (heard.path, heard.source))
     }
 
     /// The interval to wait by: the first one's, no longer than the bound.
@@ -76,15 +78,15 @@ impl Actives {
     /// Keeps the best live one of this path.
     pub(super) fn remember(&mut self, now: Mono, heard: Heard) {
         self.forget_others_gone(now, heard.path);
-        let better = |known: &ActiveRouter| {
-            known.source == heard.source
-                || known.stopping
-                || known.is_gone(now)
-                || compare_actives((heard.priority, heard.source), (known.priority, known.source))
-                    == Ordering::Greater
-        };
-        if self.0.get(&heard.path).is_none_or(better) {
-            self.0.insert(heard.path, ActiveRouter::new(now, heard));
+        let new = ActiveRouter::new(now, heard);
+        let Some(known) = self.on(heard.path) else { return self.add(new) };
+        let is_better = known.source == heard.source
+            || known.stopping
+            || known.is_gone(now)
+            || compare_actives((heard.priority, heard.source), (known.priority, known.source))
+                == Ordering::Greater;
+        if is_better {
+            *known = new;
         }
     }
 
@@ -93,18 +95,29 @@ impl Actives {
     /// left that goes on: one whose other paths are silent has said it for all of them.
     pub(super) fn stops(&mut self, now: Mono, arrived: Mono, heard: Heard) -> bool {
         self.forget_others_gone(now, heard.path);
-        let active = self.0.entry(heard.path).or_insert_with(|| ActiveRouter::new(arrived, heard));
-        if active.source != heard.source {
-            return false;
+        match self.on(heard.path) {
+            Some(active) if active.source != heard.source => return false,
+            Some(active) => {
+                active.heard = arrived;
+                active.stopping = true;
+            }
+            None => self.add(ActiveRouter::new(arrived, heard)),
         }
-        active.heard = arrived;
-        active.stopping = true;
-        self.0.values().all(|active| active.stopping)
+        self.iter().all(|active| active.stopping)
+    }
+
+    fn on(&mut self, path: usize) -> Option<&mut ActiveRouter> {
+        self.by_path.iter_mut().find(|active| active.path == path)
+    }
+
+    fn add(&mut self, new: ActiveRouter) {
+        let place = self.by_path.partition_point(|active| active.path < new.path);
+        self.by_path.insert(place, new);
     }
 
     /// On a path that is interrupted the one that was active there is not waited for.
     fn forget_others_gone(&mut self, now: Mono, path: usize) {
-        self.0.retain(|other, active| *other == path || !active.is_gone(now));
+        self.by_path.retain(|active| active.path == path || !active.is_gone(now));
     }
 }
 

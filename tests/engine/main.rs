@@ -27,6 +27,7 @@ mod node;
 mod owner;
 mod paths;
 mod reload;
+mod repetition;
 mod standby;
 mod steps;
 mod tracks;

@@ -34,8 +34,8 @@ impl Engine {
         if self.groups.is_empty() {
             return;
         }
-        let places = turn.places();
-        turn.groups.extend(places.into_iter().flat_map(|place| self.index.groups_of(place)));
+        let places = turn.touched.places();
+        turn.groups.extend(places.flat_map(|place| self.index.groups_of(place)));
         for place in turn.groups.clone() {
             let members = self.index.members_of(place).to_vec();
             let asked = self.groups.get(place).into_iter().flat_map(|group| &group.asked_for);
@@ -60,7 +60,7 @@ impl Engine {
                     && !self.groups.iter().any(|group| group.holds_back(instance))
             })
         };
-        let mut places = turn.places();
+        let mut places: Vec<usize> = turn.touched.places().collect();
         places.retain(waits);
         self.each(turn, places, Instance::claim_with_group);
     }

@@ -63,7 +63,7 @@ impl Engine {
             return;
         }
         let mut groups = BTreeSet::new();
-        for place in turn.places() {
+        for place in turn.touched.places().collect::<Vec<_>>() {
             groups.extend(self.live_groups_of(place));
             self.each(turn, [place], |instance, _, _| instance.claim_not_before(Mono(0)));
         }
@@ -75,8 +75,8 @@ impl Engine {
             });
             let (context, instances) = self.parts(turn.now);
             let Some(group) = context.config.sync_groups.get(place) else { continue };
-            let was_active = |place: &usize| turn.touched.get(place) == Some(&true);
-            let before: Vec<bool> = places.iter().map(was_active).collect();
+            let before: Vec<bool> =
+                places.iter().map(|place| turn.touched.was_active(*place)).collect();
             let mut members = picked(instances, &places);
             share_fault(group, &mut members, &context, &mut turn.out);
             yield_or_join(&mut members, &before, &context, &mut turn.out);

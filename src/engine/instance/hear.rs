@@ -7,6 +7,7 @@ use super::super::Discard;
 use super::super::conflict::Conflict;
 use super::super::event::Action;
 use super::super::receive;
+use super::super::repetition::{Accepted, Arrived};
 use super::super::story::{Peer, What};
 use super::{Context, Instance};
 use crate::model::{
@@ -14,8 +15,7 @@ use crate::model::{
     Version,
 };
 use crate::time::{Mono, Span};
-use crate::vrrp::auth::Proof;
-use crate::vrrp::packet::{Advertisement, ChecksumForm, Datagram, Decoded};
+use crate::vrrp::packet::{Advertisement, ChecksumForm, Decoded};
 use crate::vrrp::router::{Heard, Outcome, State};
 
 /// An address is announced against another station's claim at most this often.
@@ -53,22 +53,25 @@ impl Presence {
 }
 
 impl Instance {
-    /// A packet that names this instance, which arrived then.
+    /// A packet that names this instance.
     pub(in super::super) fn received(
         &mut self,
         context: &Context<'_>,
-        (interface, arrived): (&InterfaceName, Mono),
-        (datagram, proof): (Datagram<'_>, Proof),
+        arrived: Arrived<'_>,
         out: &mut Vec<Action>,
     ) {
-        let authenticator = &self.authenticator;
-        let config = &self.config;
+        let Self { config, authenticator, .. } = &*self;
+        let Arrived { interface, datagram, proof, .. } = arrived;
         match receive::accept(context, config, authenticator, interface, &datagram, proof) {
             Ok((decoded, sequence)) => {
                 if let Some(sequence) = sequence {
                     self.authenticator.accepted(datagram.source, sequence);
                 }
-                self.hear(context, (interface, arrived), datagram.source, &decoded, out);
+                let said = self.hear(context, arrived, &decoded, out);
+                // What is signed is never said twice.
+                if let Some(said) = said.filter(|_| sequence.is_none()) {
+                    self.peers.may_repeat(datagram.source, said);
+                }
             }
             Err(discard) => {
                 if discard == Discard::BeforeStart {
@@ -105,32 +108,49 @@ impl Instance {
         }
     }
 
+    /// Hears an accepted advertisement. Returns what a repetition of it needs, where that would
+    /// say nothing new.
     fn hear(
         &mut self,
         context: &Context<'_>,
-        (interface, arrived): (&InterfaceName, Mono),
-        source: IpAddr,
+        arrived: Arrived<'_>,
         decoded: &Decoded,
         out: &mut Vec<Action>,
-    ) {
-        let now = context.now.mono;
+    ) -> Option<Accepted> {
+        let (now, source) = (context.now.mono, arrived.datagram.source);
         let advertisement = &decoded.advertisement;
         self.peers.accepted(context.config, context.now, source, advertisement);
         self.counters.advertisements_received += 1;
         self.counters.priority_zero_received += u64::from(advertisement.priority == 0);
         self.learn_checksum(Family::of(source), decoded.checksum);
-        self.compare_addresses(context, source, &advertisement.addresses, out);
-        if advertisement.interval != self.config.advertisement_interval {
+        let drifts = self.compare_addresses(context, source, &advertisement.addresses, out);
+        let differs = advertisement.interval != self.config.advertisement_interval;
+        if differs {
             let peer = Peer::new(context.config, source);
             let is_earlier =
                 |c: &Conflict| matches!(c, Conflict::IntervalDrift(who, _) if *who == peer);
             let drift = Conflict::IntervalDrift(peer.clone(), advertisement.interval);
             self.see_instead(now, drift, is_earlier, out);
         }
-        let own = self.own_address(context, interface, source);
-        let (Some(own), Some(path)) = (own, self.path(interface, source)) else { return };
+        let own = self.own_address(context, arrived.interface, source)?;
+        let path = self.path(arrived.interface, source)?;
         let Advertisement { priority, interval, .. } = *advertisement;
         let heard = Heard { source, priority, interval, path };
+        self.elect(context, arrived.at, heard, own, out);
+        let says_the_same = !drifts && !differs && priority > 0;
+        says_the_same.then(|| Accepted::new(arrived, context.links, decoded.checksum, heard, own))
+    }
+
+    /// Hands an advertisement to the election.
+    fn elect(
+        &mut self,
+        context: &Context<'_>,
+        arrived: Mono,
+        heard: Heard,
+        own: IpAddr,
+        out: &mut Vec<Action>,
+    ) {
+        let now = context.now.mono;
         self.notice_another_active(context, heard, out);
         let before = self.active_router();
         let outcome = self.router.hear(now, arrived, heard, own);
@@ -143,6 +163,33 @@ impl Instance {
             let peer = Peer::new(context.config, active);
             self.report(What::Following(peer, heard.priority), out);
         }
+    }
+
+    /// A backup hears its active router say the same again. Returns false where the packet may
+    /// change more than the times and numbers of what was heard: then nothing was done.
+    pub(in super::super) fn hears_again(
+        &mut self,
+        context: &Context<'_>,
+        arrived: Arrived<'_>,
+    ) -> bool {
+        let source = arrived.datagram.source;
+        if self.active_router() != Some(source) {
+            return false;
+        }
+        let last = self.peers.repeatable(source);
+        let Some(last) = last.filter(|last| last.is_repeated_by(arrived, context.links)) else {
+            return false;
+        };
+        let (heard, own, checksum) = (last.heard, last.own, last.checksum);
+        if self.learns(Family::of(source)) && self.checksum != checksum {
+            return false;
+        }
+        self.peers.repeated(context.now, source);
+        self.counters.advertisements_received += 1;
+        self.learn_checksum(Family::of(source), checksum);
+        let outcome = self.router.hear(context.now.mono, arrived.at, heard, own);
+        debug_assert_eq!(outcome, Outcome::Nothing, "a backup only listens");
+        true
     }
 
     pub(in super::super) fn active_router(&self) -> Option<IpAddr> {
@@ -209,21 +256,27 @@ impl Instance {
         if self.config.version == Version::V3 && family == Family::V4 {
             self.counters.checksum_without_pseudo_header +=
                 u64::from(form == ChecksumForm::Message);
-            if self.config.checksum == ChecksumStyle::Auto {
+            if self.learns(family) {
                 self.checksum = form;
             }
         }
     }
 
+    /// Whether it computes the checksum in this family as the others do.
+    fn learns(&self, family: Family) -> bool {
+        let leaves_room = self.config.version == Version::V3 && family == Family::V4;
+        leaves_room && self.config.checksum == ChecksumStyle::Auto
+    }
+
     /// Another list than ours is drift: said, counted, and no reason to refuse the
-    /// advertisement. Refusing it would make two active routers.
+    /// advertisement. Refusing it would make two active routers. Returns whether it is one.
     fn compare_addresses(
         &mut self,
         context: &Context<'_>,
         source: IpAddr,
         advertised: &[IpAddr],
         out: &mut Vec<Action>,
-    ) {
+    ) -> bool {
         let ours = || self.config.addresses_of(Family::of(source)).map(|own| own.address);
         let same = ours().eq(advertised.iter().copied());
         // Hardly ever is anything other than the same list heard.
@@ -234,7 +287,8 @@ impl Instance {
         };
         let of_this_router = |c: &Conflict| matches!(c, Conflict::AddressDrift { peer, .. } if peer.address == source);
         if ours == theirs {
-            return self.conflicts.over(of_this_router);
+            self.conflicts.over(of_this_router);
+            return false;
         }
         self.counters.address_drift += 1;
         let drift = Conflict::AddressDrift {
@@ -243,6 +297,7 @@ impl Instance {
             missing: ours.difference(&theirs).copied().collect(),
         };
         self.see_instead(context.now.mono, drift, of_this_router, out);
+        true
     }
 
     /// Another station says that it has an address. If it is one of ours while we hold it, the

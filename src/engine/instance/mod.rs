@@ -98,6 +98,8 @@ pub(super) struct Instance {
     counters: Counters,
     /// The basis of what was written down of it; `None`: nothing was.
     mark: Option<Mark>,
+    /// What is due next besides the election's timers, as of the last turn that touched it.
+    due_besides: Option<(Mono, Timer)>,
 }
 
 /// The basis of an instance's part of the list of what is held.
@@ -170,6 +172,7 @@ impl Instance {
             conflicts: Conflicts::default(),
             counters: Counters::default(),
             mark: None,
+            due_besides: None,
             config,
         }
     }
@@ -196,6 +199,8 @@ impl Instance {
     /// To be called when all is decided in a turn.
     pub(super) fn settle(&mut self, context: &Context<'_>) {
         self.plan_verification(context.now.mono);
+        let [_election, besides @ ..] = self.deadlines();
+        self.due_besides = first(besides);
     }
 
     /// True if its addresses are the machine's own.
@@ -414,14 +419,23 @@ impl Instance {
 
     /// When [`Instance::fire`] is due, and what for.
     pub(super) fn deadline(&self) -> Option<(Mono, Timer)> {
-        self.deadlines().into_iter().flatten().min_by_key(|(at, _)| *at)
+        first(self.deadlines())
     }
 
-    /// All that is due at some time.
+    /// The same where only the election's timers have changed since [`Instance::settle`].
+    pub(super) fn settled_deadline(&self) -> Option<(Mono, Timer)> {
+        first([self.election_deadline(), self.due_besides])
+    }
+
+    fn election_deadline(&self) -> Option<(Mono, Timer)> {
+        self.router.deadline().map(|(at, timer)| (at, timer.into()))
+    }
+
+    /// All that is due at some time, the election's timers first.
     fn deadlines(&self) -> [Option<(Mono, Timer)>; 10] {
         let refused = self.refused.as_ref().map(|(_, at)| (*at, Timer::AnotherAttempt));
         [
-            self.router.deadline().map(|(at, timer)| (at, timer.into())),
+            self.election_deadline(),
             self.announcer.deadline(),
             self.holding.deadline(),
             self.routings.deadline(),
@@ -547,6 +561,11 @@ impl Instance {
         let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
         addresses.map(|a| (self.devices.place(&self.config, a), a.address))
     }
+}
+
+/// The first of these; of several at the same time the one that stands first.
+fn first<const N: usize>(deadlines: [Option<(Mono, Timer)>; N]) -> Option<(Mono, Timer)> {
+    deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
 }
 
 /// How it sums its advertisements while it has not heard how the others do.

@@ -1,0 +1,80 @@
+//! Packets that repeat the last one of their sender.
+//!
+//! An active router says the same in each interval. What follows from its packet follows from the
+//! next one with the same bytes too, while nothing has changed here: such a packet is not judged and
+//! decoded again, and costs its receiver little more than the look for the router that it is for.
+
+use std::net::IpAddr;
+
+use super::links::Links;
+use crate::model::InterfaceName;
+use crate::time::Mono;
+use crate::vrrp::auth::Proof;
+use crate::vrrp::packet::{ChecksumForm, Datagram};
+use crate::vrrp::router::Heard;
+
+/// A packet that has arrived, and names an instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived<'a> {
+    /// The interface.
+    pub(super) interface: &'a InterfaceName,
+    /// The time of its arrival, a little earlier than now.
+    pub(super) at: Mono,
+    /// What it carries, from where to where.
+    pub(super) datagram: Datagram<'a>,
+    /// Whether its sender knows the secret.
+    pub(super) proof: Proof,
+}
+
+/// A packet without a signature that was accepted and told nothing remarkable, with all that its
+/// acceptance depended on besides the configuration. Another configuration counts as another state
+/// of the links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    interface: InterfaceName,
+    destination: IpAddr,
+    ttl: u8,
+    message: Box<[u8]>,
+    proof: Proof,
+    /// [`Links::state`] then.
+    links: u64,
+    /// How its sender computes the checksum.
+    pub(super) checksum: ChecksumForm,
+    /// What the election hears of it.
+    pub(super) heard: Heard,
+    /// This node's address on the path.
+    pub(super) own: IpAddr,
+}
+
+impl Accepted {
+    /// This packet was accepted, and led to this.
+    pub(super) fn new(
+        Arrived { interface, datagram, proof, .. }: Arrived<'_>,
+        links: &Links,
+        checksum: ChecksumForm,
+        heard: Heard,
+        own: IpAddr,
+    ) -> Self {
+        Self {
+            interface: interface.clone(),
+            destination: datagram.destination,
+            ttl: datagram.ttl,
+            message: datagram.message.into(),
+            proof,
+            links: links.state(),
+            checksum,
+            heard,
+            own,
+        }
+    }
+
+    /// Tells whether this packet says the same in the same circumstances.
+    pub(super) fn is_repeated_by(&self, arrived: Arrived<'_>, links: &Links) -> bool {
+        let Datagram { source, destination, ttl, message } = arrived.datagram;
+        *self.message == *message
+            && (self.heard.source, self.destination, self.ttl) == (source, destination, ttl)
+            && self.links == links.state()
+            && self.proof == arrived.proof
+            && self.interface == *arrived.interface
+    }
+}
