@@ -15,7 +15,6 @@ use super::pace;
 use super::record::Recorder;
 use super::reload::{self, Read, Reads, Reload, Wanted};
 use super::report::Teller;
-use super::sockets::Heard;
 use super::systemd::Systemd;
 use crate::api::{self, Request, Response, Snapshot};
 use crate::engine::story::Severity;
@@ -48,6 +47,8 @@ pub(crate) struct Agent {
     started: Wall,
     /// True if there were packets in this turn.
     heard_packets: bool,
+    /// Room for what arrives in a turn.
+    arrived: Vec<Input>,
 }
 
 /// What connects an engine to the system.
@@ -108,6 +109,7 @@ impl Agent {
             signals,
             started,
             heard_packets: false,
+            arrived: Vec::new(),
         })
     }
 
@@ -321,11 +323,13 @@ impl Agent {
                 None => break,
             }
         }
-        let Heard { inputs, trouble } = self.hands.sockets.hear(now);
-        self.heard_packets = !inputs.is_empty();
-        for input in inputs {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        let trouble = self.hands.sockets.hear(now, &mut arrived);
+        self.heard_packets = !arrived.is_empty();
+        for input in arrived.drain(..) {
             self.hand_in(now, input);
         }
+        self.arrived = arrived;
         for text in trouble {
             self.teller.notice(Severity::Warning, text);
         }

@@ -8,8 +8,9 @@ use std::time::Duration;
 /// A thread that works off items from a bounded channel: logging, recording.
 #[derive(Debug)]
 pub(crate) struct Background<T> {
-    /// None once closed.
-    feed: Option<SyncSender<T>>,
+    /// None once closed. The items are in boxes, because the channel has the room for all that may
+    /// wait from its beginning.
+    feed: Option<SyncSender<Box<T>>>,
     done: Receiver<()>,
 }
 
@@ -21,7 +22,7 @@ impl<T: Send + 'static> Background<T> {
     pub(crate) fn start(
         name: &str,
         capacity: usize,
-        work: impl FnOnce(Receiver<T>) + Send + 'static,
+        work: impl FnOnce(Receiver<Box<T>>) + Send + 'static,
     ) -> io::Result<Self> {
         let (feed, items) = mpsc::sync_channel(capacity);
         let (ending, done) = mpsc::channel();
@@ -36,7 +37,7 @@ impl<T: Send + 'static> Background<T> {
     /// Hands over an item, or gives it up: `false` when the thread is too far behind or gone.
     #[must_use]
     pub(crate) fn feed(&self, item: T) -> bool {
-        self.feed.as_ref().is_some_and(|feed| feed.try_send(item).is_ok())
+        self.feed.as_ref().is_some_and(|feed| feed.try_send(Box::new(item)).is_ok())
     }
 
     /// Ends the channel: the thread works off what is in it.
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn a_stuck_thread_does_not_hold_up_its_feeder() {
         let (release, stuck) = mpsc::channel::<()>();
-        let background = Background::start("stuck", 2, move |items: Receiver<u8>| {
+        let background = Background::start("stuck", 2, move |items: Receiver<Box<u8>>| {
             let _ = stuck.recv();
             assert!(items.iter().count() >= 2);
         })
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn patience_is_bounded() {
         let (_release, stuck) = mpsc::channel::<()>();
-        let background = Background::start("stuck", 1, move |_items: Receiver<u8>| {
+        let background = Background::start("stuck", 1, move |_items: Receiver<Box<u8>>| {
             let _ = stuck.recv();
         })
         .unwrap();

@@ -301,9 +301,10 @@ mod tests {
                     let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
                     assert!(sockets.announce(&[Frame { index: there, bytes: &claim }])[0].is_ok());
                 }
-                let heard = sockets.hear(Now::default());
-                assert!(heard.trouble.is_empty(), "{heard:?}");
-                heard.inputs
+                let mut inputs = Vec::new();
+                let trouble = sockets.hear(Now::default(), &mut inputs);
+                assert!(trouble.is_empty(), "{trouble:?}");
+                inputs
             };
             let input = |address| Input::Claim {
                 interface: interface.clone(),

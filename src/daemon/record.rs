@@ -62,7 +62,7 @@ impl Recorder {
 
 fn write_all(
     mut writer: Writer<BufWriter<File>>,
-    steps: &Receiver<Step>,
+    steps: &Receiver<Box<Step>>,
     behind: &AtomicBool,
 ) -> io::Result<()> {
     loop {

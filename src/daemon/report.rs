@@ -98,9 +98,9 @@ impl Teller {
     }
 }
 
-fn tell_all(lines: Receiver<Told>) {
+fn tell_all(lines: Receiver<Box<Told>>) {
     for told in lines {
-        match told {
+        match *told {
             Told::Event(event) => {
                 let instance = event.instance.as_ref().map(InstanceName::as_str);
                 // In the text too: journalctl does not show fields.

@@ -5,7 +5,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::{Context, Poll, Waker};
 
 use nix::errno::Errno;
@@ -255,24 +255,37 @@ impl VrrpSocket {
     }
 
     fn receive(&self, buffers: &mut Buffers, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
-        let Buffers { bytes, headers } = buffers;
-        let mut chunks = bytes.chunks_exact_mut(LONGEST);
-        let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] =
-            std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
-        // The kernel writes lengths into the headers, so used ones cannot be used again.
-        let mut fresh = headers.take().unwrap_or_else(Buffers::headers);
+        let Buffers { bytes, v4, v6 } = buffers;
         let fd = self.sender.socket.as_raw_fd();
-        let received =
-            match recvmmsg(fd, &mut fresh, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
-                Ok(received) => received,
-                Err(error) => {
-                    *headers = Some(fresh);
-                    return Err(error);
-                }
-            };
-        let before = arrivals.len();
-        arrivals.extend(received.map(|message| arrival(self.family, &message)));
-        Ok(arrivals.len() - before)
+        match self.family {
+            Family::V4 => receive(fd, bytes, v4, arrivals, arrival_v4),
+            Family::V6 => receive(fd, bytes, v6, arrivals, arrival_v6),
+        }
+    }
+}
+
+/// Reads as many packets as one system call does, and returns their number.
+fn receive<S: SockaddrLike + Copy>(
+    fd: RawFd,
+    bytes: &mut [u8],
+    headers: &mut Headers<S>,
+    arrivals: &mut Vec<Arrival>,
+    arrival: fn(&RecvMsg<'_, '_, S>) -> Arrival,
+) -> nix::Result<usize> {
+    let mut chunks = bytes.chunks_exact_mut(LONGEST);
+    let mut slices: [[IoSliceMut<'_>; 1]; AT_ONCE] =
+        std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
+    let mut fresh = headers.unused.take().unwrap_or_else(headers.make);
+    match recvmmsg(fd, &mut fresh, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None) {
+        Ok(received) => {
+            let before = arrivals.len();
+            arrivals.extend(received.map(|message| arrival(&message)));
+            Ok(arrivals.len() - before)
+        }
+        Err(error) => {
+            headers.unused = Some(fresh);
+            Err(error)
+        }
     }
 }
 
@@ -361,24 +374,49 @@ impl Membership {
 #[derive(Debug)]
 pub(crate) struct Buffers {
     bytes: Vec<u8>,
-    /// Prepared and not used yet.
-    headers: Option<MultiHeaders<SockaddrStorage>>,
+    v4: Headers<()>,
+    v6: Headers<SockaddrIn6>,
+}
+
+/// The kernel writes lengths into message headers, so those that were used cannot be used again.
+#[derive(Debug)]
+struct Headers<S> {
+    unused: Option<MultiHeaders<S>>,
+    make: fn() -> MultiHeaders<S>,
 }
 
 impl Buffers {
     /// Room for one system call.
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; LONGEST * AT_ONCE], headers: None }
-    }
-
-    fn headers() -> MultiHeaders<SockaddrStorage> {
-        let ancillary = nix::cmsg_space!(TimeSpec, libc::in6_pktinfo, libc::c_int);
-        MultiHeaders::preallocate(AT_ONCE, Some(ancillary))
+        Self {
+            bytes: vec![0; LONGEST * AT_ONCE],
+            v4: Headers { unused: None, make: headers_v4 },
+            v6: Headers { unused: None, make: headers_v6 },
+        }
     }
 }
 
-fn arrival(family: Family, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Arrival {
-    let bytes = message.iovs().next().unwrap_or_default().to_vec();
+/// The source stands in the packet. None of the parts has more than 1,032 bytes: an allocation of
+/// more than that has glibc merge all small pieces that are free (`malloc_consolidate`).
+fn headers_v4() -> MultiHeaders<()> {
+    MultiHeaders::preallocate(AT_ONCE, Some(nix::cmsg_space!(TimeSpec)))
+}
+
+fn headers_v6() -> MultiHeaders<SockaddrIn6> {
+    let ancillary = nix::cmsg_space!(TimeSpec, libc::in6_pktinfo, libc::c_int);
+    MultiHeaders::preallocate(AT_ONCE, Some(ancillary))
+}
+
+fn arrival_v4(message: &RecvMsg<'_, '_, ()>) -> Arrival {
+    let time = |ancillary| match ancillary {
+        ControlMessageOwned::ScmTimestampns(time) => Some(Wall(nanoseconds(time))),
+        _ => None,
+    };
+    let at = message.cmsgs().into_iter().flatten().find_map(time);
+    Arrival { at, packet: Packet::V4 { bytes: content(message) } }
+}
+
+fn arrival_v6(message: &RecvMsg<'_, '_, SockaddrIn6>) -> Arrival {
     let mut at = None;
     let mut destination = Ipv6Addr::UNSPECIFIED;
     let mut hop_limit = 0;
@@ -394,19 +432,14 @@ fn arrival(family: Family, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Arriva
             _ => {}
         }
     }
-    let packet = match family {
-        Family::V4 => Packet::V4 { bytes },
-        Family::V6 => {
-            let from = message.address.as_ref().and_then(SockaddrStorage::as_sockaddr_in6);
-            Packet::V6 {
-                source: from.map_or(Ipv6Addr::UNSPECIFIED, SockaddrIn6::ip).into(),
-                destination: destination.into(),
-                hop_limit,
-                bytes,
-            }
-        }
-    };
+    let source = message.address.map_or(Ipv6Addr::UNSPECIFIED, |from| from.ip()).into();
+    let destination = destination.into();
+    let packet = Packet::V6 { source, destination, hop_limit, bytes: content(message) };
     Arrival { at, packet }
+}
+
+fn content<S>(message: &RecvMsg<'_, '_, S>) -> Vec<u8> {
+    message.iovs().next().unwrap_or_default().to_vec()
 }
 
 /// Sends whole Ethernet frames, through any interface. Receives nothing.

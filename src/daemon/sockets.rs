@@ -82,15 +82,6 @@ struct Watched {
     error: Option<i32>,
 }
 
-/// The packet that was heard.
-#[derive(Debug, Default)]
-pub(crate) struct Heard {
-    /// The packets.
-    pub(crate) inputs: Vec<Input>,
-    /// For people: what went wrong.
-    pub(crate) trouble: Vec<String>,
-}
-
 /// The consequence of an order's answer.
 #[derive(Debug)]
 pub(crate) enum Settled {
@@ -325,11 +316,11 @@ impl Sockets {
     }
 
     /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
-    /// (invariant 1), and then some of the claims.
-    pub(crate) fn hear(&mut self, now: Now) -> Heard {
-        let mut heard = Heard::default();
+    /// (invariant 1), and then some of the claims. Returns what went wrong, for people.
+    pub(crate) fn hear(&mut self, now: Now, inputs: &mut Vec<Input>) -> Vec<String> {
+        let mut trouble = Vec::new();
         let ready = self.poller.ready().unwrap_or_else(|error| {
-            heard.trouble.push(format!("waiting for packets failed: {error}"));
+            trouble.push(format!("waiting for packets failed: {error}"));
             Vec::new()
         });
         for ((interface, family), open) in &mut self.open {
@@ -343,10 +334,10 @@ impl Sockets {
             if let Some(errno) = error.filter(|_| error != open.error) {
                 let what = Errno::from_raw(errno).desc();
                 let text = format!("{interface}: reading {family} VRRP packets failed: {what}");
-                heard.trouble.push(text);
+                trouble.push(text);
             }
             open.error = error;
-            heard.inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
+            inputs.extend(self.arrivals.drain(..).map(|Arrival { at, packet }| {
                 let arrived = at.map_or(now.mono, |at| on_our_clock(at, now, emptied));
                 let proof = Proof::None;
                 Input::Received { interface: interface.clone(), arrived, packet, proof }
@@ -362,13 +353,13 @@ impl Sockets {
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != watched.error) {
                 let what = Errno::from_raw(errno).desc();
-                heard.trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
+                trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
             }
             watched.error = error;
             let claim = |frame| Input::Claim { interface: interface.clone(), frame };
-            heard.inputs.extend(frames.into_iter().map(claim));
+            inputs.extend(frames.into_iter().map(claim));
         }
-        heard
+        trouble
     }
 
     /// From now on packets do not wake the loop: they are heard all the same.
