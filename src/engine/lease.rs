@@ -26,6 +26,14 @@ pub(super) struct Terms {
     pub(super) patience: Span,
 }
 
+/// An address that has gone from an interface.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LostAddress<'a> {
+    pub(super) interface: &'a InterfaceName,
+    pub(super) address: IpAddr,
+    pub(super) loss: Loss,
+}
+
 /// The addresses that an instance holds, or is to let go of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holding {
@@ -149,40 +157,40 @@ impl Holding {
     pub(super) fn gone(
         &mut self,
         now: Mono,
-        interface: &InterfaceName,
-        (address, loss): (IpAddr, Loss),
+        lost: &LostAddress<'_>,
         out: &mut Vec<Action>,
     ) -> Option<VirtualAddress> {
-        let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
-        let held = self.held.iter_mut().find(is_it)?;
+        let terms = self.terms;
+        let held = self.find(lost)?;
         match held.put_back {
             Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
                 held.installation.at = Some(last + PUT_BACK_DISTANCE);
-                held.loss = Some(loss);
+                held.loss = Some(lost.loss);
                 None
             }
             _ => {
                 held.put_back = Some(now);
                 held.installation.at = None;
-                out.push(self.terms.add(now, interface, &held.address));
-                Some(held.address.clone())
+                let address = held.address.clone();
+                out.push(terms.add(now, lost.interface, &address));
+                Some(address)
             }
         }
     }
 
     /// An address is gone that may not be ours any more: it is put back by [`Holding::fire`] if
     /// it is.
-    pub(super) fn gone_late(
-        &mut self,
-        now: Mono,
-        interface: &InterfaceName,
-        (address, loss): (IpAddr, Loss),
-    ) {
-        let is_it = |h: &&mut Held| h.interface == *interface && h.address.address == address;
-        if let Some(held) = self.held.iter_mut().find(is_it) {
+    pub(super) fn gone_late(&mut self, now: Mono, lost: &LostAddress<'_>) {
+        if let Some(held) = self.find(lost) {
             held.installation.at = Some(now);
-            held.loss = Some(loss);
+            held.loss = Some(lost.loss);
         }
+    }
+
+    fn find(&mut self, lost: &LostAddress<'_>) -> Option<&mut Held> {
+        self.held
+            .iter_mut()
+            .find(|h| h.interface == *lost.interface && h.address.address == lost.address)
     }
 
     /// An address could not be installed or renewed: it is not there, as far as we know.

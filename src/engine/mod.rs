@@ -13,6 +13,7 @@ pub mod conflict;
 mod deadlines;
 pub mod event;
 mod failure;
+mod fault;
 mod group;
 mod held;
 mod hex;
@@ -62,6 +63,7 @@ use deadlines::{Deadlines, Owner};
 use group::{Gates, Group};
 use index::Index;
 use instance::Instance;
+use lease::LostAddress;
 use links::Links;
 use repetition::Arrived;
 use slots::Slots;
@@ -184,7 +186,8 @@ impl Engine {
             Input::AddressGone { interface, address, loss } => {
                 let places = self.index.address(address).to_vec();
                 self.each(turn, places, |instance, context, out| {
-                    instance.address_gone(context, &interface, (address, loss), out);
+                    let lost = LostAddress { interface: &interface, address, loss };
+                    instance.address_gone(context, &lost, out);
                 });
             }
             Input::RoutingRestored { routing } => {

@@ -246,7 +246,7 @@ impl Engine {
         changed.retain(|place| {
             self.instances.get(*place).is_some_and(|instance| {
                 let covered = self.standby.covers(&instance.config().name);
-                instance.is_on_standby() != covered
+                instance.obstacles().standby != covered
             })
         });
         for place in changed {

@@ -210,7 +210,7 @@ impl Group {
             return Some(StateName::Stopped);
         }
         let stops = states().any(|state| state == StateName::Stopped);
-        if stops || members.iter().any(|member| member.is_claiming()) {
+        if stops || members.iter().any(|member| member.is_pending()) {
             return None;
         }
         // The others are in fault for that reason alone.

@@ -126,7 +126,7 @@ fn share_fault(
     context: &Context<'_>,
     out: &mut Vec<Action>,
 ) {
-    let in_fault = members.iter().filter(|member| member.has_own_fault());
+    let in_fault = members.iter().filter(|member| member.obstacles().has_own_fault());
     let in_fault: Vec<InstanceName> = in_fault.map(|member| member.config().name.clone()).collect();
     for member in members {
         let other = in_fault.iter().find(|name| **name != member.config().name);

@@ -4,25 +4,14 @@
 use super::super::answers::{HandoverAnswer, HandoverRefusal};
 use super::super::event::{Action, Answer};
 use super::super::story::{Peer, StateName, What, Why};
-use super::{Condition, Context, Ending, Instance};
+use super::life::{End, Life, Purpose, Request};
+use super::{Context, Instance};
 use crate::model::{Family, InterfaceName, NodeName, is_link_local};
-use crate::time::{Mono, Span};
-use crate::vrrp::router::{Departure, Heard, Outcome, State};
+use crate::time::Span;
+use crate::vrrp::router::{Heard, Outcome};
 
 /// How long a takeover may take at the least, however short the interval is.
 const TAKEOVER: Span = Span::from_millis(100);
-
-/// How long an instance that the configuration has no more is there to be told what the system has
-/// refused it at the end: an address that could not be removed must not be forgotten.
-const LISTENS_FOR: Span = Span::from_secs(1);
-
-/// A handover that the operator waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct HandingOver {
-    request: u64,
-    to: Option<NodeName>,
-    since: Mono,
-}
 
 impl Instance {
     /// Leaves the election at once. The others are told, where they can hear it, when the addresses
@@ -41,80 +30,77 @@ impl Instance {
     /// An orderly stop. An active router goes on answering until another one does, or none does
     /// within a bound; asked a second time it ends at once.
     pub(in super::super) fn stop(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let again = self.is_ending();
-        self.ending.get_or_insert(Ending::Stops);
-        self.end(context, again, out);
+        let before = self.life.end();
+        self.end(context, before.unwrap_or(End::Stops), before.is_some(), out);
     }
 
-    /// The end, which was asked for for the first time or again.
-    pub(super) fn end(&mut self, context: &Context<'_>, again: bool, out: &mut Vec<Action>) {
-        if self.is_stopped() {
-            if again {
-                self.hooks.abandon(out);
+    /// The configuration has it no more: it leaves as in an orderly stop. Asked again, one that
+    /// leaves already ends at once.
+    pub(in super::super) fn retire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        self.end(context, End::Retires, self.life.end().is_some(), out);
+    }
+
+    fn end(&mut self, context: &Context<'_>, end: End, again: bool, out: &mut Vec<Action>) {
+        if !self.life.has_stopped() {
+            if !again && self.has_addresses() {
+                self.call_off(out);
+                return self.set_out(context, Purpose::End(end), out);
             }
-            return;
-        }
-        if again || !self.has_something_to_leave() {
             let from = self.state_name();
             self.leave_the_election(context, out);
-            self.stopped(context, from, out);
-            if again {
-                self.hooks.abandon(out);
-            }
-            return;
+            self.stopped(context, end, from, out);
         }
-        self.call_off(out);
-        if !self.departs_later(context, Departure::Stop, out) {
-            self.depart(context, Departure::Stop, out);
+        if again {
+            self.hooks.abandon(out);
         }
     }
 
-    /// Whether it leaves and does not come back.
-    pub(super) fn is_ending(&self) -> bool {
-        self.ending.is_some()
-    }
-
-    /// Whether it has addresses that another router could take over.
-    fn has_something_to_leave(&self) -> bool {
-        self.router.holds() && self.moves_addresses() && !self.is_claiming()
-    }
-
-    /// Leaves, unless it has had to let go meanwhile.
-    pub(super) fn depart(&mut self, context: &Context<'_>, why: Departure, out: &mut Vec<Action>) {
-        if !self.has_something_to_leave() {
-            if why == Departure::Stop {
-                let from = self.state_name();
-                self.leave_the_election(context, out);
-                self.stopped(context, from, out);
-            }
-            return self.call_off(out);
+    /// Is to leave: at once, or when the hook before that has ended.
+    fn set_out(&mut self, context: &Context<'_>, purpose: Purpose, out: &mut Vec<Action>) {
+        let waits_for_hook = self.ask_before_release(context, out);
+        self.life.leave(purpose, waits_for_hook);
+        if !waits_for_hook {
+            self.depart(context, out);
         }
+    }
+
+    /// Leaves.
+    pub(super) fn depart(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let Some(purpose) = self.life.purpose() else { return };
+        let (departure, why) = (purpose.departure(), purpose.why());
         let takeover = takeover_time(context.links.moving());
-        let outcome = self.router.leave(context.now.mono, why, takeover);
+        let outcome = self.router.leave(context.now.mono, departure, takeover);
         self.follow(context, outcome, out);
-        let why = match why {
-            Departure::Stop => self.why_it_stops(),
-            Departure::Handover => Why::HandingOver,
-        };
         self.report(What::Leaving(why), out);
     }
 
-    pub(super) fn stopped(
+    /// Another member of its sync group is handed over.
+    pub(in super::super) fn hand_over_with_group(
         &mut self,
         context: &Context<'_>,
-        from: StateName,
         out: &mut Vec<Action>,
     ) {
-        self.condition = Condition::Stopped;
-        self.listens_until = self.is_retired().then(|| context.now.mono + LISTENS_FOR);
-        self.devices.remove_all(out);
-        if from != StateName::Stopped {
-            self.changed(context, from, self.why_it_stops(), out);
+        if self.is_active() && self.has_addresses() {
+            let purpose = self.life.stay().unwrap_or(Purpose::Handover(None));
+            self.life.leave(purpose, false);
+            self.depart(context, out);
         }
     }
 
-    fn why_it_stops(&self) -> Why {
-        if self.is_retired() { Why::Retired } else { Why::Stopping }
+    /// It has left the election, and does not come back.
+    pub(super) fn stopped(
+        &mut self,
+        context: &Context<'_>,
+        end: End,
+        from: StateName,
+        out: &mut Vec<Action>,
+    ) {
+        self.router.shut_down();
+        self.life.stop(end, context.now.mono);
+        self.service.remove_devices(out);
+        if from != StateName::Stopped {
+            self.changed(context, from, end.why(), out);
+        }
     }
 
     /// The operator wants another node to have the addresses. `Err`: it stays as it is.
@@ -137,10 +123,10 @@ impl Instance {
                 return Err(HandoverRefusal::NoLinkLocal(to.clone()));
             }
         }
-        if self.is_ending() || self.is_leaving() {
+        if matches!(self.life, Life::Leaving(_) | Life::Stopped { .. }) {
             return Err(HandoverRefusal::Leaving);
         }
-        if self.is_claiming() {
+        if self.is_pending() {
             return Err(HandoverRefusal::Claiming);
         }
         if !self.router.holds() {
@@ -153,20 +139,17 @@ impl Instance {
         if !self.moves_addresses() {
             return Err(HandoverRefusal::AddressOwner);
         }
-        let since = context.now.mono;
-        self.handing_over = Some(HandingOver { request, to: to.cloned(), since });
-        if !self.departs_later(context, Departure::Handover, out) {
-            self.depart(context, Departure::Handover, out);
-        }
+        let request = Request { number: request, to: to.cloned(), since: context.now.mono };
+        self.set_out(context, Purpose::Handover(Some(request)), out);
         Ok(())
     }
 
     /// Whether the operator may take it out of the election. `Err`: it stays as it is.
     pub(in super::super) fn may_stand_by(&self) -> Result<(), HandoverRefusal> {
-        if self.is_ending() {
+        if self.life.end().is_some() {
             return Err(HandoverRefusal::Leaving);
         }
-        if self.is_claiming() {
+        if self.is_pending() {
             return Err(HandoverRefusal::Claiming);
         }
         if !self.moves_addresses() {
@@ -181,39 +164,30 @@ impl Instance {
         context: &Context<'_>,
         out: &mut Vec<Action>,
     ) {
-        if self.is_active()
-            && self.departing.is_none()
-            && !self.departs_later(context, Departure::Handover, out)
-        {
-            self.depart(context, Departure::Handover, out);
+        if self.is_active() && !self.is_leaving() {
+            self.set_out(context, Purpose::Handover(None), out);
         }
     }
 
     /// The operator wants it in the election after all: a departure that is under way ends, and
     /// what was handed over already may be preempted.
     pub(in super::super) fn stay(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        if self.is_ending() {
+        if self.life.end().is_some() {
             return;
         }
-        let was_leaving = self.is_leaving();
-        self.departing = None;
+        let purpose = self.life.stay();
         let outcome = self.router.stay(context.now.mono);
         self.follow(context, outcome, out);
-        if was_leaving {
+        if let Some(purpose) = purpose {
             let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
             self.report(What::HandoverFailed(answer), out);
+            called_off(purpose, out);
         }
-        self.call_off(out);
     }
 
     /// Whether it is to stop being active, and still is.
     pub(in super::super) fn is_leaving(&self) -> bool {
-        matches!(self.router.state(), State::Leaving(_)) || self.departing.is_some()
-    }
-
-    /// True if it is out of the election by the operator's wish, as it was told last.
-    pub(in super::super) fn is_on_standby(&self) -> bool {
-        self.standby
+        matches!(self.life, Life::Leaving(_))
     }
 
     /// It is out of the election by the operator's wish, or is not. Says whether that is news.
@@ -223,13 +197,13 @@ impl Instance {
         standby: bool,
         out: &mut Vec<Action>,
     ) -> bool {
-        if self.is_retired() || self.standby == standby {
+        if self.is_retired() || self.obstacles.standby == standby {
             return false;
         }
-        self.standby = standby;
+        self.obstacles.standby = standby;
         if !standby {
             // The others of its sync group come back with it; whether they can is seen after this.
-            self.group_fault = None;
+            self.obstacles.group = None;
         }
         self.reconsider(context, out);
         true
@@ -246,58 +220,71 @@ impl Instance {
         } else {
             Why::HigherAddress(peer)
         };
+        self.fall_back(context, why, out);
+    }
+
+    /// Has let go of the addresses and is backup, for this reason. A departure that waited for a
+    /// hook is over: a handover came to nothing, and who does not come back need not be backup.
+    pub(super) fn fall_back(&mut self, context: &Context<'_>, why: Why, out: &mut Vec<Action>) {
+        let purpose = self.life.fall_back();
+        let end = match purpose {
+            Some(Purpose::End(end)) => Some(end),
+            _ => None,
+        };
+        if let Some(purpose) = purpose {
+            called_off(purpose, out);
+        }
         self.changed(context, StateName::Active, why, out);
+        if let Some(end) = end {
+            self.stopped(context, end, StateName::Backup, out);
+        }
     }
 
     /// Lets go, and tells those who have heard that it was active.
     pub(super) fn let_go_and_say_so(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let unheard = self.is_silent();
         self.let_go(out);
-        if !unheard {
-            self.advertise(context, 0, out);
-        }
+        self.advertise(context, 0, out);
     }
 
     /// It has left, and another router has taken over.
     pub(super) fn succeeded(&mut self, context: &Context<'_>, heard: Heard, out: &mut Vec<Action>) {
         let peer = Peer::new(context.config, heard.source);
         self.let_go(out);
-        if self.is_ending() {
+        let purpose = self.life.stay();
+        if let Some(Purpose::End(end)) = purpose {
             self.report(What::Following(peer, heard.priority), out);
-            return self.stopped(context, StateName::Active, out);
+            return self.stopped(context, end, StateName::Active, out);
         }
         self.changed(context, StateName::Active, Why::HandedOver(peer.clone()), out);
-        let Some(HandingOver { request, to, since }) = self.handing_over.take() else { return };
+        let Some(Purpose::Handover(Some(Request { number, to, since }))) = purpose else { return };
         let answer = match to {
             Some(wanted) if peer.name.as_ref() != Some(&wanted) => {
                 HandoverAnswer::DoneByAnother { to: peer, wanted }
             }
             _ => HandoverAnswer::Done { to: peer, took: context.now.mono.since(since) },
         };
-        out.push(Action::Answer { request, answer: Answer::Handover(answer) });
+        out.push(Action::Answer { request: number, answer: Answer::Handover(answer) });
     }
 
     /// It has left, and nobody has taken over: a stop goes on, a handover was in vain.
     pub(super) fn unclaimed(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         self.counters.unclaimed += 1;
-        if self.is_ending() {
+        let purpose = self.life.stay();
+        if let Some(Purpose::End(end)) = purpose {
             self.let_go(out);
-            return self.stopped(context, StateName::Active, out);
+            return self.stopped(context, end, StateName::Active, out);
         }
         self.follow(context, Outcome::Reassert, out);
-        let Some(HandingOver { request, since, .. }) = self.handing_over.take() else { return };
+        let Some(Purpose::Handover(Some(Request { number, since, .. }))) = purpose else { return };
         let refusal = HandoverRefusal::Nobody(context.now.mono.since(since));
         let answer = HandoverAnswer::Refused(refusal);
         self.report(What::HandoverFailed(answer.clone()), out);
-        out.push(Action::Answer { request, answer: Answer::Handover(answer) });
+        out.push(Action::Answer { request: number, answer: Answer::Handover(answer) });
     }
 
     /// A handover that is under way comes to nothing.
-    pub(super) fn call_off(&mut self, out: &mut Vec<Action>) {
-        if let Some(HandingOver { request, .. }) = self.handing_over.take() {
-            let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
-            out.push(Action::Answer { request, answer: Answer::Handover(answer) });
-        }
+    fn call_off(&mut self, out: &mut Vec<Action>) {
+        called_off(Purpose::Handover(self.life.take_request()), out);
     }
 
     /// There is no interface of this name any more: it is gone with all that was on it, or has
@@ -307,9 +294,7 @@ impl Instance {
         interface: &InterfaceName,
         out: &mut Vec<Action>,
     ) {
-        self.routings.interface_vanished(interface, out);
-        self.holding.interface_vanished(interface, out);
-        self.devices.vanished(interface);
+        self.service.interface_vanished(interface, out);
     }
 }
 
@@ -318,4 +303,12 @@ impl Instance {
 /// count, too, since they may all leave together.
 fn takeover_time(addresses: usize) -> Span {
     TAKEOVER + Span::from_millis(u64::try_from(addresses).unwrap_or(u64::MAX).min(10_000))
+}
+
+/// Answers a handover that has come to nothing, where somebody waits for it.
+fn called_off(purpose: Purpose, out: &mut Vec<Action>) {
+    if let Purpose::Handover(Some(Request { number, .. })) = purpose {
+        let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
+        out.push(Action::Answer { request: number, answer: Answer::Handover(answer) });
+    }
 }

@@ -3,29 +3,63 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::LinkAddress;
-use super::super::event::{Action, Change};
-use super::super::story::{Fault, StateName, What, Why};
+use super::super::event::Action;
+use super::super::story::{Fault, What, Why};
 use super::super::timer::Timer;
+use super::life::Life;
 use super::wire::group;
-use super::{Condition, Context, Instance};
-use crate::model::{Family, InterfaceName, Path, Transport};
+use super::{Context, Instance};
+use crate::model::{Family, Path, Transport};
 use crate::time::{Mono, Span};
 use crate::vrrp::router::Outcome;
 
-/// A change of the link that is not believed yet.
+/// How long an instance stays in fault after the system has refused it something.
+const REFUSED: Span = Span::from_secs(10);
+
+/// What keeps an instance from taking part, whatever its life is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Blip {
-    since: Option<Mono>,
+pub(in super::super) struct Obstacles {
+    /// The operator has taken it out of the election.
+    pub(in super::super) standby: bool,
+    /// The system has refused something that it needs.
+    refused: Option<Refused>,
+    /// Another member of its sync group cannot take part.
+    pub(super) group: Option<Fault>,
+    /// What is its own business, as it was seen last.
+    own: Option<Fault>,
+    /// Since when the link is other than what is acted on.
+    blip: Option<Mono>,
 }
 
-impl Blip {
-    /// The link is other than what is acted on: whether that has lasted for `delay`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refused {
+    fault: Fault,
+    until: Mono,
+}
+
+impl Obstacles {
+    /// The fault that follows.
+    fn fault(&self) -> Option<Fault> {
+        self.own.clone().or_else(|| self.group.clone())
+    }
+
+    /// True if something of its own keeps the instance, and so its sync group, from taking part.
+    /// The checks are those of the whole group already.
+    pub(in super::super) fn has_own_fault(&self) -> bool {
+        self.own.as_ref().is_some_and(|fault| !matches!(fault, Fault::TrackFailing(..)))
+    }
+
+    /// True if the link is down and that is not believed yet.
+    pub(super) fn has_blip(&self) -> bool {
+        self.blip.is_some()
+    }
+
+    /// The link is other than what is acted on. Returns true if that has lasted for `delay`.
     fn outlasts(&mut self, now: Mono, delay: Span) -> bool {
-        let since = *self.since.get_or_insert(now);
+        let since = *self.blip.get_or_insert(now);
         let outlasts = now.since(since) >= delay;
         if outlasts {
-            self.since = None;
+            self.blip = None;
         }
         outlasts
     }
@@ -34,65 +68,90 @@ impl Blip {
 impl Instance {
     /// Looks again at whether it can take part, and follows: into fault, or back to work.
     pub(in super::super) fn reconsider(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let known = || {
-            self.config.interfaces().all(|name| context.links.is_known(name))
-                && self.devices.are_known(context.links)
-        };
-        if self.is_stopped() || !known() {
+        if self.life.has_stopped() || !self.knows_its_interfaces(context) {
             return;
         }
         self.set_priority(context, out);
         self.prepare_devices(context, out);
         self.look_at_paths(context, out);
-        let fault = self.believed_fault(context);
-        // The checks are those of the whole group already.
-        self.has_own_fault =
-            fault.as_ref().is_some_and(|fault| !matches!(fault, Fault::TrackFailing(..)));
-        let fault = fault.or_else(|| self.group_fault.clone());
-        match (&self.condition, fault) {
-            (Condition::Running, None) | (Condition::Stopped, _) => {}
-            (Condition::Fault(old), Some(new)) if *old == new => {}
-            // Which of many checks is still waited for is in the status: one line each would be a
-            // page at every start.
-            (Condition::Fault(old), Some(new)) if old.is_untried() && new.is_untried() => {
-                self.why = Why::Fault(new.clone());
-                self.condition = Condition::Fault(new);
-            }
-            (Condition::Fault(_), Some(new)) => {
-                let from = self.state_name();
-                self.condition = Condition::Fault(new.clone());
-                if from == self.state_name() {
-                    self.why = Why::Fault(new.clone());
-                    self.report(What::FaultChanged(new), out);
-                } else {
-                    // On standby, or not any more.
-                    self.changed(context, from, Why::Fault(new), out);
+        self.obstacles.own = self.believed_fault(context);
+        match (&self.life, self.obstacles.fault()) {
+            (Life::Stopped { .. }, _) => {}
+            (Life::Fault(old), Some(new)) => {
+                if *old != new {
+                    let was_untried = old.is_untried();
+                    self.fault_changes(context, was_untried, new, out);
                 }
             }
-            (_, Some(fault)) => {
-                let from = self.state_name();
-                self.leave_the_election(context, out);
-                if self.is_ending() {
-                    return self.stopped(context, from, out);
+            (_, Some(fault)) => self.fall_ill(context, fault, out),
+            (Life::Waiting | Life::Fault(_), None) => {
+                // Until then the kernel is at it; that takes milliseconds.
+                let is_awaited = self.service.devices().are_awaited()
+                    || context.links.listening.is_awaited(&self.config);
+                if !is_awaited {
+                    self.start(context, out);
                 }
-                self.condition = Condition::Fault(fault.clone());
-                self.changed(context, from, Why::Fault(fault), out);
             }
-            // The kernel is at it; that takes milliseconds.
-            (Condition::Starting | Condition::Fault(_), None)
-                if self.devices.are_awaited()
-                    || context.links.listening.is_awaited(&self.config) => {}
-            (Condition::Starting, None) => self.start(context, Why::Started, out),
-            (Condition::Fault(_), None) => self.start(context, Why::Recovered, out),
+            (_, None) => {}
         }
     }
 
-    fn start(&mut self, context: &Context<'_>, why: Why, out: &mut Vec<Action>) {
+    fn knows_its_interfaces(&self, context: &Context<'_>) -> bool {
+        self.config.interfaces().all(|name| context.links.is_known(name))
+            && self.service.devices().are_known(context.links)
+    }
+
+    /// Asks for the devices that are lacking. With one that has come while the instance is active,
+    /// its addresses move there: they are on the device before they leave the interface.
+    fn prepare_devices(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let may_ask = self.obstacles.refused.is_none();
+        let has_come = self.service.follow_devices(context, &self.config, may_ask, out);
+        if has_come && self.has_addresses() {
+            self.service.raise(out);
+            self.service.place_addresses(context.now.mono, &self.config, out);
+            self.announce(context, false, out);
+        }
+    }
+
+    fn fall_ill(&mut self, context: &Context<'_>, fault: Fault, out: &mut Vec<Action>) {
+        let from = self.state_name();
+        let end = self.life.end();
+        self.leave_the_election(context, out);
+        if let Some(end) = end {
+            return self.stopped(context, end, from, out);
+        }
+        self.life.fail(fault.clone());
+        self.changed(context, from, Why::Fault(fault), out);
+    }
+
+    fn fault_changes(
+        &mut self,
+        context: &Context<'_>,
+        was_untried: bool,
+        new: Fault,
+        out: &mut Vec<Action>,
+    ) {
+        let from = self.state_name();
+        self.life.fail(new.clone());
+        if from != self.state_name() {
+            // On standby, or not any more.
+            return self.changed(context, from, Why::Fault(new), out);
+        }
+        self.why = Why::Fault(new.clone());
+        // Which of many checks is still waited for is in the status: one line each would be a
+        // page at every start.
+        if !(was_untried && new.is_untried()) {
+            self.report(What::FaultChanged(new), out);
+        }
+    }
+
+    fn start(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         if self.moves_addresses() {
-            self.remove_leftovers(context, out);
+            self.service.remove_leftovers(context, &self.config, out);
         }
         let from = self.state_name();
-        self.condition = Condition::Running;
+        let why = if self.life == Life::Waiting { Why::Started } else { Why::Recovered };
+        self.life.start();
         let carrier = context.links.carrier_since(&self.config.interface);
         let outcome = self.router.start(context.now.mono, carrier + self.config.hold_down);
         match outcome {
@@ -101,77 +160,73 @@ impl Instance {
         }
     }
 
-    /// What a killed predecessor has left: a backup must not answer for the addresses. What routes
-    /// and rules there are is not known; that one is not there is no failure.
-    fn remove_leftovers(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let mut routing: Vec<_> = self.config.routing().collect();
-        routing.reverse();
-        out.extend(
-            routing.into_iter().map(|routing| Action::Change(Change::RemoveRouting { routing })),
-        );
-        for address in self.config.moving_addresses() {
-            let place = self.devices.place(&self.config, address);
-            // Another configuration may have had it there.
-            let own = self.config.interface_of(address);
-            let places = [place].into_iter().chain((own != place).then_some(own));
-            let is_there = |interface: &&InterfaceName| {
-                let same =
-                    |a: &LinkAddress| a.address == address.address && a.prefix == address.prefix;
-                context.links.get(interface).is_some_and(|link| link.addresses.iter().any(same))
-            };
-            out.extend(places.filter(is_there).map(|interface| {
-                let (interface, address) = (interface.clone(), address.clone());
-                Action::Change(Change::RemoveAddress { interface, address })
-            }));
-        }
+    /// Stays out of the election for a while, because the system has refused something.
+    pub(super) fn refuse(&mut self, context: &Context<'_>, fault: Fault, out: &mut Vec<Action>) {
+        let until = context.now.mono + REFUSED;
+        self.obstacles.refused = Some(Refused { fault, until });
+        self.reconsider(context, out);
     }
 
     /// What keeps it from taking part, where short interruptions of a link don't count.
     fn believed_fault(&mut self, context: &Context<'_>) -> Option<Fault> {
         let fault = self.find_fault(context);
         let now = context.now.mono;
-        let of_the_link =
-            |fault: &Fault| matches!(fault, Fault::InterfaceDown(_) | Fault::NoCarrier(_));
-        match (&self.condition, fault) {
-            (Condition::Running, Some(fault)) if of_the_link(&fault) => {
-                self.blip.outlasts(now, self.config.link_down_delay).then_some(fault)
-            }
-            (Condition::Fault(old), None) if of_the_link(old) => {
+        match (&self.life, fault) {
+            (Life::Fault(old), None) if old.is_of_the_link() => {
                 let old = old.clone();
-                (!self.blip.outlasts(now, self.config.link_up_delay)).then_some(old)
+                (!self.obstacles.outlasts(now, self.config.link_up_delay)).then_some(old)
+            }
+            (life, Some(fault)) if life.takes_part() && fault.is_of_the_link() => {
+                self.obstacles.outlasts(now, self.config.link_down_delay).then_some(fault)
             }
             (_, fault) => {
-                self.blip.since = None;
+                self.obstacles.blip = None;
                 fault
             }
         }
     }
 
-    /// When a change of the link has lasted long enough to be believed.
-    pub(super) fn blip_deadline(&self) -> Option<(Mono, Timer)> {
-        let since = self.blip.since?;
-        let delay = match self.state_name() {
-            StateName::Fault => self.config.link_up_delay,
-            _ => self.config.link_down_delay,
-        };
-        Some((since + delay, Timer::LinkDelay))
+    /// Does what is due of the obstacles.
+    pub(super) fn fire_obstacles(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+        let now = context.now.mono;
+        if self.obstacles.refused.take_if(|refused| refused.until <= now).is_some() {
+            self.reconsider(context, out);
+        }
+        if self.blip_ends().is_some_and(|at| at <= now) {
+            self.reconsider(context, out);
+        }
     }
 
-    /// Whether the link is down and that is not believed yet.
-    pub(super) fn is_in_a_blip(&self) -> bool {
-        self.blip.since.is_some()
+    /// When [`Instance::fire_obstacles`] is due: for a change of the link, and for what the system
+    /// has refused.
+    pub(super) fn obstacle_deadlines(&self) -> [Option<(Mono, Timer)>; 2] {
+        let refused = self.obstacles.refused.as_ref().filter(|_| !self.life.has_stopped());
+        [
+            self.blip_ends().map(|at| (at, Timer::LinkDelay)),
+            refused.map(|refused| (refused.until, Timer::AnotherAttempt)),
+        ]
+    }
+
+    /// When a change of the link has lasted long enough to be believed.
+    fn blip_ends(&self) -> Option<Mono> {
+        let since = self.obstacles.blip?;
+        match self.life {
+            Life::Stopped { .. } => None,
+            Life::Fault(_) => Some(since + self.config.link_up_delay),
+            _ => Some(since + self.config.link_down_delay),
+        }
     }
 
     fn find_fault(&self, context: &Context<'_>) -> Option<Fault> {
-        if self.standby {
+        if self.obstacles.standby {
             return Some(Fault::Standby);
         }
-        if let Some((fault, _)) = &self.refused {
-            return Some(fault.clone());
+        if let Some(refused) = &self.obstacles.refused {
+            return Some(refused.fault.clone());
         }
         // One that leaves may have a namesake that stays.
         let awaited = context.config.awaited.get(&self.config.name);
-        if let Some(what) = awaited.filter(|_| !self.is_ending()) {
+        if let Some(what) = awaited.filter(|_| self.life.end().is_none()) {
             return Some(Fault::Awaiting(what.clone()));
         }
         let fault = self.config.interfaces().find_map(|name| context.links.fault(name));

@@ -2,7 +2,7 @@
 
 use super::super::event::Action;
 use super::super::story::{Fault, Lowered, TrackFailure, What};
-use super::{Condition, Context, Instance};
+use super::{Context, Instance};
 use crate::model::{IfAllFail, Priority};
 use crate::vrrp::router::{Outcome, Settings};
 
@@ -58,7 +58,7 @@ impl Instance {
             return;
         }
         let advertise = self.router.set_priority(context.now.mono, judgement.priority);
-        if self.condition == Condition::Running {
+        if self.life.takes_part() {
             let (to, why) = (judgement.priority, self.lowered.clone());
             self.report(What::Reprioritized { from, to, why }, out);
         }

@@ -18,9 +18,6 @@ use crate::time::{Mono, Span};
 use crate::vrrp::packet::{Advertisement, ChecksumForm, Decoded};
 use crate::vrrp::router::{Heard, Outcome, State};
 
-/// An address is announced against another station's claim at most this often.
-const DEFENCE_DISTANCE: Span = Span::from_millis(500);
-
 /// So often at the most it is told in this time which active router is followed: with invented ones
 /// it could be another one with each packet.
 const FOLLOWED_AT_MOST: u32 = 5;
@@ -210,7 +207,7 @@ impl Instance {
         if !matches!(self.router.state(), State::Active(_)) {
             return;
         }
-        if self.is_claiming() {
+        if self.is_pending() {
             if heard.priority == 0 {
                 self.break_silence();
             }
@@ -310,21 +307,17 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let is_it = |a: &&crate::model::VirtualAddress| {
-            a.address == address && self.devices.place(&self.config, a) == interface
+            a.address == address && self.service.place(&self.config, a) == interface
         };
         let own = context.links.get(interface).and_then(|link| link.mac);
         let Some(ours) = self.config.moving_addresses().find(is_it).cloned() else { return };
         // A leaving router expects another one to announce the addresses.
-        let serves = matches!(self.router.state(), State::Active(_)) && !self.is_claiming();
-        if !serves || own == Some(mac) {
+        if !self.is_serving() || own == Some(mac) {
             return;
         }
         let now = context.now.mono;
         self.counters.foreign_claims += 1;
-        if self.defended.is_none_or(|at| now.since(at) >= DEFENCE_DISTANCE) {
-            self.defended = Some(now);
-            self.announce_one(context, &ours, out);
-        }
+        self.service.defend(context, &self.config, &ours, out);
         // A router that takes over says so by its advertisement, within an interval.
         let takeover = self.interval().times(2);
         if self.presence.other_heard.is_none_or(|at| now.since(at) > takeover) {

@@ -6,22 +6,11 @@ use super::super::event::{
 };
 use super::super::hook::Ended;
 use super::super::story::{Peer, StateName, What};
+use super::life::{Life, Pending};
 use super::{Context, Instance};
 use crate::model::{InstanceName, Phase};
 use crate::time::Mono;
-use crate::vrrp::router::{Departure, State, Takeover};
-
-/// It has won the election, and its addresses wait for a hook.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
-    how: Takeover,
-    /// Another router answers meanwhile, and goes on until it hears this one.
-    silent: bool,
-    /// Its own hook was started for this, where it has one.
-    asked: bool,
-    /// The sync group is not ready yet: its own hook, or another member's, has not ended.
-    for_group: bool,
-}
+use crate::vrrp::router::Takeover;
 
 impl Instance {
     /// Whether the addresses wait for a hook.
@@ -36,26 +25,20 @@ impl Instance {
     /// Starts what runs before the addresses are taken. Where nobody answers any more, or not for
     /// long, the election is won at once, so that no other backup starts the same; a live router
     /// that is preempted goes on until it hears this one.
-    pub(super) fn begin_to_claim(
-        &mut self,
-        context: &Context<'_>,
-        how: Takeover,
-        out: &mut Vec<Action>,
-    ) {
+    pub(super) fn pend(&mut self, context: &Context<'_>, how: Takeover, out: &mut Vec<Action>) {
         let silent = matches!(how, Takeover::Preempt(_));
         let for_group = context.gates.hold_back(&self.config.name);
         self.hooks.supersede();
-        self.claim = Some(Claim { how, silent, asked: false, for_group });
+        self.life.pend(Pending { how, silent, asked: false, for_group });
         self.advertise(context, self.router.priority().get(), out);
         self.ask_own_hook(context, out);
     }
 
     fn ask_own_hook(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let has_gate = self.has_gate();
-        let Some(claim) = self.claim.as_mut().filter(|claim| has_gate && !claim.asked) else {
-            return;
-        };
-        claim.asked = true;
+        let pending = self.life.pending_mut().filter(|pending| has_gate && !pending.asked);
+        let Some(pending) = pending else { return };
+        pending.asked = true;
         self.report(What::Claiming(Phase::BeforeClaim), out);
         self.run_hook(context, Phase::BeforeClaim, out);
     }
@@ -64,12 +47,11 @@ impl Instance {
     /// says. A hook that runs already is waited for until it has ended, whoever has it now.
     pub(in super::super) fn wait_anew(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         self.hooks.forget_waiting(&self.config.notify);
-        let is_in_a_group = !self.is_ending() && context.gates.has(&self.config.name);
-        if let Some(claim) = &mut self.claim {
-            claim.for_group |= is_in_a_group;
+        if let Some(pending) = self.life.pending_mut() {
+            pending.for_group |= context.gates.has(&self.config.name);
         }
         self.ask_own_hook(context, out);
-        self.finish_to_claim(context, out);
+        self.claim_pending(context, out);
         if !self.hooks.is_awaited(Phase::BeforeRelease) {
             self.depart_now(context, out);
         }
@@ -77,12 +59,12 @@ impl Instance {
 
     /// Whether its addresses wait for its sync group.
     pub(in super::super) fn waits_for_group(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.for_group)
+        self.life.pending().is_some_and(|pending| pending.for_group)
     }
 
     /// Whether its addresses wait for a hook of its own.
     pub(in super::super) fn waits_for_own_hook(&self) -> bool {
-        self.claim.is_some() && self.hooks.is_awaited(Phase::BeforeClaim)
+        self.is_pending() && self.hooks.is_awaited(Phase::BeforeClaim)
     }
 
     /// Its sync group is ready.
@@ -91,57 +73,40 @@ impl Instance {
         context: &Context<'_>,
         out: &mut Vec<Action>,
     ) {
-        if let Some(claim) = &mut self.claim {
-            claim.for_group = false;
+        if let Some(pending) = self.life.pending_mut() {
+            pending.for_group = false;
         }
-        self.finish_to_claim(context, out);
+        self.claim_pending(context, out);
     }
 
-    /// Whether it must not be heard yet.
-    pub(super) fn is_silent(&self) -> bool {
-        self.claim.as_ref().is_some_and(|claim| claim.silent)
-    }
-
-    /// Whether its addresses wait for a hook.
-    pub(in super::super) fn is_claiming(&self) -> bool {
-        self.claim.is_some()
+    /// True if it has won the election, and its addresses wait for a hook.
+    pub(in super::super) fn is_pending(&self) -> bool {
+        self.life.pending().is_some()
     }
 
     /// The router that was to be preempted leaves by itself: the others must hear of this one.
     pub(super) fn break_silence(&mut self) {
-        if let Some(claim) = &mut self.claim {
-            claim.silent = false;
+        if let Some(pending) = self.life.pending_mut() {
+            pending.silent = false;
         }
     }
 
-    /// A planned departure waits for a hook, where there is one. Returns whether it does.
-    pub(super) fn departs_later(
+    /// Starts what runs before a planned departure. Returns true if that is to be waited for.
+    pub(super) fn ask_before_release(
         &mut self,
         context: &Context<'_>,
-        why: Departure,
         out: &mut Vec<Action>,
     ) -> bool {
-        if self.is_claiming() {
-            return false;
-        }
         // One that runs already has been told so.
         if self.hooks.is_awaited(Phase::BeforeRelease) {
-            self.departing = Some(why);
             return true;
         }
         if !self.config.notify.has(Phase::BeforeRelease) {
             return false;
         }
-        self.departing = Some(why);
         self.report(What::Departing(Phase::BeforeRelease), out);
         self.run_hook(context, Phase::BeforeRelease, out);
         true
-    }
-
-    /// What it waits for.
-    pub(super) fn waits_for(&self) -> Option<Phase> {
-        let before_claim = self.claim.as_ref().map(|_| Phase::BeforeClaim);
-        before_claim.or(self.departing.map(|_| Phase::BeforeRelease))
     }
 
     /// The state has changed: everybody who wants to know is told, in order.
@@ -152,14 +117,14 @@ impl Instance {
         out: &mut Vec<Action>,
     ) {
         let to = self.state_name();
-        if from == to || self.is_claiming() {
+        if from == to || self.is_pending() {
             return;
         }
         // It is told when it has the addresses.
         if to == StateName::Active && self.waits_to_claim(context) {
             return;
         }
-        if self.is_ending() {
+        if self.life.end().is_some() {
             self.hooks.hurry();
         }
         let event = self.hook_event(context, Phase::Script);
@@ -243,14 +208,8 @@ impl Instance {
 
     /// When it is asked next if the addresses are still this node's.
     pub(super) fn plan_verification(&mut self, now: Mono) -> Option<Mono> {
-        let serves = self.state_name() == StateName::Active && self.waits_for().is_none();
-        let serves = serves && self.holds_on();
+        let serves = self.life == Life::Running && self.is_active();
         self.hooks.verify_at(now, &self.config.notify, serves)
-    }
-
-    /// Whether it is active and not leaving.
-    fn holds_on(&self) -> bool {
-        matches!(self.router.state(), State::Active(_))
     }
 
     fn go_on_after(&mut self, context: &Context<'_>, ended: Ended, out: &mut Vec<Action>) {
@@ -263,7 +222,7 @@ impl Instance {
             self.report(What::HookFailed(name, reason, again), out);
         }
         match name {
-            HookName::Program(Phase::BeforeClaim) => self.finish_to_claim(context, out),
+            HookName::Program(Phase::BeforeClaim) => self.claim_pending(context, out),
             HookName::Program(Phase::BeforeRelease) => self.depart_now(context, out),
             _ => {}
         }
@@ -271,25 +230,25 @@ impl Instance {
 
     /// However the hook ended: an address that nobody has serves nobody. The end of one for an
     /// earlier claim is not the end of the one for this.
-    fn finish_to_claim(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
+    fn claim_pending(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         if self.waits_for_own_hook() {
             return;
         }
-        let Some(claim) = self.claim.take_if(|claim| !claim.for_group) else { return };
-        self.claim(context, claim.how, out);
+        let Some(how) = self.life.claim() else { return };
+        self.claim(context, how, out);
         let event = self.hook_event(context, Phase::Script);
         self.hooks.changed(context.now, &self.config.notify, StateName::Backup, &event, out);
     }
 
     fn depart_now(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        if let Some(why) = self.departing.take() {
-            self.depart(context, why, out);
+        if self.life.stop_waiting() {
+            self.depart(context, out);
         }
     }
 
     /// The addresses are somebody else's, says `verify`: it does again what a takeover does.
     fn claim_anew(&mut self, context: &Context<'_>, reason: String, out: &mut Vec<Action>) {
-        if !self.holds_on() || self.is_claiming() {
+        if !self.is_serving() {
             return;
         }
         self.report(What::VerifyFailed(reason), out);

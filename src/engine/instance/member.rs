@@ -2,15 +2,16 @@
 
 use super::super::event::Action;
 use super::super::story::{Fault, StateName, Why};
-use super::{Condition, Context, Instance};
+use super::fitness::Obstacles;
+use super::{Context, Instance};
 use crate::model::{InstanceName, Priority};
 use crate::time::Mono;
-use crate::vrrp::router::{Departure, State};
+use crate::vrrp::router::State;
 
 impl Instance {
     /// Whether it takes part, and is neither active nor leaving.
     pub(in super::super) fn is_backup(&self) -> bool {
-        self.condition == Condition::Running && matches!(self.router.state(), State::Backup(_))
+        matches!(self.router.state(), State::Backup(_))
     }
 
     /// Whether it is active and not leaving.
@@ -38,9 +39,9 @@ impl Instance {
         self.router.priority()
     }
 
-    /// Whether something that is its own business keeps it from taking part.
-    pub(in super::super) fn has_own_fault(&self) -> bool {
-        self.has_own_fault
+    /// What keeps it from taking part.
+    pub(in super::super) fn obstacles(&self) -> &Obstacles {
+        &self.obstacles
     }
 
     /// Another member cannot take part, or can again.
@@ -50,8 +51,8 @@ impl Instance {
         fault: Option<Fault>,
         out: &mut Vec<Action>,
     ) {
-        if self.group_fault != fault {
-            self.group_fault = fault;
+        if self.obstacles.group != fault {
+            self.obstacles.group = fault;
             self.reconsider(context, out);
         }
     }
@@ -86,17 +87,6 @@ impl Instance {
     ) {
         self.router.listen_anew(context.now.mono);
         self.let_go_and_say_so(context, out);
-        self.changed(context, StateName::Active, Why::YieldingWith(first.clone()), out);
-    }
-
-    /// Another member is handed over.
-    pub(in super::super) fn hand_over_with_group(
-        &mut self,
-        context: &Context<'_>,
-        out: &mut Vec<Action>,
-    ) {
-        if self.is_active() {
-            self.depart(context, Departure::Handover, out);
-        }
+        self.fall_back(context, Why::YieldingWith(first.clone()), out);
     }
 }

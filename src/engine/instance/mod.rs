@@ -1,7 +1,8 @@
 //! One instance: a virtual router, its addresses, and what people are told about it.
 //!
-//! Here is what belongs to being active and what is due when; in `fitness` whether it can take
-//! part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
+//! Here is what belongs to being active and what is due when; in `life` where it is in its life and
+//! how it gets elsewhere, in `service` what it has put on the system, in `fitness` whether it can
+//! take part, in `health` what its checks make of it, in `member` what its sync group does, in `hear`
 //! what the others say, in `departure` how it leaves, in `hooks` who is told and waited for, in
 //! `reconfigure` how its configuration changes under it, in `refusal` what the system did not do,
 //! in `status` what there is to know about it, in `wire` what is sent on which path, in
@@ -12,9 +13,11 @@ mod fitness;
 mod health;
 mod hear;
 mod hooks;
+mod life;
 mod member;
 mod reconfigure;
 mod refusal;
+mod service;
 mod status;
 mod virtual_mac;
 mod wire;
@@ -23,31 +26,25 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::Context;
-use super::announce::{self, Announcer};
 use super::authentication::Authenticator;
 use super::conflict::{Conflict, Conflicts};
 use super::event::{Action, HookOwner};
 use super::held::HeldRouter;
 use super::hook::Hooks;
-use super::lease::{Holding, Terms};
-use super::link::Loss;
+use super::lease::LostAddress;
 use super::peers::Peers;
-use super::routing::Routings;
 use super::status::{Counters, Transition};
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use super::timer::Timer;
-use crate::model::{
-    ChecksumStyle, InstanceConfig, InterfaceName, Path, Routing, Version, VirtualAddress,
-};
+use crate::model::{InstanceConfig, InterfaceName, Path, Routing, VirtualAddress};
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::packet::ChecksumForm;
-use crate::vrrp::router::{Departure, Outcome, Router, State, Takeover};
-use departure::HandingOver;
-use fitness::Blip;
+use crate::vrrp::router::{Outcome, Router, State, Takeover};
+use fitness::Obstacles;
 use hear::Presence;
-use hooks::Claim;
+use life::Life;
 pub(super) use reconfigure::differences;
-use virtual_mac::Devices;
+use service::{FarewellBasis, Service};
 use wire::{FailedSends, Prepared};
 
 /// One virtual router of this node.
@@ -55,36 +52,14 @@ use wire::{FailedSends, Prepared};
 pub(super) struct Instance {
     config: InstanceConfig,
     router: Router,
-    condition: Condition,
+    life: Life,
+    obstacles: Obstacles,
+    service: Service,
     /// Why it takes part with another priority than its own.
     lowered: Option<Lowered>,
-    /// Whether something other than its sync group keeps it from taking part.
-    has_own_fault: bool,
-    /// Another member of its sync group cannot take part.
-    group_fault: Option<Fault>,
-    /// What the system has refused, and until when that keeps the instance from taking part.
-    refused: Option<(Fault, Mono)>,
-    blip: Blip,
     since: Wall,
     why: Why,
-    holding: Holding,
-    routings: Routings,
-    devices: Devices,
-    announcer: Announcer,
-    /// When an address was last announced because another station claimed it.
-    defended: Option<Mono>,
-    handing_over: Option<HandingOver>,
     hooks: Hooks,
-    /// It is active, and takes the addresses once a hook has ended.
-    claim: Option<Claim>,
-    /// It leaves once a hook has ended.
-    departing: Option<Departure>,
-    /// It leaves and does not come back.
-    ending: Option<Ending>,
-    /// Until when it is there to hear that the system has not done the last of what it asked for.
-    listens_until: Option<Mono>,
-    /// The operator has taken it out of the election.
-    standby: bool,
     peers: Peers,
     history: VecDeque<Transition>,
     presence: Presence,
@@ -96,82 +71,32 @@ pub(super) struct Instance {
     authenticator: Authenticator,
     conflicts: Conflicts,
     counters: Counters,
-    /// The basis of what was written down of it; `None`: nothing was.
-    mark: Option<Mark>,
     /// What is due next besides the election's timers, as of the last turn that touched it.
     due_besides: Option<(Mono, Timer)>,
-}
-
-/// The basis of an instance's part of the list of what is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    addresses: u64,
-    routing: u64,
-    devices: u64,
-    holds: bool,
-    links: u64,
-    checksum: ChecksumForm,
-}
-
-/// Why an instance does not come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// The daemon stops.
-    Stops,
-    /// The configuration has it no more.
-    Retires,
-}
-
-/// Whether the protocol runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Condition {
-    /// Its interfaces are not known yet.
-    Starting,
-    /// It takes part.
-    Running,
-    /// It cannot take part.
-    Fault(Fault),
-    /// The daemon stops.
-    Stopped,
 }
 
 impl Instance {
     /// An instance that waits for news of its interfaces.
     pub(super) fn new(config: InstanceConfig, now: Now) -> Self {
-        let (checksum, terms) = (checksum_form(&config), terms(&config));
         Self {
             router: Router::new((&config).into()),
-            condition: Condition::Starting,
+            life: Life::Waiting,
+            obstacles: Obstacles::default(),
+            service: Service::new(&config),
             lowered: None,
-            has_own_fault: false,
-            group_fault: None,
-            refused: None,
-            blip: Blip::default(),
             since: now.wall,
             why: Why::Started,
-            holding: Holding::new(terms),
-            routings: Routings::default(),
-            devices: Devices::new(&config),
-            announcer: Announcer::default(),
-            defended: None,
-            handing_over: None,
             hooks: Hooks::new(HookOwner::Instance(config.name.clone())),
-            claim: None,
-            departing: None,
-            ending: None,
-            listens_until: None,
-            standby: false,
             peers: Peers::default(),
             history: VecDeque::new(),
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
             prepared: Prepared::default(),
             missing_paths: BTreeMap::new(),
-            checksum,
+            checksum: wire::checksum_form(&config),
             authenticator: Authenticator::new(now.mono),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
-            mark: None,
             due_besides: None,
             config,
         }
@@ -187,6 +112,16 @@ impl Instance {
     /// The address owner's addresses are the machine's own: they are there without us.
     fn moves_addresses(&self) -> bool {
         !self.is_owner()
+    }
+
+    /// True if it is active, and the addresses do not wait for a hook.
+    fn is_serving(&self) -> bool {
+        self.is_active() && !self.is_pending()
+    }
+
+    /// True if it has addresses that another router could take over.
+    fn has_addresses(&self) -> bool {
+        self.router.holds() && self.moves_addresses() && !self.is_pending()
     }
 
     /// An input has to do with it: to be called before anything else in a turn. Returns whether
@@ -221,7 +156,7 @@ impl Instance {
     /// The interfaces that it needs or speaks on, and its devices.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = &InterfaceName> {
         let further = &self.config.further_interfaces;
-        self.config.interfaces().chain(further).chain(self.devices.names())
+        self.config.interfaces().chain(further).chain(self.service.devices().names())
     }
 
     /// The machine was suspended.
@@ -231,8 +166,7 @@ impl Instance {
         if !is_short && self.router.resume(context.now.mono) {
             self.counters.overslept += 1;
             self.let_go(out);
-            self.call_off(out);
-            self.changed(context, StateName::Active, Why::Suspended(length), out);
+            self.fall_back(context, Why::Suspended(length), out);
         }
     }
 
@@ -259,7 +193,7 @@ impl Instance {
                 self.counters.overslept += 1;
                 self.let_go(out);
                 let peer = Peer::new(context.config, heard.source);
-                self.changed(context, StateName::Active, Why::Overslept(late, peer), out);
+                self.fall_back(context, Why::Overslept(late, peer), out);
             }
         }
     }
@@ -281,17 +215,21 @@ impl Instance {
         if !waits {
             self.claim(context, how, out);
         }
+        let why = self.why_it_takes_over(context, how);
+        self.changed(context, from, why, out);
+        if waits {
+            self.pend(context, how, out);
+        }
+    }
+
+    fn why_it_takes_over(&self, context: &Context<'_>, how: Takeover) -> Why {
         let peer = |address| Peer::new(context.config, address);
-        let why = match how {
+        match how {
             Takeover::Owner => Why::AddressOwner,
             Takeover::Silence(None, span) => Why::NobodyHeard(span),
             Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
             Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
             Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
-        };
-        self.changed(context, from, why, out);
-        if waits {
-            self.begin_to_claim(context, how, out);
         }
     }
 
@@ -299,19 +237,15 @@ impl Instance {
     fn claim(&mut self, context: &Context<'_>, how: Takeover, out: &mut Vec<Action>) {
         let priority = self.router.priority().get();
         let others_answer = matches!(how, Takeover::Preempt(_) | Takeover::Stopped(_));
-        self.devices.raise(out);
+        self.service.raise(out);
         if !others_answer {
             self.advertise(context, priority, out);
         }
-        if matches!(how, Takeover::Silence(..)) {
-            self.probe(context, out);
-        }
         if self.moves_addresses() {
-            let Self { config, devices, holding, routings, .. } = self;
-            let now = context.now.mono;
-            let addresses = config.moving_addresses().map(|a| (devices.place(config, a), a));
-            holding.claim(now, addresses, out);
-            routings.claim(now, terms(config), config.routing(), out);
+            if matches!(how, Takeover::Silence(..)) {
+                self.service.probe(context, &self.config, out);
+            }
+            self.service.install(context.now.mono, &self.config, out);
         }
         self.announce(context, others_answer, out);
         if others_answer {
@@ -321,24 +255,15 @@ impl Instance {
 
     /// Stops answering for the addresses.
     fn let_go(&mut self, out: &mut Vec<Action>) {
-        self.claim = None;
-        self.announcer.stop();
-        self.routings.release(out);
-        // The devices first: when an IPv6 address leaves one that is up, the kernel tells the
-        // segment so (MLD), and the switch would look for the virtual MAC here again.
-        self.devices.lower(out);
-        self.holding.release(out);
+        self.service.withdraw(out);
         self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
     }
 
     /// Tells the segment who has the addresses, now and a few times more.
     fn announce(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
-        if self.claim.is_some() {
-            return;
+        if !self.is_pending() {
+            self.service.announce(context, &self.config, all_at_once, out);
         }
-        let (now, refresh) = (context.now.mono, self.config.announce_refresh);
-        self.announcer.start(now, self.config.moving_addresses().count(), refresh);
-        self.announce_due(context, all_at_once, out);
     }
 
     /// An interface has another Ethernet address: a bridge takes the lowest one of its ports, a
@@ -354,47 +279,24 @@ impl Instance {
         }
     }
 
-    fn announce_due(&mut self, context: &Context<'_>, all_at_once: bool, out: &mut Vec<Action>) {
-        let (now, refresh) = (context.now.mono, self.config.announce_refresh);
-        let due = self.announcer.fire(now, refresh, announce::limit(all_at_once));
-        for address in self.config.moving_addresses().skip(due.start).take(due.len()) {
-            self.announce_one(context, address, out);
-        }
-    }
-
-    /// Asks whether anybody still answers for the addresses, and does not wait for an answer.
-    fn probe(&self, context: &Context<'_>, out: &mut Vec<Action>) {
-        if self.moves_addresses() {
-            for address in self.config.moving_addresses() {
-                let place = self.devices.place(&self.config, address);
-                announce::probe(context.links, place, address, out);
-            }
-        }
-    }
-
     /// An address has gone from an interface, and we have not taken it off.
     pub(super) fn address_gone(
         &mut self,
         context: &Context<'_>,
-        interface: &InterfaceName,
-        (address, loss): (IpAddr, Loss),
+        lost: &LostAddress<'_>,
         out: &mut Vec<Action>,
     ) {
-        let now = context.now.mono;
         if self.router.is_held_up() {
             // Whether it is still ours the next packets tell.
-            return self.holding.gone_late(now, interface, (address, loss));
+            return self.service.lost_in_doubt(context.now.mono, lost);
         }
-        if let Some(address) = self.holding.gone(now, interface, (address, loss), out) {
-            self.tell_put_back(context, (address, loss), out);
-            // Routes from that address have gone with it.
-            self.routings.look(now);
-        }
+        let is_put_back = self.service.lost(context, &self.config, lost, out);
+        self.counters.put_back += u64::from(is_put_back);
     }
 
     /// A route or rule had gone, and is back.
     pub(super) fn routing_restored(&mut self, routing: &Routing, out: &mut Vec<Action>) {
-        if self.routings.holds(routing) {
+        if self.holds_routing(routing) {
             self.counters.put_back += 1;
             self.report(What::RoutingPutBack(routing.clone()), out);
         }
@@ -402,19 +304,7 @@ impl Instance {
 
     /// Whether it holds this route or rule.
     pub(super) fn holds_routing(&self, routing: &Routing) -> bool {
-        self.routings.holds(routing)
-    }
-
-    fn tell_put_back(
-        &mut self,
-        context: &Context<'_>,
-        (address, loss): (VirtualAddress, Loss),
-        out: &mut Vec<Action>,
-    ) {
-        let interface = self.devices.place(&self.config, &address).clone();
-        self.announce_one(context, &address, out);
-        self.counters.put_back += 1;
-        self.report(What::PutBack(address, interface, loss), out);
+        self.service.holds_routing(routing)
     }
 
     /// When [`Instance::fire`] is due, and what for.
@@ -433,46 +323,34 @@ impl Instance {
 
     /// All that is due at some time, the election's timers first.
     fn deadlines(&self) -> [Option<(Mono, Timer)>; 10] {
-        let refused = self.refused.as_ref().map(|(_, at)| (*at, Timer::AnotherAttempt));
+        let [announcements, addresses, routings, devices] = self.service.deadlines();
+        let [link, refusal] = self.obstacle_deadlines();
         [
             self.election_deadline(),
-            self.announcer.deadline(),
-            self.holding.deadline(),
-            self.routings.deadline(),
+            announcements,
+            addresses,
+            routings,
             self.conflicts.deadline(),
-            self.blip_deadline(),
+            link,
             self.hooks.deadline(),
-            self.devices.deadline(),
-            self.listens_until.map(|at| (at, Timer::LastAnswers)),
-            refused.filter(|_| self.condition != Condition::Stopped),
+            devices,
+            self.life.listens_until().map(|at| (at, Timer::LastAnswers)),
+            refusal,
         ]
     }
 
     /// Does everything that is due.
     pub(super) fn fire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let now = context.now.mono;
-        self.listens_until = self.listens_until.filter(|at| *at > now);
-        if self.refused.as_ref().is_some_and(|(_, at)| *at <= now) {
-            self.refused = None;
-            self.reconsider(context, out);
-        }
-        if self.blip_deadline().is_some_and(|(at, _)| at <= now) {
-            self.reconsider(context, out);
-        }
-        if self.devices.fire(now, out) {
+        self.life.fire(now);
+        self.fire_obstacles(context, out);
+        if self.service.refresh_devices(now, out) {
             self.reconsider(context, out);
         }
         // The advertisement first: everything else can wait a moment, the other nodes cannot.
         let outcome = self.router.fire(now);
         self.follow(context, outcome, out);
-        for (address, loss) in self.holding.fire(now, out) {
-            match loss {
-                Some(loss) => self.tell_put_back(context, (address, loss), out),
-                None => self.announce_one(context, &address, out),
-            }
-        }
-        self.routings.fire(now, terms(&self.config), out);
-        self.announce_due(context, false, out);
+        self.counters.put_back += self.service.refresh(context, &self.config, out);
         for (conflict, count) in self.conflicts.fire(now) {
             self.report(What::Conflict(conflict, count), out);
         }
@@ -487,13 +365,13 @@ impl Instance {
     }
 
     fn state_name(&self) -> StateName {
-        match (&self.condition, self.router.state()) {
-            (Condition::Starting | Condition::Stopped, _) => StateName::Stopped,
-            (Condition::Fault(Fault::Standby), _) => StateName::Standby,
-            (Condition::Fault(_), _) => StateName::Fault,
+        match (&self.life, self.router.state()) {
+            (Life::Waiting | Life::Stopped { .. }, _) => StateName::Stopped,
+            (Life::Fault(Fault::Standby), _) => StateName::Standby,
+            (Life::Fault(_), _) => StateName::Fault,
             // To its clients a leaving router is active: it answers.
-            (Condition::Running, State::Active(_) | State::Leaving(_)) => StateName::Active,
-            (Condition::Running, State::Initialize | State::Backup(_)) => StateName::Backup,
+            (_, State::Active(_) | State::Leaving(_)) => StateName::Active,
+            (_, State::Initialize | State::Backup(_)) => StateName::Backup,
         }
     }
 
@@ -517,68 +395,38 @@ impl Instance {
 
     /// What it holds, with the interfaces.
     pub(super) fn held(&self) -> impl Iterator<Item = (&InterfaceName, &VirtualAddress)> {
-        self.holding.held()
-    }
-
-    /// Whether it has stopped.
-    pub(super) fn is_stopped(&self) -> bool {
-        self.condition == Condition::Stopped
+        self.service.held()
     }
 
     /// Whether the end has come for it: it has stopped, and everybody was told.
     pub(super) fn is_over(&self) -> bool {
-        self.is_stopped() && self.hooks.is_idle()
+        self.life.has_stopped() && self.hooks.is_idle()
     }
 
     /// What `vipd release` must undo if this daemon dies now.
     pub(super) fn held_router(&self, context: &Context<'_>) -> HeldRouter {
         // Without a time stamp: whoever sends it gives it one.
         let farewells = if self.router.holds() { self.farewells(context) } else { Vec::new() };
-        HeldRouter {
-            instance: self.config.name.clone(),
-            addresses: self.holding.on_the_system(),
-            routing: self.routings.on_the_system(),
-            farewells,
-            devices: self.devices.on_the_system(),
-        }
+        self.service.held_router(&self.config, farewells)
     }
 
     /// True if [`Instance::held_router`] may be another one than when this was asked last.
     pub(super) fn has_changed_what_is_held(&mut self, context: &Context<'_>) -> bool {
-        let mark = Mark {
-            addresses: self.holding.changes(),
-            routing: self.routings.changes(),
-            devices: self.devices.changes(),
+        self.service.mark(FarewellBasis {
             holds: self.router.holds(),
             links: context.links.changes(),
             checksum: self.checksum,
-        };
-        self.mark.replace(mark) != Some(mark)
+        })
     }
 
     /// The addresses that nobody else may claim, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
         let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
-        addresses.map(|a| (self.devices.place(&self.config, a), a.address))
+        addresses.map(|a| (self.service.place(&self.config, a), a.address))
     }
 }
 
 /// The first of these; of several at the same time the one that stands first.
 fn first<const N: usize>(deadlines: [Option<(Mono, Timer)>; N]) -> Option<(Mono, Timer)> {
     deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
-}
-
-/// How it sums its advertisements while it has not heard how the others do.
-fn checksum_form(config: &InstanceConfig) -> ChecksumForm {
-    match (config.version, config.checksum) {
-        (Version::V2, _) | (Version::V3, ChecksumStyle::Rfc9568) => ChecksumForm::Message,
-        (Version::V3, _) => ChecksumForm::WithPseudoHeader,
-    }
-}
-
-fn terms(config: &InstanceConfig) -> Terms {
-    // The others take over three intervals after the last advertisement at the earliest, and that
-    // is at most one old whenever something is decided.
-    let patience = config.advertisement_interval.span().times(2);
-    Terms { lease: config.lease, patience }
 }

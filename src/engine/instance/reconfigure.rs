@@ -3,7 +3,9 @@
 use super::super::event::Action;
 use super::super::story::What;
 use super::super::timer::Timer;
-use super::{Context, Ending, Instance, checksum_form, terms};
+use super::life::End;
+use super::wire::checksum_form;
+use super::{Context, Instance};
 use crate::model::InstanceConfig;
 use crate::vrrp::router::Outcome;
 
@@ -21,53 +23,43 @@ impl Instance {
         }
         let differences = differences(&self.config, config);
         let old = std::mem::replace(&mut self.config, config.clone());
-        self.devices.reconfigure(config);
         if (old.version, old.checksum) != (config.version, config.checksum) {
             self.checksum = checksum_form(config);
         }
         let now = context.now.mono;
         self.authenticator.reconfigure(now, &old.authentication, &config.authentication);
-        self.holding.set_terms(now, terms(config));
-        if old.announce_refresh != config.announce_refresh {
-            self.announcer.refresh_after(now, config.announce_refresh);
-        }
+        self.service.reconfigure(now, &old, config);
         let advertise = self.router.reconfigure(now, self.settings(context));
-        if self.router.holds() && self.moves_addresses() && !self.is_claiming() {
-            self.place_addresses(now, out);
-            self.routings.change(now, terms(config), config.routing(), out);
+        if self.has_addresses() {
+            self.service.change(now, config, out);
             let moves_otherwise = !old.moving_addresses().eq(config.moving_addresses());
             if moves_otherwise || old.virtual_mac != config.virtual_mac {
                 self.announce(context, false, out);
             }
         }
-        self.devices.remove_unwanted(out);
+        self.service.remove_unwanted_devices(out);
         if advertise {
             self.follow(context, Outcome::Advertise, out);
         }
         self.report(What::Reconfigured(differences), out);
     }
 
-    /// The configuration has it no more: it leaves as in an orderly stop.
-    pub(in super::super) fn retire(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        // Asked again, one that leaves already ends at once.
-        let before = self.ending.replace(Ending::Retires);
-        self.end(context, before.is_some(), out);
-    }
-
     /// Whether the configuration has it no more, and nothing is left to be done for it.
     pub(in super::super) fn is_gone(&self) -> bool {
-        self.is_retired() && self.is_stopped() && self.deadline().is_none()
+        self.is_retired() && self.life.has_stopped() && self.deadline().is_none()
     }
 
     /// Whether nothing is left of it but that it listens for a last refusal of the system.
     pub(in super::super) fn is_past(&self) -> bool {
         let mut due = self.deadlines().into_iter().flatten();
-        self.is_retired() && self.is_stopped() && due.all(|(_, timer)| timer == Timer::LastAnswers)
+        self.is_retired()
+            && self.life.has_stopped()
+            && due.all(|(_, timer)| timer == Timer::LastAnswers)
     }
 
     /// Whether the configuration has it no more.
     pub(in super::super) fn is_retired(&self) -> bool {
-        self.ending == Some(Ending::Retires)
+        self.life.end() == Some(End::Retires)
     }
 }
 

@@ -3,15 +3,11 @@
 use std::net::IpAddr;
 
 use super::super::event::{Action, Change, SystemError};
-use super::super::retry::InstallFailure;
 use super::super::story::{Fault, What};
-use super::virtual_mac::NotRaised;
+use super::service::Refusal;
 use super::{Context, Instance};
 use crate::model::InterfaceName;
-use crate::time::Span;
 
-/// How long an instance stays in fault after the system has refused it something.
-const REFUSED: Span = Span::from_secs(10);
 /// How many advertisements may fail in a row: after these the other nodes take over.
 const FAILED_SENDS: u32 = 3;
 
@@ -24,89 +20,26 @@ impl Instance {
         error: &SystemError,
         out: &mut Vec<Action>,
     ) {
-        let now = context.now.mono;
         match action {
-            Action::Change(Change::AddAddress { interface, address, .. }) => {
-                match self.holding.install_failed(now, interface, address, error) {
-                    InstallFailure::Nothing => return,
-                    InstallFailure::Again => {
-                        let (interface, address) = (interface.clone(), address.clone());
-                        self.report(What::InstallFailed(address, interface, error.clone()), out);
-                    }
-                    InstallFailure::Hopeless => {
-                        let (interface, address) = (interface.clone(), address.clone());
-                        let fault = Fault::CannotInstall(address, interface, error.clone());
-                        self.refuse(context, fault, REFUSED, out);
-                    }
-                }
-            }
-            Action::Change(Change::RemoveAddress { interface, address })
-                if self.config.moving_addresses().any(|own| own == address) =>
-            {
-                if self.holding.remove_failed(now, interface, address) {
-                    let (interface, address) = (interface.clone(), address.clone());
-                    self.report(What::RemoveFailed(address, interface, error.clone()), out);
-                }
-            }
-            Action::Change(Change::AddRouting { routing, .. }) => {
-                // Without its link the kernel takes no route: the next look does it.
-                if self.is_in_a_blip() {
-                    return;
-                }
-                match self.routings.install_failed(now, routing, error) {
-                    InstallFailure::Nothing => return,
-                    InstallFailure::Again => {
-                        self.report(What::RoutingFailed(routing.clone(), error.clone()), out);
-                    }
-                    InstallFailure::Hopeless => {
-                        let fault = Fault::CannotRoute(routing.clone(), error.clone());
-                        self.refuse(context, fault, REFUSED, out);
-                    }
-                }
-            }
-            Action::Change(Change::RemoveRouting { routing })
-                if self.config.routing().any(|own| own == *routing) =>
-            {
-                if self.routings.remove_failed(now, routing) {
-                    let failed = What::RoutingNotRemoved(routing.clone(), error.clone());
-                    self.report(failed, out);
+            // Without its link the kernel takes no route: the next look does it.
+            Action::Change(Change::AddRouting { .. }) if self.obstacles.has_blip() => return,
+            Action::Change(change) => {
+                match self.service.refused(context.now.mono, &self.config, change, error) {
+                    Refusal::Nothing => return,
+                    Refusal::Known => {}
+                    Refusal::Told(what) => self.report(what, out),
+                    Refusal::Hopeless(fault) => self.refuse(context, fault, out),
                 }
             }
             Action::Send { interface, source, destination, message, .. }
                 if self.has_sent(interface, *source, message) =>
             {
-                self.send_failed(context, (interface, *destination), error, out);
+                self.send_failed(context, interface, *destination, error, out);
             }
             Action::Announce { interface, .. }
-                if self.announcer.is_running()
-                    && (self.config.interfaces().any(|name| name == interface)
-                        || self.devices.has(interface)) =>
+                if self.service.announces_on(&self.config, interface) =>
             {
                 self.report(What::AnnounceFailed(interface.clone(), error.clone()), out);
-            }
-            Action::Change(Change::AddDevice { device }) if self.devices.not_made(device) => {
-                let fault = Fault::CannotMakeDevice(device.name(), error.clone());
-                self.refuse(context, fault, REFUSED, out);
-            }
-            Action::Change(Change::SetDevice { device, up: true }) => {
-                match self.devices.not_raised(now, device, error) {
-                    None => return,
-                    Some(NotRaised::Again) => {
-                        self.report(What::DeviceNotRaised(device.clone(), error.clone()), out);
-                    }
-                    Some(NotRaised::Hopeless) => {
-                        let fault = Fault::CannotMakeDevice(device.clone(), error.clone());
-                        self.refuse(context, fault, REFUSED, out);
-                    }
-                }
-            }
-            Action::Change(Change::SetDevice { device, up: false }) if self.devices.has(device) => {
-                self.report(What::DeviceLeft(device.clone(), error.clone()), out);
-            }
-            Action::Change(Change::RemoveDevice { device })
-                if self.devices.not_removed(now, device) =>
-            {
-                self.report(What::DeviceLeft(device.name(), error.clone()), out);
             }
             Action::Listen { interface, family, .. }
                 if self
@@ -126,11 +59,12 @@ impl Instance {
     pub(super) fn send_failed(
         &mut self,
         context: &Context<'_>,
-        (interface, destination): (&InterfaceName, IpAddr),
+        interface: &InterfaceName,
+        destination: IpAddr,
         error: &SystemError,
         out: &mut Vec<Action>,
     ) {
-        if self.is_in_a_blip() {
+        if self.obstacles.has_blip() {
             return;
         }
         if self.failed_sends.failed(interface, destination) == 1 {
@@ -138,13 +72,7 @@ impl Instance {
         }
         if self.router.holds() && self.is_unheard(context, FAILED_SENDS) {
             let fault = Fault::CannotSend(interface.clone(), error.clone());
-            self.refuse(context, fault, REFUSED, out);
+            self.refuse(context, fault, out);
         }
-    }
-
-    /// Stays out of the election for a while.
-    fn refuse(&mut self, context: &Context<'_>, fault: Fault, wait: Span, out: &mut Vec<Action>) {
-        self.refused = Some((fault, context.now.mono + wait));
-        self.reconsider(context, out);
     }
 }

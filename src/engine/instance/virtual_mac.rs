@@ -6,12 +6,10 @@
 //! takeover on the addresses are on it, and advertisements and announcements leave by it; so the
 //! switch learns the way from the first of them.
 
-use super::super::announce;
 use super::super::event::{Action, Change, SystemError};
 use super::super::links::Links;
-use super::super::story::What;
 use super::super::timer::Timer;
-use super::{Context, Instance};
+use super::Context;
 use crate::model::{Family, InstanceConfig, InterfaceName, VirtualAddress, VirtualDevice};
 use crate::time::{Mono, Span};
 
@@ -195,6 +193,25 @@ impl Devices {
         all.find(|d| up(d) && d.is_for(interface, family)).map(|device| device.name.clone())
     }
 
+    /// Asks for those that are lacking, if it may. Returns true if one has come, and those that
+    /// another program had deleted or taken down.
+    pub(super) fn follow(
+        &mut self,
+        context: &Context<'_>,
+        may_ask: bool,
+        out: &mut Vec<Action>,
+    ) -> (bool, Vec<InterfaceName>) {
+        let (mut has_come, mut restored) = (false, Vec::new());
+        for device in self.all.iter_mut().filter(|device| device.wanted) {
+            let (is_there, was_taken_down) = device.follow(context, may_ask, out);
+            has_come |= is_there;
+            if was_taken_down || (is_there && std::mem::take(&mut device.lost)) {
+                restored.push(device.name.clone());
+            }
+        }
+        (has_come, restored)
+    }
+
     /// Takes them up.
     pub(super) fn raise(&mut self, out: &mut Vec<Action>) {
         self.all.iter_mut().for_each(|device| device.raise(out));
@@ -354,50 +371,5 @@ impl Devices {
             }
         }
         look
-    }
-}
-
-impl Instance {
-    /// Asks for the devices that are lacking. With one that has come while the instance is active,
-    /// its addresses move there: they are on the device before they leave the interface.
-    pub(super) fn prepare_devices(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
-        let may_ask = self.refused.is_none();
-        let (mut has_come, mut restored) = (false, Vec::new());
-        for device in self.devices.all.iter_mut().filter(|device| device.wanted) {
-            let (is_there, was_taken_down) = device.follow(context, may_ask, out);
-            has_come |= is_there;
-            if was_taken_down || (is_there && std::mem::take(&mut device.lost)) {
-                restored.push(device.name.clone());
-            }
-        }
-        for name in restored {
-            self.report(What::DeviceRestored(name), out);
-        }
-        if has_come && self.router.holds() && self.moves_addresses() && !self.is_claiming() {
-            self.devices.raise(out);
-            self.place_addresses(context.now.mono, out);
-            self.announce(context, false, out);
-        }
-    }
-
-    /// Has the addresses that it holds where they belong now, and nowhere else.
-    pub(super) fn place_addresses(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let Self { config, devices, holding, .. } = self;
-        let addresses = config.moving_addresses().map(|a| (devices.place(config, a), a));
-        holding.change(now, addresses, out);
-    }
-
-    /// Tells the segment who has an address.
-    pub(super) fn announce_one(
-        &self,
-        context: &Context<'_>,
-        address: &VirtualAddress,
-        out: &mut Vec<Action>,
-    ) {
-        let place = self.devices.place(&self.config, address);
-        // The device forwards as its interface does, and is told later.
-        let interface = context.links.get(self.config.interface_of(address));
-        let forwards_ipv6 = interface.is_some_and(|link| link.forwards_ipv6);
-        announce::announce(context.links, place, address, forwards_ipv6, out);
     }
 }

@@ -8,7 +8,9 @@ use super::super::event::{Action, SystemError};
 use super::super::held::Farewell;
 use super::super::links::{Links, is_near};
 use super::{Context, Instance};
-use crate::model::{Config, Family, InstanceConfig, InterfaceName, Path, Transport};
+use crate::model::{
+    ChecksumStyle, Config, Family, InstanceConfig, InterfaceName, Path, Transport, Version,
+};
 use crate::vrrp::auth::Sequence;
 use crate::vrrp::packet::{Advertisement, ChecksumForm, multicast_group};
 
@@ -86,7 +88,8 @@ struct Way {
 impl Instance {
     /// Sends an advertisement with this priority on every path.
     pub(super) fn advertise(&mut self, context: &Context<'_>, priority: u8, out: &mut Vec<Action>) {
-        if self.is_silent() {
+        // Where another router answers until it hears this one, nothing is said yet.
+        if self.life.pending().is_some_and(|pending| pending.silent) {
             return;
         }
         let prepared = self.prepared(context, priority);
@@ -95,7 +98,7 @@ impl Instance {
             let message = match message {
                 Ok(message) => message,
                 Err(error) => {
-                    self.send_failed(context, (interface, *destination), error, out);
+                    self.send_failed(context, interface, *destination, error, out);
                     continue;
                 }
             };
@@ -122,7 +125,7 @@ impl Instance {
             priority,
             checksum: self.checksum,
             links: context.links.changes(),
-            devices: self.devices.changes(),
+            devices: self.service.devices().changes(),
         });
         let last = std::mem::take(&mut self.prepared);
         if last.basis == basis {
@@ -174,8 +177,10 @@ impl Instance {
     /// The device by which a packet leaves where not by the interface itself. Unicast may have to
     /// go to the next router, to which no route leads from a device.
     fn through(&self, ends: &Ends) -> Option<InterfaceName> {
-        let by_device = !self.config.transport.is_unicast();
-        by_device.then(|| self.devices.through(&ends.interface, Family::of(ends.source))).flatten()
+        if self.config.transport.is_unicast() {
+            return None;
+        }
+        self.service.devices().through(&ends.interface, Family::of(ends.source))
     }
 
     /// Where its advertisements go now: on paths that cannot be used, nowhere.
@@ -224,6 +229,14 @@ impl Instance {
     ) -> bool {
         self.path(interface, source).is_some()
             && message.get(1) == Some(&self.config.virtual_router_id.get())
+    }
+}
+
+/// How it sums its advertisements while it has not heard how the others do.
+pub(super) fn checksum_form(config: &InstanceConfig) -> ChecksumForm {
+    match (config.version, config.checksum) {
+        (Version::V2, _) | (Version::V3, ChecksumStyle::Rfc9568) => ChecksumForm::Message,
+        (Version::V3, _) => ChecksumForm::WithPseudoHeader,
     }
 }
 
