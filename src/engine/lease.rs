@@ -104,14 +104,12 @@ impl Holding {
             .into_iter()
             .partition(|h| wanted.contains(&(&h.interface, &h.address)));
         self.held = kept;
-        let is_renewed = |h: &Held| {
-            let same = |(interface, address): &(&InterfaceName, &VirtualAddress)| {
+        let (renewed, gone): (Vec<Held>, Vec<Held>) = gone.into_iter().partition(|h| {
+            new.iter().any(|(interface, address)| {
                 h.interface == **interface
                     && (h.address.address, h.address.prefix) == (address.address, address.prefix)
-            };
-            new.iter().any(same)
-        };
-        let (renewed, gone): (Vec<Held>, Vec<Held>) = gone.into_iter().partition(is_renewed);
+            })
+        });
         out.extend(renewed.iter().map(|h| remove(&h.interface, &h.address)));
         self.claim(now, new.into_iter(), out);
         out.extend(gone.iter().map(|h| remove(&h.interface, &h.address)));
@@ -146,8 +144,7 @@ impl Holding {
     /// it is still there.
     pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
         self.changes += 1;
-        let is_gone = |held: &mut Held| held.interface == *interface;
-        for held in self.held.extract_if(.., is_gone) {
+        for held in self.held.extract_if(.., |held| held.interface == *interface) {
             out.push(remove(&held.interface, &held.address));
         }
     }
@@ -201,9 +198,9 @@ impl Holding {
         address: &VirtualAddress,
         error: &SystemError,
     ) -> InstallFailure {
-        let is_it = |h: &&mut Held| h.interface == *interface && h.address == *address;
-        let Some(held) = self.held.iter_mut().find(is_it) else { return InstallFailure::Nothing };
-        held.installation.failed(now, error)
+        let mut held = self.held.iter_mut();
+        let held = held.find(|h| h.interface == *interface && h.address == *address);
+        held.map_or(InstallFailure::Nothing, |held| held.installation.failed(now, error))
     }
 
     /// An address could not be removed: it is tried again until it is gone or held again.
@@ -256,8 +253,10 @@ impl Holding {
     /// To the kernel a renewal is the same as adding the address again.
     fn renew(&mut self, now: Mono, out: &mut Vec<Action>) {
         self.renew_at = self.terms.next_renewal(now);
-        let in_turn = |h: &&mut Held| h.installation.at.is_none() && h.put_back != Some(now);
-        for held in self.held.iter_mut().filter(in_turn) {
+        for held in &mut self.held {
+            if held.installation.at.is_some() || held.put_back == Some(now) {
+                continue;
+            }
             held.installation.forgive();
             out.push(self.terms.add(now, &held.interface, &held.address));
         }

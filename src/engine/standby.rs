@@ -145,8 +145,8 @@ impl Engine {
     fn lead_out(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
         let mut places = self.places_of(&unit);
         places.retain(|place| self.instances.get(*place).is_some_and(|one| !one.is_retired()));
-        let members = || places.iter().filter_map(|place| self.instances.get(*place));
-        let refusal = members().find_map(|member| {
+        let mut members = places.iter().filter_map(|place| self.instances.get(*place));
+        let refusal = members.find_map(|member| {
             let refusal = member.may_stand_by().err()?;
             Some((member.config().name.clone(), refusal))
         });

@@ -54,14 +54,13 @@ impl Engine {
     /// Those whose group a reload has taken away, or that it has taken out of their group, need
     /// not wait for it.
     fn release_waiting(&mut self, turn: &mut Turn) {
-        let waits = |place: &usize| {
+        let mut places: Vec<usize> = turn.touched.places().collect();
+        places.retain(|place| {
             self.instances.get(*place).is_some_and(|instance| {
                 instance.waits_for_group()
                     && !self.groups.iter().any(|group| group.holds_back(instance))
             })
-        };
-        let mut places: Vec<usize> = turn.touched.places().collect();
-        places.retain(waits);
+        });
         self.each(turn, places, Instance::claim_with_group);
     }
 
@@ -70,12 +69,10 @@ impl Engine {
         let mut before = std::mem::take(&mut self.groups);
         for wanted in &self.config.sync_groups {
             let place = before.iter().position(|group| group.config.name == wanted.name);
-            let late = || {
-                let mut group = Group::new(wanted.clone(), now);
-                group.hooks.number_from(now.mono);
-                group
+            let mut group = match place {
+                Some(place) => before.remove(place),
+                None => Group::late(wanted.clone(), now),
             };
-            let mut group = place.map_or_else(late, |place| before.remove(place));
             group.reconfigure(wanted, out);
             self.groups.push(group);
         }
@@ -99,6 +96,13 @@ impl Group {
             retired: false,
             config,
         }
+    }
+
+    /// The same where a reload has brought it.
+    fn late(config: SyncGroup, now: Now) -> Self {
+        let mut group = Self::new(config, now);
+        group.hooks.number_from(now.mono);
+        group
     }
 
     fn reconfigure(&mut self, config: &SyncGroup, out: &mut Vec<Action>) {
@@ -204,8 +208,10 @@ impl Group {
 
     /// What the members make of it; `None`: they are on their way, and it stays what it was.
     fn state_of(&self, members: &[&mut Instance]) -> Option<StateName> {
-        let counts = |member: &&&mut Instance| !self.retired || member.is_retired();
-        let states = || members.iter().filter(counts).map(|member| member.state());
+        let states = || {
+            let counted = members.iter().filter(|member| !self.retired || member.is_retired());
+            counted.map(|member| member.state())
+        };
         if states().all(|state| state == StateName::Stopped) {
             return Some(StateName::Stopped);
         }
@@ -252,10 +258,10 @@ impl Group {
         if members.iter().all(|member| member.why() == first.why()) {
             return first.why().to_string();
         }
-        let leads = |member: &&&mut Instance| {
+        let leader = members.iter().find(|member| {
             !matches!(member.why(), Why::Fault(Fault::GroupMember(..)) | Why::YieldingWith(_))
-        };
-        let leader = members.iter().find(leads).unwrap_or(first);
+        });
+        let leader = leader.unwrap_or(first);
         format!("{}: {}", leader.config().name, leader.why())
     }
 

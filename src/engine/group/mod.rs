@@ -75,8 +75,8 @@ impl Engine {
             });
             let (context, instances) = self.parts(turn.now);
             let Some(group) = context.config.sync_groups.get(place) else { continue };
-            let before: Vec<bool> =
-                places.iter().map(|place| turn.touched.was_active(*place)).collect();
+            let were_active = places.iter().map(|place| turn.touched.was_active(*place));
+            let before: Vec<bool> = were_active.collect();
             let mut members = picked(instances, &places);
             share_fault(group, &mut members, &context, &mut turn.out);
             yield_or_join(&mut members, &before, &context, &mut turn.out);

@@ -267,7 +267,7 @@ impl Instance {
     /// on its own.
     fn no_source(&self, context: &Context<'_>) -> Option<Fault> {
         let (links, config) = (context.links, context.config);
-        let is_mute = |family: &Family| {
+        let mute = self.config.families().find(|family| {
             let path = Path { interface: self.config.interface.clone(), family: *family };
             let others = match &self.config.transport {
                 Transport::Multicast { .. } => vec![group(&self.config, &path)],
@@ -275,8 +275,7 @@ impl Instance {
             };
             let source = |other| links.source(config, &self.config, &path.interface, other);
             !others.is_empty() && others.into_iter().all(|other| source(other).is_none())
-        };
-        let mute = self.config.families().find(is_mute)?;
+        })?;
         Some(links.why_no_source(&self.config, mute))
     }
 }

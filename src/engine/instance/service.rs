@@ -4,7 +4,6 @@
 //! The instance decides when ([`super`]); what was put on the system, what is due of it and what the
 //! system still owes is known here alone.
 
-use super::super::LinkAddress;
 use super::super::announce::{self, Announcer};
 use super::super::event::{Action, Change, SystemError};
 use super::super::held::{Farewell, HeldRouter};
@@ -168,25 +167,21 @@ impl Service {
         config: &InstanceConfig,
         out: &mut Vec<Action>,
     ) {
-        let mut routing: Vec<_> = config.routing().collect();
-        routing.reverse();
-        out.extend(
-            routing.into_iter().map(|routing| Action::Change(Change::RemoveRouting { routing })),
-        );
+        let routing: Vec<_> = config.routing().collect();
+        let removals = routing.into_iter().rev();
+        out.extend(removals.map(|routing| Action::Change(Change::RemoveRouting { routing })));
         for address in config.moving_addresses() {
             let place = self.devices.place(config, address);
             // Another configuration may have had it there.
             let own = config.interface_of(address);
-            let places = [place].into_iter().chain((own != place).then_some(own));
-            let is_there = |interface: &&InterfaceName| {
-                let same =
-                    |a: &LinkAddress| a.address == address.address && a.prefix == address.prefix;
-                context.links.get(interface).is_some_and(|link| link.addresses.iter().any(same))
-            };
-            out.extend(places.filter(is_there).map(|interface| {
-                let (interface, address) = (interface.clone(), address.clone());
-                Action::Change(Change::RemoveAddress { interface, address })
-            }));
+            for interface in [place].into_iter().chain((own != place).then_some(own)) {
+                let there = context.links.get(interface).into_iter().flat_map(|l| &l.addresses);
+                let (wanted, prefix) = (address.address, address.prefix);
+                if there.into_iter().any(|a| (a.address, a.prefix) == (wanted, prefix)) {
+                    let (interface, address) = (interface.clone(), address.clone());
+                    out.push(Action::Change(Change::RemoveAddress { interface, address }));
+                }
+            }
         }
     }
 

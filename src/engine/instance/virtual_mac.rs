@@ -163,9 +163,11 @@ impl Devices {
         for device in &mut self.all {
             device.wanted = wanted.contains(&device.identity);
         }
-        let is_new = |device: &VirtualDevice| self.all.iter().all(|own| own.identity != *device);
-        let new: Vec<_> = wanted.into_iter().filter(is_new).map(Device::new).collect();
-        self.all.extend(new);
+        for device in wanted {
+            if self.all.iter().all(|own| own.identity != device) {
+                self.all.push(Device::new(device));
+            }
+        }
     }
 
     /// Where an address is put: on the device of the instance's interface, once there is one.
@@ -188,9 +190,9 @@ impl Devices {
         interface: &InterfaceName,
         family: Family,
     ) -> Option<InterfaceName> {
-        let mut all = self.all.iter();
-        let up = |d: &&Device| d.is_ready() && matches!(d.state, State::Up { .. });
-        all.find(|d| up(d) && d.is_for(interface, family)).map(|device| device.name.clone())
+        let mut up = self.all.iter().filter(|device| matches!(device.state, State::Up { .. }));
+        let device = up.find(|device| device.is_ready() && device.is_for(interface, family));
+        device.map(|device| device.name.clone())
     }
 
     /// Asks for those that are lacking, if it may. Returns true if one has come, and those that
@@ -290,19 +292,18 @@ impl Devices {
 
     /// What may be on the system.
     pub(super) fn on_the_system(&self) -> Vec<VirtualDevice> {
-        let may_be = |device: &&Device| {
+        let devices = self.all.iter().filter(|device| {
             !matches!(device.state, State::Absent | State::Removed { retry_at: None, .. })
-        };
-        self.all.iter().filter(may_be).map(|device| device.identity.clone()).collect()
+        });
+        devices.map(|device| device.identity.clone()).collect()
     }
 
     /// A device could not be made. Whether it was one of these.
     pub(super) fn not_made(&mut self, refused: &VirtualDevice) -> bool {
-        let is_it = |d: &&mut Device| {
-            let is_asked = matches!(d.state, State::Asked { .. });
-            d.identity == *refused && (is_asked || d.is_ready())
-        };
-        let device = self.all.iter_mut().find(is_it);
+        let device = self.all.iter_mut().find(|device| {
+            let is_asked = matches!(device.state, State::Asked { .. });
+            device.identity == *refused && (is_asked || device.is_ready())
+        });
         device.map(|device| device.state = State::Refused).is_some()
     }
 

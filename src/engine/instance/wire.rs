@@ -148,14 +148,14 @@ impl Instance {
     /// The last words of a daemon that has died, ready to be sent but for a time stamp.
     pub(super) fn farewells(&self, context: &Context<'_>) -> Vec<Farewell> {
         let secret = authentication::sending_secret(&self.config.authentication);
-        let farewell = |ends: Ends| {
+        let farewells = self.ends(context).into_iter().filter_map(|ends| {
             let mut message = self.message(&ends, 0).ok()?;
             message.extend(self.trailer(None));
             let (through, secret) = (self.through(&ends), secret.cloned());
             let Ends { interface, source, destination } = ends;
             Some(Farewell { interface, through, source, destination, message, secret })
-        };
-        self.ends(context).into_iter().filter_map(farewell).collect()
+        });
+        farewells.collect()
     }
 
     /// The advertisement with this priority, without its trailer.
@@ -185,9 +185,9 @@ impl Instance {
 
     /// Where its advertisements go now: on paths that cannot be used, nowhere.
     fn ends(&self, context: &Context<'_>) -> Vec<Ends> {
-        let usable = |path: &Path| context.links.fault(&path.interface).is_none();
-        let of_path = |path: Path| ends(context.links, context.config, &self.config, &path);
-        self.config.paths().filter(usable).flat_map(of_path).collect()
+        let Context { links, config, .. } = context;
+        let usable = self.config.paths().filter(|path| links.fault(&path.interface).is_none());
+        usable.flat_map(|path| ends(links, config, &self.config, &path)).collect()
     }
 
     /// The same without the paths that have no socket.
@@ -246,11 +246,11 @@ fn ends(links: &Links, config: &Config, instance: &InstanceConfig, path: &Path) 
         Transport::Multicast { .. } => vec![group(instance, path)],
         Transport::Unicast { peers, .. } => peers_on(links, instance, peers, path),
     };
-    let ends = |destination| {
+    let ends = destinations.into_iter().filter_map(|destination| {
         let source = links.source(config, instance, &path.interface, destination)?;
         Some(Ends { interface: path.interface.clone(), source, destination })
-    };
-    destinations.into_iter().filter_map(ends).collect()
+    });
+    ends.collect()
 }
 
 /// Where multicast goes on a path.
@@ -271,13 +271,14 @@ fn peers_on(
         links.get(interface).is_some_and(|link| is_near(link, peer))
     };
     let is_first = path.interface == instance.interface;
-    let interfaces =
-        || std::iter::once(&instance.interface).chain(instance.further_interfaces.iter());
-    let is_reached = |peer: &IpAddr| {
+    let others = peers.iter().copied().filter(|peer| {
+        let is_of_family = Family::of(*peer) == path.family;
+        is_of_family && !links.has(instance, *peer)
+    });
+    let reached = others.filter(|peer| {
+        let interfaces = std::iter::once(&instance.interface).chain(&instance.further_interfaces);
         near(&path.interface, *peer)
-            || is_first && !interfaces().any(|interface| near(interface, *peer))
-    };
-    let of_path = |peer: &&IpAddr| Family::of(**peer) == path.family;
-    let is_other = |peer: &IpAddr| !links.has(instance, *peer);
-    peers.iter().filter(of_path).copied().filter(is_other).filter(is_reached).collect()
+            || is_first && !interfaces.into_iter().any(|interface| near(interface, *peer))
+    });
+    reached.collect()
 }
