@@ -81,6 +81,8 @@ impl Holding {
             });
             out.push(self.terms.add(now, interface, address));
         }
+        // Most instances have one address, and a list that grows has room for four.
+        self.held.shrink_to_fit();
         // A renewal that is due comes before.
         let next = self.terms.next_renewal(now);
         self.renew_at = self.renew_at.filter(|at| *at <= now).or(next);

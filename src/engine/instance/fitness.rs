@@ -137,7 +137,7 @@ impl Instance {
             // On standby, or not any more.
             return self.changed(context, from, Why::Fault(new), out);
         }
-        self.why = Why::Fault(new.clone());
+        self.past.why = Why::Fault(new.clone());
         // Which of many checks is still waited for is in the status: one line each would be a
         // page at every start.
         if !(was_untried && new.is_untried()) {

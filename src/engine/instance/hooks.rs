@@ -154,7 +154,7 @@ impl Instance {
             state: self.state_name(),
             priority: self.router.priority().get(),
             addresses: self.config.moving_addresses().map(ToString::to_string).collect(),
-            why: self.why.to_string(),
+            why: self.past.why.to_string(),
             active,
             time_ms: context.now.wall.0 / 1_000_000,
         })

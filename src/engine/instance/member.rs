@@ -31,7 +31,7 @@ impl Instance {
 
     /// Why it is that.
     pub(in super::super) fn why(&self) -> &Why {
-        &self.why
+        &self.past.why
     }
 
     /// The priority that it advertises or would advertise.

@@ -15,6 +15,7 @@ mod hear;
 mod hooks;
 mod life;
 mod member;
+mod past;
 mod reconfigure;
 mod refusal;
 mod service;
@@ -22,7 +23,7 @@ mod status;
 mod virtual_mac;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::Context;
@@ -33,16 +34,17 @@ use super::held::HeldRouter;
 use super::hook::Hooks;
 use super::lease::LostAddress;
 use super::peers::Peers;
-use super::status::{Counters, Transition};
+use super::status::Counters;
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use super::timer::Timer;
 use crate::model::{InstanceConfig, InterfaceName, Path, Routing, VirtualAddress};
-use crate::time::{Mono, Now, Span, Wall};
+use crate::time::{Mono, Now, Span};
 use crate::vrrp::packet::ChecksumForm;
 use crate::vrrp::router::{Outcome, Router, State, Takeover};
 use fitness::Obstacles;
 use hear::Presence;
 use life::Life;
+use past::Past;
 pub(super) use reconfigure::differences;
 use service::{FarewellBasis, Service};
 use wire::{FailedSends, Prepared};
@@ -57,11 +59,9 @@ pub(super) struct Instance {
     service: Service,
     /// Why it takes part with another priority than its own.
     lowered: Option<Lowered>,
-    since: Wall,
-    why: Why,
+    past: Past,
     hooks: Hooks,
     peers: Peers,
-    history: VecDeque<Transition>,
     presence: Presence,
     failed_sends: FailedSends,
     prepared: Prepared,
@@ -84,11 +84,9 @@ impl Instance {
             obstacles: Obstacles::default(),
             service: Service::new(&config),
             lowered: None,
-            since: now.wall,
-            why: Why::Started,
+            past: Past::new(now),
             hooks: Hooks::new(HookOwner::Instance(config.name.clone())),
             peers: Peers::default(),
-            history: VecDeque::new(),
             presence: Presence::default(),
             failed_sends: FailedSends::default(),
             prepared: Prepared::default(),
@@ -376,10 +374,8 @@ impl Instance {
     }
 
     fn changed(&mut self, context: &Context<'_>, from: StateName, why: Why, out: &mut Vec<Action>) {
-        self.since = context.now.wall;
-        self.why = why.clone();
         let to = self.state_name();
-        self.remember_transition(context.now.wall, from, to, &why);
+        self.past.changed(context.now.wall, from, to, why.clone());
         self.report(What::Changed { from, to, why }, out);
         self.tell_hooks(context, from, out);
     }

@@ -1,15 +1,12 @@
 //! What there is to know about an instance.
 
 use super::super::peers::Expected;
-use super::super::status::{Counters, Due, InstanceStatus, MissingPath, Transition};
-use super::super::story::{Peer, StateName, Why};
+use super::super::status::{Counters, Due, InstanceStatus, MissingPath};
+use super::super::story::Peer;
 use super::Instance;
 use crate::model::Config;
 use crate::time::{Mono, Now, Span, Wall};
 use crate::vrrp::router::{State, Takeover};
-
-/// How many transitions are remembered.
-const REMEMBERED: usize = 10;
 
 impl Instance {
     /// What there is to know about it.
@@ -24,9 +21,9 @@ impl Instance {
             state: self.state_name(),
             leaving: matches!(self.router.state(), State::Leaving(_)),
             standby: self.obstacles.standby,
-            since: self.since,
-            reason: self.why.to_string(),
-            why: self.why.clone(),
+            since: self.past.since,
+            reason: self.past.why.to_string(),
+            why: self.past.why.clone(),
             priority: self.router.priority(),
             own_priority: self.config.priority,
             lowered: self.lowered.clone(),
@@ -49,9 +46,10 @@ impl Instance {
             hooks: self.hooks.status(),
             waits_for: self.life.waits_for(),
             peers: self.peers.status(now, &self.expected(config)),
-            transitions: self.history.iter().cloned().collect(),
+            transitions: self.past.last(),
             counters: Counters {
                 hooks_superseded: self.hooks.superseded(),
+                transitions: self.past.counted(),
                 ..self.counters.clone()
             },
         }
@@ -80,23 +78,6 @@ impl Instance {
             }
             _ => None,
         }
-    }
-
-    /// The state has changed.
-    pub(super) fn remember_transition(
-        &mut self,
-        at: Wall,
-        from: StateName,
-        to: StateName,
-        why: &Why,
-    ) {
-        let causes = self.counters.transitions.entry(to).or_default();
-        *causes.entry(why.cause().to_owned()).or_default() += 1;
-        if self.history.len() >= REMEMBERED {
-            self.history.pop_front();
-        }
-        let (cause, reason) = (why.cause().to_owned(), why.to_string());
-        self.history.push_back(Transition { at, from, to, cause, reason });
     }
 
     /// It takes over from another router: how long that one had not been heard.
