@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use vipd::model::{Family, Interval, Mac, Version, Vrid};
-use vipd::vrrp::frame::{claim, unsolicited_neighbour_advertisement};
+use vipd::vrrp::frame::{binding, unsolicited_neighbour_advertisement};
 use vipd::vrrp::packet::{
     Advertisement, Authentication, ChecksumForm, Datagram, Decoded, Discard, decode,
     virtual_router_id,
@@ -232,21 +232,21 @@ proptest! {
         }
     }
 
-    /// Rule: no frame makes the reader of claims panic, however it is damaged.
+    /// Rule: no frame makes the reader of bindings panic, however it is damaged.
     #[test]
-    fn damaged_claims_never_panic(
+    fn damaged_bindings_never_panic(
         bytes in vec(any::<u8>(), 0..128),
         damage in vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         address in any::<Ipv6Addr>(),
     ) {
-        let _ = claim(&bytes);
+        let _ = binding(&bytes);
         let mut frame = unsolicited_neighbour_advertisement(Mac::BROADCAST, address, true);
-        prop_assert_eq!(claim(&frame), Some((Mac::BROADCAST, address.into())));
+        prop_assert_eq!(binding(&frame), Some((Mac::BROADCAST, address.into())));
         for (place, byte) in damage {
             let place = place.index(frame.len());
             frame[place] = byte;
         }
-        let _ = claim(&frame);
+        let _ = binding(&frame);
     }
 
     /// Rule: a valid packet with some of its bytes replaced, header included, never makes the

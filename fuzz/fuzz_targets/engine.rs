@@ -1,6 +1,6 @@
-//! Arbitrary operations on one engine: links, packets (right, wrong and mangled), claims, time that
-//! passes or is slept through, clocks that are set, answers of checks and hooks, refusals of the
-//! system, handovers, standby, reloads, and a stop. After each of them the invariants hold
+//! Arbitrary operations on one engine: links, packets (right, wrong and mangled), conflicts, time
+//! that passes or is slept through, clocks that are set, answers of checks and hooks, refusals of
+//! the system, handovers, standby, reloads, and a stop. After each of them the invariants hold
 //! (docs/architecture.md): written down before it is touched, nothing held that is not active,
 //! nothing sent by a backup, leases renewed in time, refused packets without effect, whoever is
 //! active has its addresses or waits for a hook that runs, progress, an end.
@@ -24,7 +24,7 @@ use vipd::model::{Config, InstanceName, InterfaceName, Mac, NodeName};
 use vipd::time::{Now, Span};
 use vipd_fuzz::Food;
 
-use packets::{claim, receive};
+use packets::{conflict, receive};
 use world::World;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -49,8 +49,8 @@ fn step(world: &mut World, food: &mut Food<'_>) {
         13 => link_changes(world, food),
         14 => {
             let interface = interface(food);
-            let frame = claim(world, food);
-            let _ = world.tell(Input::Claim { interface, frame });
+            let frame = conflict(world, food);
+            let _ = world.tell(Input::Conflict { interface, frame });
         }
         15 => {
             if let Some((interface, address)) = world.some_address(food.byte()) {

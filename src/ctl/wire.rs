@@ -17,7 +17,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Typ
 
 use crate::config;
 use crate::model::{Family, InterfaceName, Mac};
-use crate::vrrp::frame::claim;
+use crate::vrrp::frame::binding;
 use crate::vrrp::packet::{Advertisement, Datagram, IP_PROTOCOL, decode, multicast_group};
 
 /// The longest frame that is read whole, in bytes: an advertisement of 255 IPv6 addresses takes two
@@ -33,7 +33,7 @@ pub(super) enum Seen {
     /// A valid advertisement, of this station or another one.
     Advertisement(Heard),
     /// An ARP packet or a neighbour advertisement: this station says that it has this address.
-    Claim(Mac, IpAddr),
+    Binding(Mac, IpAddr),
 }
 
 /// An advertisement and who sent it.
@@ -52,8 +52,8 @@ pub(super) struct Heard {
 impl Seen {
     /// What a frame is; `None`: nothing of interest, or nothing valid.
     pub(super) fn of(frame: &[u8]) -> Option<Self> {
-        if let Some((mac, address)) = claim(frame) {
-            return Some(Self::Claim(mac, address));
+        if let Some((mac, address)) = binding(frame) {
+            return Some(Self::Binding(mac, address));
         }
         let ethernet = EthernetPacket::new(frame)?;
         let mac = Mac(ethernet.get_source().octets());
@@ -305,8 +305,8 @@ mod tests {
         frame
     }
 
-    /// Rule: advertisements and claims of either family are told apart, and padding does not spoil an
-    /// advertisement.
+    /// Rule: advertisements and bindings of either family are told apart, and padding does not
+    /// spoil an advertisement.
     #[test]
     fn frames_are_read() {
         let Some(Seen::Advertisement(heard)) = Seen::of(&advertisement()) else { panic!() };
@@ -315,10 +315,10 @@ mod tests {
         assert_eq!(heard.advertisement.virtual_router_id.get(), 51);
         let mac = Mac([2, 0, 0, 0, 0, 7]);
         let probe = arp_probe(mac, Ipv4Addr::new(192, 0, 2, 100));
-        assert_eq!(Seen::of(&probe), Some(Seen::Claim(mac, Ipv4Addr::UNSPECIFIED.into())));
+        assert_eq!(Seen::of(&probe), Some(Seen::Binding(mac, Ipv4Addr::UNSPECIFIED.into())));
         let address: Ipv6Addr = "2001:db8::100".parse().unwrap();
         let announced = unsolicited_neighbour_advertisement(mac, address, false);
-        assert_eq!(Seen::of(&announced), Some(Seen::Claim(mac, address.into())));
+        assert_eq!(Seen::of(&announced), Some(Seen::Binding(mac, address.into())));
     }
 
     /// Bug guarded: whatever comes from the wire is no reason to panic.

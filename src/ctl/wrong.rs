@@ -128,7 +128,7 @@ fn is_news(instance: &InstanceStatus, peer: &PeerStatus) -> bool {
         Conflict::AddressDrift { peer: other, .. }
         | Conflict::IntervalDrift(other, _)
         | Conflict::Refused(other, _) => *other == peer.peer,
-        Conflict::TwoActive(..) | Conflict::ForeignClaim(..) => false,
+        Conflict::TwoActive(..) | Conflict::DuplicateAddress(..) => false,
     });
     !peer.oddities.is_empty() && peer.age <= GONE && !told
 }

@@ -65,7 +65,7 @@ pub(crate) fn vrrp(family: Family, routers: &[Vrid]) -> Vec<SockFilter> {
     program
 }
 
-/// Lets in the Ethernet frames that carry an ARP packet for IPv4 whose sender claims one of
+/// Lets in the Ethernet frames that carry an ARP packet for IPv4 whose sender says to have one of
 /// `senders`, and that do not come from `own`. Of more senders than a program can compare with, it
 /// lets in what is in the same networks: the engine knows which it has.
 pub(crate) fn arp(own: Option<Mac>, senders: &[Ipv4Addr]) -> Vec<SockFilter> {
@@ -235,7 +235,7 @@ mod tests {
             .collect()
     }
 
-    fn claim(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
+    fn announcement(mac: Mac, address: Ipv4Addr) -> Vec<u8> {
         gratuitous_arp(mac, address, ArpForm::Reply)
     }
 
@@ -244,18 +244,18 @@ mod tests {
         frame
     }
 
-    /// Rule: only what claims a watched address is let in, as request or reply, whole.
+    /// Rule: only what is about a watched address is let in, as request or reply, whole.
     #[test]
-    fn claims_of_watched_addresses_are_let_in() {
+    fn conflicts_about_watched_addresses_are_let_in() {
         let program = arp(Some(OWN), &[Ipv4Addr::new(192, 0, 2, 1), VIP]);
         let request = gratuitous_arp(OTHER, VIP, ArpForm::Request);
-        let other_address = claim(OTHER, Ipv4Addr::new(10, 0, 0, 101));
+        let other_address = announcement(OTHER, Ipv4Addr::new(10, 0, 0, 101));
         // Somebody asks for a watched address: the usual traffic.
-        let mut question = claim(OTHER, Ipv4Addr::new(10, 0, 0, 1));
+        let mut question = announcement(OTHER, Ipv4Addr::new(10, 0, 0, 1));
         question[38..42].copy_from_slice(&VIP.octets());
-        let frames = [claim(OTHER, VIP), request, other_address, question];
+        let frames = [announcement(OTHER, VIP), request, other_address, question];
         assert_eq!(let_in(&program, &frames), [true, true, false, false]);
-        assert_eq!(let_in(&arp(Some(OWN), &[]), &[claim(OTHER, VIP)]), [false]);
+        assert_eq!(let_in(&arp(Some(OWN), &[]), &[announcement(OTHER, VIP)]), [false]);
     }
 
     /// Rule: what comes from our own Ethernet address is not let in, and only that: an address
@@ -263,10 +263,11 @@ mod tests {
     #[test]
     fn our_own_frames_are_not_let_in() {
         let program = arp(Some(OWN), &[VIP]);
-        assert_eq!(let_in(&program, &[claim(OWN, VIP)]), [false]);
-        let others: Vec<_> = (6..12).map(|place| changed(claim(OWN, VIP), place, 0x42)).collect();
+        assert_eq!(let_in(&program, &[announcement(OWN, VIP)]), [false]);
+        let others: Vec<_> =
+            (6..12).map(|place| changed(announcement(OWN, VIP), place, 0x42)).collect();
         assert_eq!(let_in(&program, &others), [true; 6]);
-        assert_eq!(let_in(&arp(None, &[VIP]), &[claim(OWN, VIP)]), [true]);
+        assert_eq!(let_in(&arp(None, &[VIP]), &[announcement(OWN, VIP)]), [true]);
     }
 
     /// Rule: other protocols and other forms of ARP, and what is cut off, are not let in.
@@ -274,9 +275,10 @@ mod tests {
     fn only_arp_for_ipv4_on_ethernet_is_let_in() {
         let program = arp(Some(OWN), &[VIP]);
         let header = [12, 13, 14, 15, 16, 17, 18, 19];
-        let forms = header.map(|place| changed(claim(OTHER, VIP), place, 0x42));
+        let forms = header.map(|place| changed(announcement(OTHER, VIP), place, 0x42));
         assert_eq!(let_in(&program, &forms), [false; 8]);
-        let cut: Vec<_> = [1, 14, 31].map(|length| claim(OTHER, VIP)[..length].to_vec()).into();
+        let cut: Vec<_> =
+            [1, 14, 31].map(|length| announcement(OTHER, VIP)[..length].to_vec()).into();
         assert_eq!(let_in(&program, &cut), [false; 3]);
     }
 
@@ -286,7 +288,7 @@ mod tests {
         let address = |number: u16| Ipv4Addr::from(0xac10_0000 + u32::from(number));
         let watched: Vec<_> = (0..1000).map(address).collect();
         let program = arp(Some(OWN), &watched);
-        let frames: Vec<_> = (0..1001).map(|number| claim(OTHER, address(number))).collect();
+        let frames: Vec<_> = (0..1001).map(|number| announcement(OTHER, address(number))).collect();
         let taken = let_in(&program, &frames);
         assert_eq!(taken.iter().filter(|taken| **taken).count(), 1000);
         assert!(!taken[1000]);
@@ -300,8 +302,10 @@ mod tests {
         let watched: Vec<_> = (0..5000).map(address).collect();
         let program = arp(Some(OWN), &watched);
         assert!(program.len() < MOST + 100, "{}", program.len());
-        let frames: Vec<_> =
-            [0, 1, 4999, 70_000].iter().map(|number| claim(OTHER, address(*number))).collect();
+        let frames: Vec<_> = [0, 1, 4999, 70_000]
+            .iter()
+            .map(|number| announcement(OTHER, address(*number)))
+            .collect();
         assert_eq!(let_in(&program, &frames), [true, true, true, false]);
         assert!(arp(Some(OWN), &watched[..1000]).len() <= MOST + 30, "one statement each");
     }
@@ -322,7 +326,7 @@ mod tests {
             neighbour(OTHER, "fe80::1:2"),
             neighbour(OTHER, "2001:db8::101"),
             neighbour(OWN, "fe80::1:2"),
-            claim(OTHER, VIP),
+            announcement(OTHER, VIP),
         ];
         assert_eq!(let_in(&program, &frames), [true, true, false, false, false]);
         // Another type of Ethernet frame, next header, hop limit, ICMPv6 type and code.

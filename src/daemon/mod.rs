@@ -3,7 +3,7 @@
 //! ```text
 //! run ── agent (the loop) ── apply ── outbox (order)
 //!          │                   ├───── holdings ── held (what `release` finds when we are dead)
-//!          │                   ├───── sockets ── socket (VRRP, frames), claims
+//!          │                   ├───── sockets ── socket (VRRP, frames), conflicts
 //!          │                   │         ├────── poller (which of them have something)
 //!          │                   │         └────── opener (a thread of its own: opens and closes)
 //!          │                   └───── netlink (a thread of its own)
@@ -18,10 +18,10 @@ mod agent;
 mod apply;
 mod background;
 mod check;
-mod claims;
 mod cli;
 mod clock;
 mod condition;
+mod conflicts;
 mod control;
 mod demo;
 mod directory;

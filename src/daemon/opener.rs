@@ -14,7 +14,7 @@ use std::thread;
 use nix::errno::Errno;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::claims::ClaimSocket;
+use super::conflicts::ConflictSocket;
 use super::realtime::{self, Thread};
 use super::socket::{Membership, Sender, VrrpSocket};
 use crate::model::{Family, InterfaceName, Mac, Vrid};
@@ -44,7 +44,7 @@ pub(crate) enum What {
     Leave,
     /// Open a socket that sends through the device of this index.
     Send { index: u32 },
-    /// Open a socket that hears who claims these addresses.
+    /// Open a socket that hears who says to have these addresses.
     Watch { index: u32, own: Option<Mac>, addresses: Vec<IpAddr> },
     /// Close this socket. There is no answer.
     Close(Closing),
@@ -56,7 +56,7 @@ pub(crate) enum What {
 pub(crate) enum Closing {
     Vrrp(VrrpSocket),
     Sender(Sender),
-    Claims(ClaimSocket),
+    Conflicts(ConflictSocket),
 }
 
 /// The answer to an order.
@@ -73,7 +73,7 @@ pub(crate) enum Outcome {
     /// The new socket, if one was asked for, and the groups that could not be joined.
     Listening(io::Result<(Option<VrrpSocket>, Missing)>),
     Sender(io::Result<Sender>),
-    Watching(io::Result<ClaimSocket>),
+    Watching(io::Result<ConflictSocket>),
 }
 
 /// The protocol loop's end of the thread.
@@ -146,7 +146,7 @@ fn work(incoming: &Receiver<Order>, outgoing: &UnboundedSender<Opened>) {
             }
             What::Send { index } => Outcome::Sender(Sender::open(place.1, index)),
             What::Watch { index, own, addresses } => {
-                Outcome::Watching(ClaimSocket::open(place.1, index, own, &addresses))
+                Outcome::Watching(ConflictSocket::open(place.1, index, own, &addresses))
             }
             What::Close(socket) => {
                 drop(socket);

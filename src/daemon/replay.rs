@@ -65,7 +65,7 @@ fn input(input: &Input) -> String {
             format!("{address} is gone from {interface}")
         }
         Input::RoutingRestored { routing } => format!("{routing} had gone"),
-        Input::Claim { interface, .. } => format!("a claim of an address on {interface}"),
+        Input::Conflict { interface, .. } => format!("a conflict about an address on {interface}"),
         Input::Standby { instance, force, .. } => {
             let who = instance.as_ref().map_or("all instances", |name| name.as_str());
             format!("put {who} on standby{}", if *force { " by force" } else { "" })

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 
-use super::claims::ClaimSocket;
+use super::conflicts::ConflictSocket;
 use super::netlink::system_error;
 use super::opener::{Closing, Missing, Opened, Opener, Outcome, Place, What};
 use super::poller::Poller;
@@ -70,14 +70,14 @@ struct Device {
     waiting: Vec<Action>,
 }
 
-/// A socket that hears claims.
+/// A socket that hears conflicts.
 #[derive(Debug)]
 struct Watched {
     number: u64,
     index: u32,
     own: Option<Mac>,
     addresses: Vec<IpAddr>,
-    socket: Option<ClaimSocket>,
+    socket: Option<ConflictSocket>,
     /// The last error of reading (`errno(3)`), so that it is told once.
     error: Option<i32>,
 }
@@ -166,8 +166,8 @@ impl Sockets {
         self.open.values().any(|open| open.awaited)
     }
 
-    /// From now on hears who else claims one of the `addresses` on the interface of this index
-    /// and Ethernet address, instead of the addresses before; with none of them, nobody.
+    /// From now on hears who else says to have one of the `addresses` on the interface of this
+    /// index and Ethernet address, instead of the addresses before; with none of them, nobody.
     ///
     /// # Errors
     /// The kernel's error. The addresses before are then still watched.
@@ -217,7 +217,7 @@ impl Sockets {
         let socket = self.watched.remove(&place).and_then(|watched| watched.socket);
         if let Some(socket) = socket {
             self.poller.remove(&socket);
-            self.opener.close(place, Closing::Claims(socket));
+            self.opener.close(place, Closing::Conflicts(socket));
         }
     }
 
@@ -227,7 +227,7 @@ impl Sockets {
         there.flat_map(|(_, watched)| &watched.addresses).copied().collect()
     }
 
-    /// Hears no more who claims addresses there.
+    /// Hears no more who says to have addresses there.
     pub(crate) fn stop_watching(&mut self, interface: &InterfaceName) {
         for family in FAMILIES {
             self.unwatch((interface.clone(), family));
@@ -297,7 +297,7 @@ impl Sockets {
                     }
                     (Some(_), Err(error)) => Some(Settled::Input(self.not_watched(place, &error))),
                     (None, Ok(socket)) => {
-                        self.opener.close(place, Closing::Claims(socket));
+                        self.opener.close(place, Closing::Conflicts(socket));
                         None
                     }
                     (None, Err(_)) => None,
@@ -316,7 +316,7 @@ impl Sockets {
     }
 
     /// Reads every VRRP packet that has arrived by `now`, whatever the runtime knows of it
-    /// (invariant 1), and then some of the claims. Returns what went wrong, for people.
+    /// (invariant 1), and then some of the conflicts. Returns what went wrong, for people.
     pub(crate) fn hear(&mut self, now: Now, inputs: &mut Vec<Input>) -> Vec<String> {
         let mut trouble = Vec::new();
         let ready = self.poller.ready().unwrap_or_else(|error| {
@@ -353,11 +353,14 @@ impl Sockets {
             let error = result.err().map(|error| error.raw_os_error().unwrap_or(0));
             if let Some(errno) = error.filter(|_| error != watched.error) {
                 let what = Errno::from_raw(errno).desc();
-                trouble.push(format!("{interface}: reading {family} claims failed: {what}"));
+                let text = format!("{interface}: reading {family} conflicts failed: {what}");
+                trouble.push(text);
             }
             watched.error = error;
-            let claim = |frame| Input::Claim { interface: interface.clone(), frame };
-            inputs.extend(frames.into_iter().map(claim));
+            let frames = frames.into_iter();
+            inputs.extend(
+                frames.map(|frame| Input::Conflict { interface: interface.clone(), frame }),
+            );
         }
         trouble
     }

@@ -56,7 +56,7 @@ pub enum HandoverRefusal {
     /// One is under way already, or the daemon stops.
     Leaving,
     /// It waits for a hook before it takes the addresses itself.
-    Claiming,
+    Pending,
     /// No other node took the addresses within this time.
     Nobody(Span),
     /// No other node took the addresses, and it was not to leave without.
@@ -105,7 +105,7 @@ impl fmt::Display for HandoverRefusal {
                 "this node owns the addresses (priority 255) and would take them back at once",
             ),
             Self::Leaving => f.write_str("it is being handed over already, or the daemon stops"),
-            Self::Claiming => {
+            Self::Pending => {
                 f.write_str("it is about to take the addresses, once before_claim has ended")
             }
             Self::Nobody(waited) => write!(

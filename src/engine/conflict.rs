@@ -46,13 +46,13 @@ pub enum Conflict {
     /// Another router goes on being active with this lower priority although we are.
     TwoActive(Peer, u8),
     /// Another station answers for a virtual address, or announces it, while we hold it.
-    ForeignClaim(IpAddr, Mac),
+    DuplicateAddress(IpAddr, Mac),
 }
 
 impl Conflict {
     /// Every kind, in the order of the variants.
     pub const KINDS: &'static [&'static str] =
-        &["address_drift", "interval_drift", "refused", "two_active", "foreign_claim"];
+        &["address_drift", "interval_drift", "refused", "two_active", "duplicate_address"];
 
     /// Its kind, for metrics: the same in every release, and how the variant serializes.
     pub const fn kind(&self) -> &'static str {
@@ -61,7 +61,7 @@ impl Conflict {
             Self::IntervalDrift(..) => "interval_drift",
             Self::Refused(..) => "refused",
             Self::TwoActive(..) => "two_active",
-            Self::ForeignClaim(..) => "foreign_claim",
+            Self::DuplicateAddress(..) => "duplicate_address",
         }
     }
 
@@ -72,7 +72,7 @@ impl Conflict {
             | Self::IntervalDrift(peer, _)
             | Self::Refused(peer, _)
             | Self::TwoActive(peer, _) => peer.name.is_some(),
-            Self::ForeignClaim(..) => false,
+            Self::DuplicateAddress(..) => false,
         }
     }
 }
@@ -109,7 +109,7 @@ impl fmt::Display for Conflict {
                 "{peer} is active too, with priority {priority}, and does not yield: does it hear \
                  this node's advertisements, and accept them?"
             ),
-            Self::ForeignClaim(address, mac) => write!(
+            Self::DuplicateAddress(address, mac) => write!(
                 f,
                 "another station, {mac}, says that it has {address}: a node that died and still \
                  has it, or an address given twice?"
@@ -288,8 +288,8 @@ mod tests {
 
     const SECOND: Span = Span::from_secs(1);
 
-    fn claim(last: u8) -> Conflict {
-        Conflict::ForeignClaim(IpAddr::from([10, 0, 0, last]), Mac([2, 0, 0, 0, 0, 9]))
+    fn duplicate(last: u8) -> Conflict {
+        Conflict::DuplicateAddress(IpAddr::from([10, 0, 0, last]), Mac([2, 0, 0, 0, 0, 9]))
     }
 
     fn at(seconds: u64) -> Mono {
@@ -302,7 +302,7 @@ mod tests {
         let mut conflicts = Conflicts::default();
         let told: Vec<_> = (0..600)
             .filter_map(|second| {
-                let count = conflicts.see(at(second), claim(1), Span::ZERO)?;
+                let count = conflicts.see(at(second), duplicate(1), Span::ZERO)?;
                 Some((second, count))
             })
             .collect();
@@ -314,7 +314,7 @@ mod tests {
     fn a_conflict_must_last() {
         let mut conflicts = Conflicts::default();
         let grace = SECOND.times(2);
-        let mut see = |second| conflicts.see(at(second), claim(1), grace);
+        let mut see = |second| conflicts.see(at(second), duplicate(1), grace);
         assert_eq!([see(0), see(1)], [None, None]);
         assert_eq!(see(10), None, "it began anew");
         assert_eq!([see(11), see(12)], [None, Some(3)]);
@@ -324,13 +324,13 @@ mod tests {
     #[test]
     fn suspicions() {
         let mut conflicts = Conflicts::default();
-        assert_eq!(conflicts.suspect(at(0), claim(1), SECOND.times(2)), None);
+        assert_eq!(conflicts.suspect(at(0), duplicate(1), SECOND.times(2)), None);
         assert_eq!(conflicts.deadline(), Some((at(2), Timer::Conflict)));
         assert_eq!(conflicts.fire(at(1)), []);
-        assert_eq!(conflicts.fire(at(2)), [(claim(1), 1)]);
+        assert_eq!(conflicts.fire(at(2)), [(duplicate(1), 1)]);
         assert_eq!(conflicts.deadline(), None);
         assert_eq!(conflicts.current(at(2)).count(), 1);
-        assert_eq!(conflicts.suspect(at(10), claim(2), SECOND), None);
+        assert_eq!(conflicts.suspect(at(10), duplicate(2), SECOND), None);
         conflicts.explain();
         assert_eq!(conflicts.fire(at(20)), []);
     }
@@ -339,9 +339,9 @@ mod tests {
     #[test]
     fn a_conflict_ends() {
         let mut conflicts = Conflicts::default();
-        assert_eq!(conflicts.see(at(0), claim(1), Span::ZERO), Some(1));
+        assert_eq!(conflicts.see(at(0), duplicate(1), Span::ZERO), Some(1));
         assert_eq!(conflicts.current(at(61)).count(), 0);
-        assert_eq!(conflicts.see(at(61), claim(1), Span::ZERO), Some(1));
+        assert_eq!(conflicts.see(at(61), duplicate(1), Span::ZERO), Some(1));
     }
 
     fn refused(last: u8, name: Option<&str>) -> Conflict {
@@ -359,7 +359,7 @@ mod tests {
             conflicts.see(at(0), refused(last, None), Span::ZERO);
         }
         assert_eq!(conflicts.current(at(0)).count(), REMEMBERED);
-        assert_eq!(conflicts.see(at(0), claim(1), Span::ZERO), Some(1));
+        assert_eq!(conflicts.see(at(0), duplicate(1), Span::ZERO), Some(1));
         assert_eq!(conflicts.see(at(0), refused(12, Some("db2")), Span::ZERO), Some(1));
         assert_eq!(conflicts.see(at(0), refused(1, None), Span::ZERO), None);
         assert_eq!(conflicts.current(at(0)).count(), REMEMBERED + 1);
@@ -370,8 +370,8 @@ mod tests {
     fn changes_are_told_but_not_each() {
         let mut conflicts = Conflicts::default();
         let mut change = |second, last| {
-            conflicts.see_instead(at(second), claim(last), |old| {
-                matches!(old, Conflict::ForeignClaim(..))
+            conflicts.see_instead(at(second), duplicate(last), |old| {
+                matches!(old, Conflict::DuplicateAddress(..))
             })
         };
         assert_eq!([change(0, 1), change(10, 2)], [Some(1); 2]);

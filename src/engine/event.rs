@@ -70,7 +70,7 @@ pub enum Input {
     /// Another station said who has an address: an ARP packet whose sender, or a neighbour
     /// advertisement whose target is one of the addresses of [`Action::Watch`]. What else comes is
     /// left out by the engine.
-    Claim {
+    Conflict {
         /// Where it was heard.
         interface: InterfaceName,
         /// The frame from the destination's Ethernet address on.

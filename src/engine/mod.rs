@@ -99,7 +99,7 @@ pub struct Engine {
     watched: Watched,
     /// What the operator has taken out of the election, and what is still on its way out.
     standby: Standby,
-    pending_standby: Vec<standby::Pending>,
+    standby_requests: Vec<standby::Request>,
     /// Whether the daemon stops, and whether the engine has said that this is the end.
     stopping: bool,
     ended: bool,
@@ -144,7 +144,7 @@ impl Engine {
             written: Written::default(),
             watched: Watched::default(),
             standby: Standby::default(),
-            pending_standby: Vec::new(),
+            standby_requests: Vec::new(),
             stopping: false,
             ended: false,
         };
@@ -196,7 +196,7 @@ impl Engine {
                     instance.routing_restored(&routing, out);
                 });
             }
-            Input::Claim { interface, frame } => self.claimed(turn, &interface, &frame),
+            Input::Conflict { interface, frame } => self.conflict(turn, &interface, &frame),
             Input::Handover { request, instance, to } => {
                 self.hand_over(turn, request, &instance, to.as_ref());
             }
@@ -381,12 +381,12 @@ impl Engine {
         again
     }
 
-    fn claimed(&mut self, turn: &mut Turn, interface: &InterfaceName, frame: &[u8]) {
-        let Some(claim) = frame::claim(frame) else { return };
-        let (_, address) = claim;
+    fn conflict(&mut self, turn: &mut Turn, interface: &InterfaceName, frame: &[u8]) {
+        let Some(binding) = frame::binding(frame) else { return };
+        let (_, address) = binding;
         let places = self.index.address(address).to_vec();
         self.each(turn, places, |instance, context, out| {
-            instance.claimed(context, interface, claim, out);
+            instance.address_conflict(context, interface, binding, out);
         });
     }
 

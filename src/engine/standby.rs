@@ -14,7 +14,7 @@ use crate::model::InstanceName;
 
 /// A request for standby that waits for other nodes to take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pending {
+pub(super) struct Request {
     request: u64,
     /// All instances are wanted out.
     node: bool,
@@ -35,7 +35,7 @@ impl Engine {
         instance: Option<&InstanceName>,
         force: bool,
     ) {
-        let mut pending = Pending {
+        let mut asked = Request {
             request,
             node: instance.is_none(),
             force,
@@ -50,12 +50,12 @@ impl Engine {
         match units {
             Ok(units) => {
                 for unit in units {
-                    self.lead_out(turn, unit, &mut pending);
+                    self.lead_out(turn, unit, &mut asked);
                 }
             }
-            Err(refusal) => pending.refused.extend(instance.cloned().map(|name| (name, refusal))),
+            Err(refusal) => asked.refused.extend(instance.cloned().map(|name| (name, refusal))),
         }
-        self.pending_standby.push(pending);
+        self.standby_requests.push(asked);
         self.settle_standby(turn);
     }
 
@@ -96,16 +96,16 @@ impl Engine {
     /// Who is still on the way out stays; what was asked for last counts.
     fn call_off_standby(&mut self, turn: &mut Turn, comes_back: impl Fn(&InstanceName) -> bool) {
         let mut staying = BTreeSet::new();
-        for pending in &mut self.pending_standby {
+        for asked in &mut self.standby_requests {
             // It is not the whole node any more.
-            pending.node = false;
-            for number in pending.waiting.all() {
-                if !pending.waiting.unit(number).iter().any(&comes_back) {
+            asked.node = false;
+            for number in asked.waiting.all() {
+                if !asked.waiting.unit(number).iter().any(&comes_back) {
                     continue;
                 }
-                for name in pending.waiting.remove(number) {
+                for name in asked.waiting.remove(number) {
                     staying.insert(name.clone());
-                    pending.refused.push((name, HandoverRefusal::CalledOff));
+                    asked.refused.push((name, HandoverRefusal::CalledOff));
                 }
             }
         }
@@ -142,7 +142,7 @@ impl Engine {
 
     /// Asks those of a unit that are active to hand over; where none is, it is out at once. Where
     /// one of them may not go, none does.
-    fn lead_out(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, pending: &mut Pending) {
+    fn lead_out(&mut self, turn: &mut Turn, unit: Vec<InstanceName>, asked: &mut Request) {
         let mut places = self.places_of(&unit);
         places.retain(|place| self.instances.get(*place).is_some_and(|one| !one.is_retired()));
         let mut members = places.iter().filter_map(|place| self.instances.get(*place));
@@ -151,7 +151,7 @@ impl Engine {
             Some((member.config().name.clone(), refusal))
         });
         if let Some(refusal) = refusal {
-            return pending.refused.push(refusal);
+            return asked.refused.push(refusal);
         }
         let mut is_leaving = false;
         self.each(turn, places.clone(), |member, context, out| {
@@ -159,7 +159,7 @@ impl Engine {
             is_leaving |= member.is_leaving();
         });
         if is_leaving {
-            pending.waiting.push(unit);
+            asked.waiting.push(unit);
         } else {
             self.standby.instances.extend(unit);
             self.apply_standby(turn, places);
@@ -168,56 +168,56 @@ impl Engine {
 
     /// Looks at what has become of those who were asked to hand over.
     pub(super) fn settle_standby(&mut self, turn: &mut Turn) {
-        for mut pending in std::mem::take(&mut self.pending_standby) {
+        for mut asked in std::mem::take(&mut self.standby_requests) {
             // A unit that was not touched is still on its way. A reload may have taken instances
             // away.
             let numbers = if turn.reloads {
-                pending.waiting.all()
+                asked.waiting.all()
             } else {
                 let touched = turn.touched.places();
                 let touched = touched.filter_map(|place| self.instances.get(place));
-                pending.waiting.of(touched.map(|instance| &instance.config().name))
+                asked.waiting.of(touched.map(|instance| &instance.config().name))
             };
             for number in numbers {
-                self.settle_unit(turn, number, &mut pending);
+                self.settle_unit(turn, number, &mut asked);
             }
-            if pending.node && pending.refused.is_empty() && pending.waiting.is_empty() {
+            if asked.node && asked.refused.is_empty() && asked.waiting.is_empty() {
                 // A reload may have brought some meanwhile.
                 let mut units = self.units();
                 units.retain(|unit| !unit.iter().all(|name| self.standby.covers(name)));
                 for unit in units {
-                    self.lead_out(turn, unit, &mut pending);
+                    self.lead_out(turn, unit, &mut asked);
                 }
             }
-            if pending.waiting.is_empty() {
-                self.standby.node |= pending.node && pending.refused.is_empty();
+            if asked.waiting.is_empty() {
+                self.standby.node |= asked.node && asked.refused.is_empty();
                 if self.standby.node {
                     self.standby.instances.clear();
                 }
                 self.apply_standby(turn, self.all());
                 let answer = StandbyAnswer {
                     standby: self.standby.clone(),
-                    moved: pending.moved,
-                    refused: pending.refused,
+                    moved: asked.moved,
+                    refused: asked.refused,
                 };
-                let request = pending.request;
+                let request = asked.request;
                 turn.out.push(Action::Answer { request, answer: Answer::Standby(answer) });
             } else {
-                self.pending_standby.push(pending);
+                self.standby_requests.push(asked);
             }
         }
     }
 
-    fn settle_unit(&mut self, turn: &mut Turn, number: usize, pending: &mut Pending) {
-        let places = self.places_of(pending.waiting.unit(number));
+    fn settle_unit(&mut self, turn: &mut Turn, number: usize, asked: &mut Request) {
+        let places = self.places_of(asked.waiting.unit(number));
         let members = || places.iter().filter_map(|place| self.instances.get(*place));
         if members().any(Instance::is_leaving) {
             return;
         }
-        let unit = pending.waiting.remove(number);
+        let unit = asked.waiting.remove(number);
         // It was active, was to leave, and does not any more: nobody has taken over, or the daemon
         // stops, and who has taken over is not known.
-        let stays = members().find(|instance| instance.holds() && !pending.force);
+        let stays = members().find(|instance| instance.holds() && !asked.force);
         let refusal = match stays {
             _ if self.stopping => Some((members().next(), HandoverRefusal::CalledOff)),
             Some(instance) => Some((Some(instance), HandoverRefusal::Unclaimed)),
@@ -225,9 +225,9 @@ impl Engine {
         };
         if let Some((instance, refusal)) = refusal {
             let name = instance.map(|instance| instance.config().name.clone());
-            return pending.refused.extend(name.map(|name| (name, refusal)));
+            return asked.refused.extend(name.map(|name| (name, refusal)));
         }
-        pending.moved.extend(members().map(|instance| {
+        asked.moved.extend(members().map(|instance| {
             let successor = instance.active_router();
             let successor = successor.map(|source| Peer::new(&self.config, source));
             (instance.config().name.clone(), successor)

@@ -271,8 +271,8 @@ pub struct Counters {
     pub overslept: u64,
     /// Times that nobody took over when it left.
     pub unclaimed: u64,
-    /// ARP packets of other stations that claimed an address which it held.
-    pub foreign_claims: u64,
+    /// ARP packets and neighbour advertisements of other stations for an address that it held.
+    pub address_conflicts: u64,
     /// Hooks that failed.
     #[serde(default)]
     pub hooks_failed: u64,
@@ -303,7 +303,7 @@ impl Default for Counters {
             distrusted_pauses: 0,
             overslept: 0,
             unclaimed: 0,
-            foreign_claims: 0,
+            address_conflicts: 0,
             hooks_failed: 0,
             hooks_superseded: 0,
             conflicts: 0,

@@ -217,7 +217,7 @@ pub enum What {
     /// A check fails, or is not believed any more.
     TrackFails(TrackName, TrackFailure),
     /// It has won the election, and takes the addresses once this hook has ended.
-    Claiming(Phase),
+    Pending(Phase),
     /// It leaves once this hook has ended.
     Departing(Phase),
     /// A hook has failed, and why; whether it is tried again.
@@ -230,7 +230,7 @@ pub enum What {
     PathBack(InterfaceName, Family),
     /// The file for `vipd release` could not be written.
     WriteDownFailed(SystemError),
-    /// Other stations' claims to the addresses cannot be noticed.
+    /// Conflicts about the addresses cannot be noticed.
     WatchFailed(InterfaceName, SystemError),
 }
 
@@ -275,7 +275,7 @@ impl Event {
             What::Changed { .. }
             | What::Following(..)
             | What::Leaving(_)
-            | What::Claiming(_)
+            | What::Pending(_)
             | What::Departing(_)
             | What::Reconfigured(_)
             | What::Standby(false)
@@ -406,7 +406,7 @@ impl fmt::Display for Event {
             What::Reprioritized { .. } | What::TrackPasses(..) | What::TrackFails(..) => {
                 self.tell_check(f)
             }
-            What::Claiming(phase) => {
+            What::Pending(phase) => {
                 write!(f, "takes the addresses once {phase} has ended")
             }
             What::Departing(phase) => write!(f, "leaves once {phase} has ended"),

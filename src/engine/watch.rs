@@ -1,4 +1,4 @@
-//! The addresses that are watched for other stations' claims: those of the instances that hold
+//! The addresses that are watched for conflicts: those of the instances that hold
 //! them.
 
 use std::collections::{BTreeMap, BTreeSet};

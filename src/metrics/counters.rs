@@ -56,9 +56,9 @@ const COUNTED: &[Counted] = &[
         |counters| counters.checksum_without_pseudo_header,
     ),
     (
-        "vipd_instance_foreign_claims",
-        "ARP packets of other stations that claimed an address which the instance held.",
-        |counters| counters.foreign_claims,
+        "vipd_instance_address_conflicts",
+        "ARP packets and neighbour advertisements of others for an address that the instance held.",
+        |counters| counters.address_conflicts,
     ),
     (
         "vipd_instance_addresses_put_back",

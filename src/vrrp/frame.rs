@@ -89,7 +89,7 @@ pub fn arp_sender(frame: &[u8]) -> Option<(Mac, Ipv4Addr)> {
 
 /// Who says to have which address, in an ARP packet or a neighbour advertisement that somebody sent.
 /// `None` where it is neither, or is not valid.
-pub fn claim(frame: &[u8]) -> Option<(Mac, IpAddr)> {
+pub fn binding(frame: &[u8]) -> Option<(Mac, IpAddr)> {
     let v4 = || arp_sender(frame).map(|(mac, address)| (mac, address.into()));
     let v6 = || neighbour(frame).map(|(mac, address)| (mac, address.into()));
     v4().or_else(v6)
@@ -251,13 +251,13 @@ mod tests {
         frame
     }
 
-    /// Rule: who claims which address is read from either family's frame.
+    /// Rule: who says to have which address is read from either family's frame.
     #[test]
-    fn claims_of_both_families_are_read() {
-        assert_eq!(claim(&announcement()), Some((MAC, address().into())));
+    fn bindings_of_both_families_are_read() {
+        assert_eq!(binding(&announcement()), Some((MAC, address().into())));
         let v4 = Ipv4Addr::new(10, 0, 0, 100);
-        assert_eq!(claim(&gratuitous_arp(MAC, v4, ArpForm::Reply)), Some((MAC, v4.into())));
-        assert_eq!(claim(&[]), None);
+        assert_eq!(binding(&gratuitous_arp(MAC, v4, ArpForm::Reply)), Some((MAC, v4.into())));
+        assert_eq!(binding(&[]), None);
     }
 
     /// Rule: a solicitation goes to the group of its target (RFC 4291 section 2.7.1), from an address
@@ -276,31 +276,31 @@ mod tests {
         assert_eq!(frame[54..56], [135, 0]);
         assert_eq!(frame[62..78], target.octets());
         assert_eq!(frame[78..], [1, 1, 2, 0, 0, 0, 0, 9]);
-        assert_eq!(claim(&frame), None, "who asks claims nothing");
+        assert_eq!(binding(&frame), None, "who asks says nothing");
     }
 
     /// Rule: the option counts, not the frame's source, which may be another one; where there is no
     /// option, the source does (RFC 4861 section 4.4).
     #[test]
     fn the_option_has_the_address() {
-        assert_eq!(claim(&changed(11, 0x42)), Some((MAC, address().into())));
+        assert_eq!(binding(&changed(11, 0x42)), Some((MAC, address().into())));
         let mut without = announcement();
         without.truncate(14 + 40 + 24);
         without[19] = 24;
-        assert_eq!(claim(&summed(without)), Some((MAC, address().into())));
+        assert_eq!(binding(&summed(without)), Some((MAC, address().into())));
     }
 
-    /// Rule: what a host must not believe is no claim: another hop limit, which comes from elsewhere,
-    /// another checksum, type or code, and what is cut off (RFC 4861 section 7.1.2).
+    /// Rule: what a host must not believe is no binding: another hop limit, which comes from
+    /// elsewhere, another checksum, type or code, and what is cut off (RFC 4861 section 7.1.2).
     #[test]
-    fn what_is_not_valid_is_no_claim() {
+    fn what_is_not_valid_is_no_binding() {
         let wrong = [changed(21, 254), changed(20, 17), changed(14, 0x42), changed(57, 0x42)];
         let wrong = wrong.into_iter().chain([54, 55].map(|place| summed(changed(place, 135))));
         for frame in wrong {
-            assert_eq!(claim(&frame), None, "{frame:02x?}");
+            assert_eq!(binding(&frame), None, "{frame:02x?}");
         }
         for length in 0..announcement().len() {
-            assert_eq!(claim(&announcement()[..length]), None, "{length} bytes");
+            assert_eq!(binding(&announcement()[..length]), None, "{length} bytes");
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::forgery::Forgery;
 use crate::lab::{Agent, BOUND, Frame, Group, Lab, VIP, VIP6, within};
 
-/// Rule: another station that claims the virtual address is answered at once by an announcement,
-/// and named in one line of the log and in the status.
+/// Rule: another station that says to have the virtual address is answered at once by an
+/// announcement, and named in one line of the log and in the status.
 pub(crate) fn another_station(lab: &Lab) {
     let group = Group::new(lab, &[11]);
     let node = &group.nodes[0];
@@ -24,18 +24,18 @@ pub(crate) fn another_station(lab: &Lab) {
     stranger.run("ip link set dev eth0 address 02:00:00:00:00:99");
     within(BOUND, "the address is announced again", || {
         let frames = group.tap.frames();
-        let claimed = frames.iter().position(|frame| frame.at >= start && claims(frame, 0x99));
-        claimed.is_some_and(|place| {
-            frames[place..].iter().any(|frame| !claims(frame, 0x99) && is_gratuitous(frame))
+        let conflict = frames.iter().position(|frame| frame.at >= start && is_from(frame, 0x99));
+        conflict.is_some_and(|place| {
+            frames[place..].iter().any(|frame| !is_from(frame, 0x99) && is_gratuitous(frame))
         })
     });
     let says = "another station, 02:00:00:00:00:99, says that it has 10.77.0.100";
     agent.reports(&["web: active", &format!("conflict: {says}")]);
     assert_eq!(agent.log().matches(says).count(), 1, "{}", agent.log());
-    assert!(node.holds(VIP), "a claim is no reason to let go");
+    assert!(node.holds(VIP), "a conflict is no reason to let go");
 }
 
-/// Rule: the same over IPv6, where the stranger's claim is an unsolicited neighbour advertisement.
+/// Rule: the same over IPv6, where the stranger sends an unsolicited neighbour advertisement.
 pub(crate) fn another_neighbour(lab: &Lab) {
     let group = Group::ipv6(lab, &[11]);
     let node = &group.nodes[0];
@@ -52,17 +52,17 @@ pub(crate) fn another_neighbour(lab: &Lab) {
     within(BOUND, "the address is announced again", || {
         let frames = group.tap.frames();
         let is_theirs = |frame: &Frame| frame.bytes.get(6..12) == Some(&[2, 0, 0, 0, 0, 0x99]);
-        let claimed = frames
+        let conflict = frames
             .iter()
             .position(|frame| frame.at >= start && is_theirs(frame) && advertises_vip6(frame));
-        claimed.is_some_and(|place| {
+        conflict.is_some_and(|place| {
             frames[place..].iter().any(|frame| !is_theirs(frame) && advertises_vip6(frame))
         })
     });
     let says = format!("another station, 02:00:00:00:00:99, says that it has {VIP6}");
     agent.reports(&["web: active", &format!("conflict: {says}")]);
     assert_eq!(agent.log().matches(&says).count(), 1, "{}", agent.log());
-    assert!(node.holds(VIP6), "a claim is no reason to let go");
+    assert!(node.holds(VIP6), "a conflict is no reason to let go");
 }
 
 /// A neighbour advertisement for the virtual IPv6 address.
@@ -81,7 +81,7 @@ fn is_gratuitous(frame: &Frame) -> bool {
 }
 
 /// One from the station whose Ethernet address is 02:00:00:00:00:`last`.
-fn claims(frame: &Frame, last: u8) -> bool {
+fn is_from(frame: &Frame, last: u8) -> bool {
     is_gratuitous(frame) && frame.bytes.get(6..12) == Some(&[2, 0, 0, 0, 0, last])
 }
 

@@ -187,7 +187,7 @@ struct Outcome {
     lines: usize,
     changes: usize,
     lateness: String,
-    claims: u64,
+    conflicts: u64,
 }
 
 impl Outcome {
@@ -195,25 +195,26 @@ impl Outcome {
         let busy = after.processor.saturating_sub(before.processor);
         let changes = |moment: &Moment| moment.snapshot.status.instances[0].transitions.len();
         let lateness = &after.snapshot.protocol_loop.lateness;
-        let claims = |moment: &Moment| moment.snapshot.status.instances[0].counters.foreign_claims;
+        let conflicts =
+            |moment: &Moment| moment.snapshot.status.instances[0].counters.address_conflicts;
         Self {
             percent: 100.0 * busy.as_secs_f64() / took.as_secs_f64(),
             refused: after.refused() - before.refused(),
             lines: after.lines - before.lines,
             changes: changes(after) - changes(before),
             lateness: lateness.longest().to_string(),
-            claims: claims(after) - claims(before),
+            conflicts: conflicts(after) - conflicts(before),
         }
     }
 }
 
 impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { percent, refused, lines, lateness, claims, .. } = self;
+        let Self { percent, refused, lines, lateness, conflicts, .. } = self;
         write!(
             f,
-            "{percent:.1} % of a processor, {refused} refused, {claims} claims, {lines} lines of log, \
-             the loop late by {lateness} at the longest"
+            "{percent:.1} % of a processor, {refused} refused, {conflicts} conflicts, {lines} lines of \
+             log, the loop late by {lateness} at the longest"
         )
     }
 }
@@ -276,9 +277,9 @@ pub(crate) fn other_virtual_routers(lab: &Lab) {
     }
 }
 
-/// Rule: a storm of claims of the virtual address, each from another station, and of questions for it is
-/// answered at a bounded rate, and moves nothing.
-pub(crate) fn claims_and_questions(lab: &Lab) {
+/// Rule: a storm of conflicts about the virtual address, each from another station, and of
+/// questions for it is answered at a bounded rate, and moves nothing.
+pub(crate) fn conflicts_and_questions(lab: &Lab) {
     let scene = Scene::new(lab, INTERVAL);
     let vip = VIP.octets();
     let outcomes = scene.play(&scene.config(), |number| {
@@ -287,12 +288,12 @@ pub(crate) fn claims_and_questions(lab: &Lab) {
         let mut arp = [[0xff; 6], SOURCE].concat();
         arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
         arp.extend(station);
-        // Every other one asks; but for its claim a station has no address here.
+        // Every other one asks; but for the conflict a station has no address here.
         arp.extend(if number % 2 == 0 { vip } else { [10, 77, 0, 66] });
         arp.extend([0; 6]);
         arp.extend(vip);
         arp.resize(60, 0);
         arp
     });
-    assert!(outcomes[0].claims > 1_000, "they are counted");
+    assert!(outcomes[0].conflicts > 1_000, "they are counted");
 }

@@ -222,7 +222,7 @@ const CASES: &[lab::Case] = &lab::cases![
     floods::forged_signatures,
     floods::wrong_passwords,
     floods::other_virtual_routers,
-    floods::claims_and_questions,
+    floods::conflicts_and_questions,
     authentication::forged_and_recorded,
     authentication::turned_on_and_rotated,
     authentication::released_when_dead,

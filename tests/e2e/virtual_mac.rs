@@ -65,10 +65,10 @@ fn source(frame: &Frame) -> String {
 }
 
 /// The Ethernet addresses that ARP packets and neighbour advertisements gave for the address.
-fn claimed(group: &Group, from: Instant) -> Vec<String> {
+fn said_of(group: &Group, from: Instant) -> Vec<String> {
     let hex =
         |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":");
-    let claim = |frame: &Frame| match (group.vip, &frame.bytes[..]) {
+    let binding = |frame: &Frame| match (group.vip, &frame.bytes[..]) {
         (IpAddr::V4(vip), bytes) if bytes[12..14] == [8, 6] && bytes[28..32] == vip.octets() => {
             Some(hex(&bytes[22..28]))
         }
@@ -84,7 +84,7 @@ fn claimed(group: &Group, from: Instant) -> Vec<String> {
         _ => None,
     };
     let frames = group.tap.frames();
-    let mut all: Vec<_> = frames.iter().filter(|f| f.at >= from).filter_map(claim).collect();
+    let mut all: Vec<_> = frames.iter().filter(|f| f.at >= from).filter_map(binding).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -138,7 +138,7 @@ fn all_moves(lab: &Lab, group: &Group) {
     lab.note(format!("planned: the client had no answer for {gap:?}"));
     assert!(gap < PLANNED, "the client had no answer for {gap:?}");
     assert_eq!(cached(&group.watcher, group.vip).as_deref(), Some(mac(group)));
-    assert_eq!(claimed(group, start), [mac(group)], "where the virtual address was said to be");
+    assert_eq!(said_of(group, start), [mac(group)], "where the virtual address was said to be");
 
     // Each asks anew, and is asked: the answer comes once, and nobody learns another address.
     let asked = Instant::now();
@@ -149,7 +149,7 @@ fn all_moves(lab: &Lab, group: &Group) {
         cached(&group.watcher, group.vip).as_deref() == Some(mac(group))
     });
     within(BOUND, "the client is served", || meter.steadily_served_by(11, PLANNED));
-    assert_eq!(claimed(group, asked), [mac(group)], "where the virtual address was said to be");
+    assert_eq!(said_of(group, asked), [mac(group)], "where the virtual address was said to be");
 
     // What the switch learns from.
     let advertisements = || {

@@ -241,7 +241,7 @@ fn the_interface_of_a_route_is_needed() {
 }
 
 /// Bug guarded: an interface on which a reload leaves no address must not be watched for other
-/// stations' claims any longer.
+/// conflicts any longer.
 #[test]
 fn an_interface_without_addresses_is_not_watched() {
     let eth1 = vipd::model::InterfaceName::try_from("eth1").unwrap();

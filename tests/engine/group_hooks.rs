@@ -197,9 +197,9 @@ fn a_hook_of_one_member_holds_back_all() {
     assert_eq!(kinds(&actions).iter().filter(|kind| **kind == "add").count(), 2, "{actions:?}");
 }
 
-/// Rule: a claim that was overtaken comes to nothing; the next one asks again.
+/// Rule: a pending election that was overtaken comes to nothing; the next one asks again.
 #[test]
-fn a_claim_that_was_overtaken_comes_to_nothing() {
+fn a_pending_election_that_was_overtaken_comes_to_nothing() {
     let mut node = node(with(notify(&[Phase::BeforeClaim])));
     let (number, _) = one(&node.next());
     hear_on_lan(&mut node, 200);
@@ -370,8 +370,8 @@ fn a_dissolved_group_holds_nobody_back() {
     assert!(!node.status().instances[0].held.is_empty());
 }
 
-/// Rule: what a claim waits for is what the configuration says now. A hook that comes is waited
-/// for, one that goes is not, and one that runs already is until it has ended.
+/// Rule: what a pending election waits for is what the configuration says now. A hook that comes is
+/// waited for, one that goes is not, and one that runs already is until it has ended.
 #[test]
 fn a_reload_changes_what_is_waited_for() {
     let waiting = (false, Some(Phase::BeforeClaim));

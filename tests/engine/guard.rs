@@ -206,20 +206,20 @@ fn a_suspended_node_lets_go() {
     assert_eq!(node.state(), StateName::Backup);
 }
 
-fn claim(mac: u8) -> Input {
+fn conflict(mac: u8) -> Input {
     let frame = gratuitous_arp(Mac([2, 0, 0, 0, 0, mac]), VIRTUAL_V4, ArpForm::Request);
-    Input::Claim { interface: eth0(), frame }
+    Input::Conflict { interface: eth0(), frame }
 }
 
-/// Invariant 7: another station that claims the address is answered at once, not too often, and
-/// named when no takeover explains it.
+/// Invariant 7: another station that says to have the address is answered at once, not too often,
+/// and named when no takeover explains it.
 #[test]
-fn a_foreign_claim_is_answered_and_named() {
+fn a_duplicate_address_is_answered_and_named() {
     let mut node = Node::active(100);
     node.millis += 60_000;
     node.tell(Input::Deadline);
-    assert_eq!(kinds(&node.tell(claim(77))), ["announce", "announce"]);
-    assert_eq!(node.tell(claim(77)), []);
+    assert_eq!(kinds(&node.tell(conflict(77))), ["announce", "announce"]);
+    assert_eq!(node.tell(conflict(77)), []);
     let mut text = String::new();
     for _ in 0..10 {
         text.push_str(&told(&node.next()));
@@ -229,7 +229,7 @@ fn a_foreign_claim_is_answered_and_named() {
     assert_eq!(text.matches("another station").count(), 1, "{text}");
     let status = node.status().to_string();
     assert!(status.contains("; conflict: another station, 02:00:00:00:00:4d"), "{status}");
-    assert_eq!(node.status().instances[0].counters.foreign_claims, 2);
+    assert_eq!(node.status().instances[0].counters.address_conflicts, 2);
 }
 
 /// Rule: our own announcements, and those for addresses that we don't hold, are no conflict; nor
@@ -237,14 +237,14 @@ fn a_foreign_claim_is_answered_and_named() {
 #[test]
 fn a_takeover_is_no_conflict() {
     let mut node = Node::active(100);
-    assert_eq!(node.tell(claim(10)), [], "that is our own MAC address");
-    node.tell(claim(11));
+    assert_eq!(node.tell(conflict(10)), [], "that is our own MAC address");
+    node.tell(conflict(11));
     node.hear(from_peer(50));
     for _ in 0..10 {
         assert!(!told(&node.next()).contains("another station"));
     }
     let mut backup = Node::new(instance(100));
-    assert_eq!(backup.tell(claim(11)), []);
+    assert_eq!(backup.tell(conflict(11)), []);
 }
 
 /// Invariant 7: a router that goes on being active beside us is named; a short overlap is not.

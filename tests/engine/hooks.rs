@@ -175,9 +175,10 @@ fn a_farewell_ends_the_silence() {
     assert_eq!(kinds(&actions), ["advertise"]);
 }
 
-/// Never two owners: a better router ends a claim, and what its hook does then is nobody's business.
+/// Never two owners: a better router ends a pending election, and what its hook does then is
+/// nobody's business.
 #[test]
-fn a_claim_that_was_overtaken_comes_to_nothing() {
+fn a_pending_election_that_was_overtaken_comes_to_nothing() {
     let mut node = node(&[Phase::BeforeClaim]);
     let (number, _) = one(&node.next());
     node.hear(from_peer(200));
@@ -188,7 +189,7 @@ fn a_claim_that_was_overtaken_comes_to_nothing() {
 /// Bug guarded: the end of the program for a claim that was overtaken let the next claim have the
 /// addresses, before the program had run for that one.
 #[test]
-fn each_claim_waits_for_its_own_hook() {
+fn each_pending_election_waits_for_its_own_hook() {
     let mut node = node(&[Phase::BeforeClaim]);
     let (first, _) = one(&node.next());
     for _ in 0..2 {

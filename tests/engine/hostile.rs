@@ -458,10 +458,10 @@ fn a_flood_is_a_few_lines() {
     }
 }
 
-/// Rule: claims from ever new stations are answered by one announcement in half a second, and lead to a
-/// bounded number of lines.
+/// Rule: conflicts with ever new stations are answered by one announcement in half a second, and
+/// lead to a bounded number of lines.
 #[test]
-fn a_storm_of_claims_is_rationed() {
+fn a_storm_of_conflicts_is_rationed() {
     let mut node = Setup::Version3.node(100);
     node.pass(SECOND.times(60));
     let IpAddr::V4(address) = VIRTUAL else { panic!("IPv4") };
@@ -469,7 +469,7 @@ fn a_storm_of_claims_is_rationed() {
     for number in 0..10_000_u32 {
         let [.., high, low] = number.to_be_bytes();
         let frame = gratuitous_arp(Mac([2, 9, 9, 9, high, low]), address, ArpForm::Reply);
-        let mut actions = node.tell(Input::Claim { interface: eth0(), frame });
+        let mut actions = node.tell(Input::Conflict { interface: eth0(), frame });
         node.mono = node.mono + Span::from_millis(1);
         while node.engine.next_deadline().is_some_and(|due| due.at <= node.mono) {
             actions.extend(node.tell(Input::Deadline));
@@ -480,7 +480,7 @@ fn a_storm_of_claims_is_rationed() {
     assert_eq!(node.state(), StateName::Active);
     assert!(announced <= 2 * 21, "{announced} announcements in 10 s");
     assert!((1..=40).contains(&lines), "{lines} lines in 10 s");
-    assert_eq!(node.status().instances[0].counters.foreign_claims, 10_000);
+    assert_eq!(node.status().instances[0].counters.address_conflicts, 10_000);
 }
 
 /// Rule: strangers cannot fill the tables: whoever was accepted once stays known, and what is wrong with

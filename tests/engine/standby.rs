@@ -242,7 +242,7 @@ fn a_group_with_one_that_may_not_go_is_left_alone() {
     assert_eq!(states(&node), [StateName::Active; 2]);
     let actions = node.tell(out(Some("web"), true));
     // All of them wait for the hook of one.
-    assert_eq!(answer(&actions).refused, [(name("web"), HandoverRefusal::Claiming)]);
+    assert_eq!(answer(&actions).refused, [(name("web"), HandoverRefusal::Pending)]);
     assert_eq!(kinds(&actions), ["answer"]);
     assert!(node.status().instances.iter().all(|instance| !instance.leaving));
 }
@@ -437,7 +437,7 @@ fn it_waits_for_before_release() {
 
 /// Rule: one that is about to take the addresses does not go: nobody could take over from it yet.
 #[test]
-fn one_that_claims_is_refused() {
+fn one_that_is_pending_is_refused() {
     let notify = Notify {
         programs: [(Phase::BeforeClaim, vec!["/hooks/before".to_owned()])].into(),
         timeout: Span::from_secs(60),
@@ -446,7 +446,7 @@ fn one_that_claims_is_refused() {
     let mut node = Node::new(InstanceConfig { notify, ..instance(100) });
     node.next();
     let answered = answer(&node.tell(out(Some("web"), true)));
-    assert_eq!(answered.refused, [(name("web"), HandoverRefusal::Claiming)]);
+    assert_eq!(answered.refused, [(name("web"), HandoverRefusal::Pending)]);
 }
 
 /// Bug guarded: from a fault to standby and back is a change of state: it has its time, its place

@@ -1,5 +1,6 @@
 //! Tries a reload of every kind at every step of a takeover, a handover and a standby: a small
-//! setup, but every combination. A reload may take away whatever a claim or a departure waits for.
+//! setup, but every combination. A reload may take away whatever a pending election or a departure
+//! waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

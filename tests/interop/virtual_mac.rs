@@ -36,10 +36,10 @@ fn knows_only_the_virtual_mac(group: &Group, start: Instant) {
     let entries: Value = serde_json::from_str(&text).expect("the JSON of ip");
     assert_eq!(entries[0]["lladdr"], format!("00:00:5e:00:{family:02x}:{VRID:02x}"), "{text}");
     let frames = group.tap.frames();
-    let mut claims = 0;
+    let mut bindings = 0;
     for frame in frames.iter().filter(|frame| frame.at >= start) {
         let bytes = &frame.bytes;
-        let claimed = match &bytes[12..14] {
+        let said = match &bytes[12..14] {
             // ARP, from this address.
             [8, 6] if bytes[28..32] == vip => &bytes[22..28],
             // A neighbour advertisement for it.
@@ -52,10 +52,10 @@ fn knows_only_the_virtual_mac(group: &Group, start: Instant) {
             }
             _ => continue,
         };
-        assert_eq!(claimed, mac, "{bytes:02x?}");
-        claims += 1;
+        assert_eq!(said, mac, "{bytes:02x?}");
+        bindings += 1;
     }
-    assert!(claims > 0, "nobody said where the address is");
+    assert!(bindings > 0, "nobody said where the address is");
 }
 
 /// Rule: vipd behind FRR, version 2.

@@ -1,4 +1,4 @@
-//! Packets and claims for the engine: some right, some with one thing wrong, some of any bytes.
+//! Packets and conflicts for the engine: some right, some with one thing wrong, some of any bytes.
 
 use std::net::IpAddr;
 
@@ -189,8 +189,8 @@ fn enclose(source: IpAddr, destination: IpAddr, time_to_live: u8, message: &[u8]
     Packet::V4 { bytes }
 }
 
-/// Another station's claim, or any bytes.
-pub(crate) fn claim(world: &World, food: &mut Food<'_>) -> Vec<u8> {
+/// What another station says of an address, or any bytes.
+pub(crate) fn conflict(world: &World, food: &mut Food<'_>) -> Vec<u8> {
     let mac = Mac([2, 0, 0, 0, 0, food.byte()]);
     match world.some_address(food.byte()) {
         Some((_, IpAddr::V4(address))) => gratuitous_arp(mac, address, ArpForm::Reply),

@@ -185,17 +185,17 @@ fn silent_node(member: &Member<'_>, address: IpAddr) -> Finding {
 
 /// Where nobody could be asked: what the daemon has seen by itself.
 fn unasked(member: &Member<'_>, address: &VirtualAddress) -> Vec<Finding> {
-    let claims = member.instance.conflicts.iter().filter_map(|conflict| match &conflict.what {
-        Conflict::ForeignClaim(claimed, mac) if *claimed == address.address => {
-            let what = format!("{}: another station, {mac}, has {claimed}, too", member.title());
+    let duplicates = member.instance.conflicts.iter().filter_map(|conflict| match &conflict.what {
+        Conflict::DuplicateAddress(duplicate, mac) if *duplicate == address.address => {
+            let what = format!("{}: another station, {mac}, has {duplicate}, too", member.title());
             let finding = Finding::new(Severity::Problem, Kind::AddressElsewhere, what);
             Some(finding.because(format!("vipd has seen it {} times", conflict.count)).mend(
                 format!(
-                    "find the machine that has the Ethernet address {mac}, and take {claimed} off"
+                    "find the machine that has the Ethernet address {mac}, and take {duplicate} off"
                 ),
             ))
         }
         _ => None,
     });
-    claims.collect()
+    duplicates.collect()
 }

@@ -55,10 +55,10 @@ fn one(name: &str, asked: &Questions, span: Duration) -> io::Result<Observation>
     let start = Instant::now();
     let mut take = |what| match what {
         Seen::Advertisement(heard) => seen.heard.push(heard),
-        Seen::Claim(from, address) if from != mac && asked.addresses.contains(&address) => {
+        Seen::Binding(from, address) if from != mac && asked.addresses.contains(&address) => {
             seen.answers.entry(address).or_default().insert(from);
         }
-        Seen::Claim(..) => {}
+        Seen::Binding(..) => {}
     };
     let frames = asked.frames(mac);
     for number in 1..=PROBES {

@@ -9,7 +9,7 @@ use tokio::time::interval;
 
 use super::desk::Desk;
 use super::ping::Witnesses;
-use crate::daemon::claims::ClaimSocket;
+use crate::daemon::conflicts::ConflictSocket;
 use crate::daemon::netlink::look_up;
 use crate::daemon::socket::{FrameSocket, Readiness};
 use crate::engine::ProbeResult;
@@ -42,7 +42,7 @@ pub(crate) async fn look(probe: &ArpProbe, desk: &Desk) -> ProbeResult {
 /// does not.
 async fn ask(probe: &ArpProbe, index: u32, mac: Mac, desk: &Desk) -> io::Result<ProbeResult> {
     let targets: Vec<IpAddr> = probe.targets.iter().copied().map(Into::into).collect();
-    let socket = ClaimSocket::open(Family::V4, index, Some(mac), &targets)?;
+    let socket = ConflictSocket::open(Family::V4, index, Some(mac), &targets)?;
     let readiness = Readiness::of(&socket)?;
     let frames = FrameSocket::open()?;
     let mut silent = probe.targets.clone();

@@ -20,7 +20,7 @@ pub(in super::super) struct Group {
     since: Wall,
     hooks: Hooks,
     hooks_failed: u64,
-    /// The members whose present claim its hook was started for; empty while it was not.
+    /// The members whose pending election its hook was started for; empty while it was not.
     asked_for: Vec<InstanceName>,
     /// Nobody is told any more.
     given_up: bool,
@@ -200,7 +200,7 @@ impl Group {
             return;
         }
         self.asked_for.clone_from(&self.config.members);
-        self.report(What::Claiming(phase), out);
+        self.report(What::Pending(phase), out);
         // What it is to be, as with an instance.
         let event = self.event(context, members, phase, StateName::Active);
         self.hooks.run(context.now, &self.config.notify, event, out);

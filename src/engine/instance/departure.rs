@@ -127,7 +127,7 @@ impl Instance {
             return Err(HandoverRefusal::Leaving);
         }
         if self.is_pending() {
-            return Err(HandoverRefusal::Claiming);
+            return Err(HandoverRefusal::Pending);
         }
         if !self.router.holds() {
             let active = self.active_router().map(|address| Peer::new(context.config, address));
@@ -150,7 +150,7 @@ impl Instance {
             return Err(HandoverRefusal::Leaving);
         }
         if self.is_pending() {
-            return Err(HandoverRefusal::Claiming);
+            return Err(HandoverRefusal::Pending);
         }
         if !self.moves_addresses() {
             return Err(HandoverRefusal::AddressOwner);

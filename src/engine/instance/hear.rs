@@ -1,4 +1,4 @@
-//! What an instance hears of the other routers, and of who else claims its addresses.
+//! What an instance hears of the other routers, and of who else says to have its addresses.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -299,7 +299,7 @@ impl Instance {
 
     /// Another station says that it has an address. If it is one of ours while we hold it, the
     /// segment is told again who has it; and people are, unless it turns out to be a takeover.
-    pub(in super::super) fn claimed(
+    pub(in super::super) fn address_conflict(
         &mut self,
         context: &Context<'_>,
         interface: &InterfaceName,
@@ -316,14 +316,14 @@ impl Instance {
             return;
         }
         let now = context.now.mono;
-        self.counters.foreign_claims += 1;
+        self.counters.address_conflicts += 1;
         self.service.defend(context, &self.config, &ours, out);
         // A router that takes over says so by its advertisement, within an interval.
         let takeover = self.interval().times(2);
         if self.presence.other_heard.is_none_or(|at| now.since(at) > takeover) {
             let settled = self.presence.active_since + takeover;
             let grace = takeover.max(settled.since(now));
-            let conflict = Conflict::ForeignClaim(address, mac);
+            let conflict = Conflict::DuplicateAddress(address, mac);
             self.counters.conflicts += 1;
             if let Some(count) = self.conflicts.suspect(now, conflict.clone(), grace) {
                 self.report(What::Conflict(conflict, count), out);

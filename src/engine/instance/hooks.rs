@@ -39,7 +39,7 @@ impl Instance {
         let pending = self.life.pending_mut().filter(|pending| has_gate && !pending.asked);
         let Some(pending) = pending else { return };
         pending.asked = true;
-        self.report(What::Claiming(Phase::BeforeClaim), out);
+        self.report(What::Pending(Phase::BeforeClaim), out);
         self.run_hook(context, Phase::BeforeClaim, out);
     }
 

@@ -254,7 +254,8 @@ impl Instance {
     /// Stops answering for the addresses.
     fn let_go(&mut self, out: &mut Vec<Action>) {
         self.service.withdraw(out);
-        self.conflicts.over(|c| matches!(c, Conflict::ForeignClaim(..) | Conflict::TwoActive(..)));
+        self.conflicts
+            .over(|c| matches!(c, Conflict::DuplicateAddress(..) | Conflict::TwoActive(..)));
     }
 
     /// Tells the segment who has the addresses, now and a few times more.
@@ -415,7 +416,7 @@ impl Instance {
         })
     }
 
-    /// The addresses that nobody else may claim, with their interfaces.
+    /// The addresses that no other station may have, with their interfaces.
     pub(super) fn watched(&self) -> impl Iterator<Item = (&InterfaceName, IpAddr)> {
         let addresses = self.config.moving_addresses().filter(|_| self.router.holds());
         addresses.map(|a| (self.service.place(&self.config, a), a.address))

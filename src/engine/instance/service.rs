@@ -18,7 +18,7 @@ use crate::model::{InstanceConfig, InterfaceName, Routing, VirtualAddress};
 use crate::time::{Mono, Span};
 use crate::vrrp::packet::ChecksumForm;
 
-/// An address is announced against another station's claim at most this often.
+/// An address is announced in a conflict at most this often.
 const DEFENCE_DISTANCE: Span = Span::from_millis(500);
 
 /// All that an instance has put on the system, and tells the segment of.
@@ -28,7 +28,7 @@ pub(super) struct Service {
     routings: Routings,
     devices: Devices,
     announcer: Announcer,
-    /// When an address was last announced because another station claimed it.
+    /// When an address was last announced because of a conflict.
     defended: Option<Mono>,
     /// The basis of what was written down of it; `None`: nothing was.
     mark: Option<Mark>,

@@ -1,4 +1,4 @@
-//! Hearing who else claims an address: packet sockets that let in nothing but that.
+//! Hearing who else says to have an address: packet sockets that let in nothing but that.
 
 use std::io;
 use std::net::IpAddr;
@@ -22,15 +22,15 @@ const AT_ONCE: usize = 16;
 /// of yet.
 const LONGEST: usize = 1_514;
 
-/// Hears one interface's packets that claim an address.
+/// Hears one interface's packets that say who has an address.
 #[derive(Debug)]
-pub(crate) struct ClaimSocket {
+pub(crate) struct ConflictSocket {
     socket: Socket,
     family: Family,
 }
 
-impl ClaimSocket {
-    /// Hears the packets of this family on the interface of this index that claim one of
+impl ConflictSocket {
+    /// Hears the packets of this family on the interface of this index that are about one of
     /// `addresses` and do not come from `own`, the interface's Ethernet address: ARP packets, or
     /// neighbour advertisements, the unsolicited ones, which go to all nodes, and the solicited
     /// ones that come this way.
@@ -57,8 +57,8 @@ impl ClaimSocket {
         Ok(Self { socket, family })
     }
 
-    /// From now on hears who claims one of these addresses instead of those before. Claims of the
-    /// old ones that have arrived already still come: the engine knows which it holds.
+    /// From now on hears who says to have one of these addresses instead of those before. What is
+    /// said of the old ones that have arrived already still come: the engine knows which it holds.
     ///
     /// # Errors
     /// What the kernel says; then it hears the same as before.
@@ -86,7 +86,7 @@ impl ClaimSocket {
     }
 }
 
-impl AsFd for ClaimSocket {
+impl AsFd for ConflictSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -149,8 +149,8 @@ mod tests {
         assert!(status.success(), "ip {command}");
     }
 
-    fn arp(index: u32, own: Option<Mac>, address: Ipv4Addr) -> io::Result<ClaimSocket> {
-        ClaimSocket::open(Family::V4, index, own, &[address.into()])
+    fn arp(index: u32, own: Option<Mac>, address: Ipv4Addr) -> io::Result<ConflictSocket> {
+        ConflictSocket::open(Family::V4, index, own, &[address.into()])
     }
 
     /// Both ends of a cable in this namespace.
@@ -173,14 +173,14 @@ mod tests {
         runtime.block_on(async { test() });
     }
 
-    fn heard(socket: &ClaimSocket) -> Vec<Vec<u8>> {
+    fn heard(socket: &ConflictSocket) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         socket.read(&mut frames).unwrap();
         frames
     }
 
     /// Sends until something is heard: a link that was just set up may carry nothing yet.
-    fn heard_at_last(socket: &ClaimSocket, send: impl Fn()) -> Vec<Vec<u8>> {
+    fn heard_at_last(socket: &ConflictSocket, send: impl Fn()) -> Vec<Vec<u8>> {
         (0..500)
             .map(|_| {
                 send();
@@ -191,11 +191,11 @@ mod tests {
             .unwrap_or_default()
     }
 
-    /// Rule: another station's claim is heard as it was sent; what we send ourselves is not,
+    /// Rule: what another station says is heard as it was sent; what we send ourselves is not,
     /// from whichever Ethernet address, and neither is what others send among themselves.
     #[test]
     fn others_are_heard_and_we_are_not() {
-        if !inside_a_namespace("daemon::claims::tests::others_are_heard_and_we_are_not") {
+        if !inside_a_namespace("daemon::conflicts::tests::others_are_heard_and_we_are_not") {
             return;
         }
         in_a_runtime(|| {
@@ -203,56 +203,61 @@ mod tests {
             let own = Mac([2, 0, 0, 0, 0, 1]);
             let socket = arp(here, Some(own), VIP).unwrap();
             let frames = FrameSocket::open().unwrap();
-            let claim = |mac, address| gratuitous_arp(mac, address, ArpForm::Request);
-            frames.send(here, &claim(own, VIP)).unwrap();
-            frames.send(here, &claim(OTHER, VIP)).unwrap();
-            frames.send(there, &claim(own, VIP)).unwrap();
-            frames.send(there, &claim(OTHER, Ipv4Addr::new(10, 0, 0, 1))).unwrap();
+            let conflict = |mac, address| gratuitous_arp(mac, address, ArpForm::Request);
+            frames.send(here, &conflict(own, VIP)).unwrap();
+            frames.send(here, &conflict(OTHER, VIP)).unwrap();
+            frames.send(there, &conflict(own, VIP)).unwrap();
+            frames.send(there, &conflict(OTHER, Ipv4Addr::new(10, 0, 0, 1))).unwrap();
             assert!(heard(&socket).is_empty());
-            let all = heard_at_last(&socket, || frames.send(there, &claim(OTHER, VIP)).unwrap());
+            let all = heard_at_last(&socket, || frames.send(there, &conflict(OTHER, VIP)).unwrap());
             assert!(
-                !all.is_empty() && all.iter().all(|frame| *frame == claim(OTHER, VIP)),
+                !all.is_empty() && all.iter().all(|frame| *frame == conflict(OTHER, VIP)),
                 "{all:?}"
             );
         });
     }
 
-    /// Rule: over IPv6 too, another station's claim is heard as it was sent, and what we send
+    /// Rule: over IPv6 too, what another station says is heard as it was sent, and what we send
     /// ourselves is not.
     #[test]
     fn other_neighbours_are_heard_and_we_are_not() {
-        if !inside_a_namespace("daemon::claims::tests::other_neighbours_are_heard_and_we_are_not") {
+        if !inside_a_namespace(
+            "daemon::conflicts::tests::other_neighbours_are_heard_and_we_are_not",
+        ) {
             return;
         }
         in_a_runtime(|| {
             let (here, there) = cable();
             let own = Mac([2, 0, 0, 0, 0, 1]);
             let vip: Ipv6Addr = "2001:db8::100".parse().unwrap();
-            let socket = ClaimSocket::open(Family::V6, here, Some(own), &[vip.into()]).unwrap();
+            let socket = ConflictSocket::open(Family::V6, here, Some(own), &[vip.into()]).unwrap();
             let frames = FrameSocket::open().unwrap();
-            let claim = |mac| unsolicited_neighbour_advertisement(mac, vip, false);
-            frames.send(here, &claim(own)).unwrap();
-            frames.send(here, &claim(OTHER)).unwrap();
-            frames.send(there, &claim(own)).unwrap();
+            let conflict = |mac| unsolicited_neighbour_advertisement(mac, vip, false);
+            frames.send(here, &conflict(own)).unwrap();
+            frames.send(here, &conflict(OTHER)).unwrap();
+            frames.send(there, &conflict(own)).unwrap();
             assert!(heard(&socket).is_empty());
-            let all = heard_at_last(&socket, || frames.send(there, &claim(OTHER)).unwrap());
-            assert!(!all.is_empty() && all.iter().all(|frame| *frame == claim(OTHER)), "{all:?}");
+            let all = heard_at_last(&socket, || frames.send(there, &conflict(OTHER)).unwrap());
+            assert!(
+                !all.is_empty() && all.iter().all(|frame| *frame == conflict(OTHER)),
+                "{all:?}"
+            );
         });
     }
 
     /// Rule: a flood is read in portions, and an interface that was down is heard again.
     #[test]
     fn a_flood_is_read_in_portions() {
-        if !inside_a_namespace("daemon::claims::tests::a_flood_is_read_in_portions") {
+        if !inside_a_namespace("daemon::conflicts::tests::a_flood_is_read_in_portions") {
             return;
         }
         in_a_runtime(|| {
             let (here, there) = cable();
             let socket = arp(here, None, VIP).unwrap();
             let frames = FrameSocket::open().unwrap();
-            let claim = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
+            let conflict = gratuitous_arp(OTHER, VIP, ArpForm::Reply);
             for _ in 0..=AT_ONCE {
-                frames.send(there, &claim).unwrap();
+                frames.send(there, &conflict).unwrap();
             }
             let mut portions = Vec::new();
             for _ in 0..500 {
@@ -267,8 +272,8 @@ mod tests {
             ip("link set here down");
             assert!(heard(&socket).is_empty());
             ip("link set here up");
-            let all = heard_at_last(&socket, || frames.send(there, &claim).unwrap());
-            assert!(!all.is_empty() && all.iter().all(|frame| *frame == claim), "{all:?}");
+            let all = heard_at_last(&socket, || frames.send(there, &conflict).unwrap());
+            assert!(!all.is_empty() && all.iter().all(|frame| *frame == conflict), "{all:?}");
             assert!(arp(there + 100, None, VIP).is_err());
         });
     }
@@ -285,7 +290,7 @@ mod tests {
     /// input with its interface.
     #[test]
     fn the_last_list_counts() {
-        if !inside_a_namespace("daemon::claims::tests::the_last_list_counts") {
+        if !inside_a_namespace("daemon::conflicts::tests::the_last_list_counts") {
             return;
         }
         in_a_runtime(|| {
@@ -298,15 +303,17 @@ mod tests {
                 sockets.watch(&interface, here, None, &watched).unwrap();
                 settled(&mut sockets);
                 for address in [VIP, second] {
-                    let claim = gratuitous_arp(OTHER, address, ArpForm::Reply);
-                    assert!(sockets.announce(&[Frame { index: there, bytes: &claim }])[0].is_ok());
+                    let conflict = gratuitous_arp(OTHER, address, ArpForm::Reply);
+                    assert!(
+                        sockets.announce(&[Frame { index: there, bytes: &conflict }])[0].is_ok()
+                    );
                 }
                 let mut inputs = Vec::new();
                 let trouble = sockets.hear(Now::default(), &mut inputs);
                 assert!(trouble.is_empty(), "{trouble:?}");
                 inputs
             };
-            let input = |address| Input::Claim {
+            let input = |address| Input::Conflict {
                 interface: interface.clone(),
                 frame: gratuitous_arp(OTHER, address, ArpForm::Reply),
             };
