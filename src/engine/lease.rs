@@ -162,8 +162,8 @@ impl Holding {
         let terms = self.terms;
         let held = self.find(lost)?;
         match held.put_back {
-            Some(last) if now.since(last) < PUT_BACK_DISTANCE => {
-                held.installation.at = Some(last + PUT_BACK_DISTANCE);
+            Some(before) if now.since(before) < PUT_BACK_DISTANCE => {
+                held.installation.at = Some(before + PUT_BACK_DISTANCE);
                 held.loss = Some(lost.loss);
                 None
             }

@@ -12,7 +12,7 @@ const ATTEMPTS: u32 = 3;
 const TOO_LATE: i32 = 62;
 
 /// What to tell about a failed installation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstallFailure {
     /// Not what is held (any more), or nothing to tell.
     Nothing,

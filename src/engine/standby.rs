@@ -15,7 +15,7 @@ use crate::model::InstanceName;
 /// A request for standby that waits for other nodes to take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    request: u64,
+    number: u64,
     /// All instances are wanted out.
     node: bool,
     /// Whether they go also where nobody takes over.
@@ -36,7 +36,7 @@ impl Engine {
         force: bool,
     ) {
         let mut asked = Request {
-            request,
+            number: request,
             node: instance.is_none(),
             force,
             waiting: Waiting::default(),
@@ -200,7 +200,7 @@ impl Engine {
                     moved: asked.moved,
                     refused: asked.refused,
                 };
-                let request = asked.request;
+                let request = asked.number;
                 turn.out.push(Action::Answer { request, answer: Answer::Standby(answer) });
             } else {
                 self.standby_requests.push(asked);

@@ -181,7 +181,7 @@ impl Instance {
         if let Some(purpose) = purpose {
             let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
             self.report(What::HandoverFailed(answer), out);
-            called_off(purpose, out);
+            called_off(&purpose, out);
         }
     }
 
@@ -227,15 +227,11 @@ impl Instance {
     /// hook is over: a handover came to nothing, and who does not come back need not be backup.
     pub(super) fn fall_back(&mut self, context: &Context<'_>, why: Why, out: &mut Vec<Action>) {
         let purpose = self.life.fall_back();
-        let end = match purpose {
-            Some(Purpose::End(end)) => Some(end),
-            _ => None,
-        };
-        if let Some(purpose) = purpose {
+        if let Some(purpose) = &purpose {
             called_off(purpose, out);
         }
         self.changed(context, StateName::Active, why, out);
-        if let Some(end) = end {
+        if let Some(Purpose::End(end)) = purpose {
             self.stopped(context, end, StateName::Backup, out);
         }
     }
@@ -284,7 +280,7 @@ impl Instance {
 
     /// A handover that is under way comes to nothing.
     fn call_off(&mut self, out: &mut Vec<Action>) {
-        called_off(Purpose::Handover(self.life.take_request()), out);
+        called_off(&Purpose::Handover(self.life.take_request()), out);
     }
 
     /// There is no interface of this name any more: it is gone with all that was on it, or has
@@ -306,8 +302,8 @@ fn takeover_time(addresses: usize) -> Span {
 }
 
 /// Answers a handover that has come to nothing, where somebody waits for it.
-fn called_off(purpose: Purpose, out: &mut Vec<Action>) {
-    if let Purpose::Handover(Some(Request { number, .. })) = purpose {
+fn called_off(purpose: &Purpose, out: &mut Vec<Action>) {
+    if let Purpose::Handover(Some(Request { number, .. })) = *purpose {
         let answer = HandoverAnswer::Refused(HandoverRefusal::CalledOff);
         out.push(Action::Answer { request: number, answer: Answer::Handover(answer) });
     }

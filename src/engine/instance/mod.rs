@@ -213,21 +213,10 @@ impl Instance {
         if !waits {
             self.claim(context, how, out);
         }
-        let why = self.why_it_takes_over(context, how);
+        let why = why_active(context, how);
         self.changed(context, from, why, out);
         if waits {
             self.pend(context, how, out);
-        }
-    }
-
-    fn why_it_takes_over(&self, context: &Context<'_>, how: Takeover) -> Why {
-        let peer = |address| Peer::new(context.config, address);
-        match how {
-            Takeover::Owner => Why::AddressOwner,
-            Takeover::Silence(None, span) => Why::NobodyHeard(span),
-            Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
-            Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
-            Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
         }
     }
 
@@ -426,4 +415,15 @@ impl Instance {
 /// The first of these; of several at the same time the one that stands first.
 fn first<const N: usize>(deadlines: [Option<(Mono, Timer)>; N]) -> Option<(Mono, Timer)> {
     deadlines.into_iter().flatten().min_by_key(|(at, _)| *at)
+}
+
+fn why_active(context: &Context<'_>, how: Takeover) -> Why {
+    let peer = |address| Peer::new(context.config, address);
+    match how {
+        Takeover::Owner => Why::AddressOwner,
+        Takeover::Silence(None, span) => Why::NobodyHeard(span),
+        Takeover::Silence(Some(address), span) => Why::Silence(peer(address), span),
+        Takeover::Stopped(address) => Why::PeerStopped(peer(address)),
+        Takeover::Preempt(heard) => Why::Preempting(peer(heard.source), heard.priority),
+    }
 }

@@ -335,15 +335,8 @@ impl Service {
             Change::AddAddress { interface, address, .. } => {
                 let failure = self.addresses.install_failed(now, interface, address, &error);
                 let (interface, address) = (interface.clone(), address.clone());
-                match failure {
-                    InstallFailure::Nothing => Refusal::Nothing,
-                    InstallFailure::Again => {
-                        Refusal::Told(What::InstallFailed(address, interface, error))
-                    }
-                    InstallFailure::Hopeless => {
-                        Refusal::Hopeless(Fault::CannotInstall(address, interface, error))
-                    }
-                }
+                let fault = Fault::CannotInstall(address.clone(), interface.clone(), error.clone());
+                not_installed(failure, What::InstallFailed(address, interface, error), fault)
             }
             Change::RemoveAddress { interface, address } => {
                 if !config.moving_addresses().any(|own| own == address) {
@@ -353,15 +346,9 @@ impl Service {
                 told_if(is_news, What::RemoveFailed(address.clone(), interface.clone(), error))
             }
             Change::AddRouting { routing, .. } => {
-                match self.routings.install_failed(now, routing, &error) {
-                    InstallFailure::Nothing => Refusal::Nothing,
-                    InstallFailure::Again => {
-                        Refusal::Told(What::RoutingFailed(routing.clone(), error))
-                    }
-                    InstallFailure::Hopeless => {
-                        Refusal::Hopeless(Fault::CannotRoute(routing.clone(), error))
-                    }
-                }
+                let failure = self.routings.install_failed(now, routing, &error);
+                let fault = Fault::CannotRoute(routing.clone(), error.clone());
+                not_installed(failure, What::RoutingFailed(routing.clone(), error), fault)
             }
             Change::RemoveRouting { routing } => {
                 if !config.routing().any(|own| own == *routing) {
@@ -461,6 +448,14 @@ impl Service {
             farewell,
         };
         self.mark.replace(mark) != Some(mark)
+    }
+}
+
+fn not_installed(failure: InstallFailure, again: What, hopeless: Fault) -> Refusal {
+    match failure {
+        InstallFailure::Nothing => Refusal::Nothing,
+        InstallFailure::Again => Refusal::Told(again),
+        InstallFailure::Hopeless => Refusal::Hopeless(hopeless),
     }
 }
 
