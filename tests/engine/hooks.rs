@@ -244,6 +244,39 @@ fn before_release_holds_back_a_departure() {
     assert_eq!(kinds.last(), Some(&"exit"), "{kinds:?}");
 }
 
+/// Rule: whoever has let go has nothing to leave: a stop that waits for its hook is done when a
+/// better router is active, and does not take over again meanwhile.
+#[test]
+fn a_better_router_ends_a_departure() {
+    let mut node = node(&[Phase::BeforeRelease]);
+    node.next();
+    let (number, _) = one(&node.tell(Input::Stop));
+    let actions = node.hear(from_peer(200));
+    assert!(kinds(&actions).contains(&"remove"), "{actions:?}");
+    assert_eq!(node.state(), StateName::Stopped, "{}", told(&actions));
+    assert_eq!(kinds(&end(&mut node, number, None)), ["exit"]);
+}
+
+/// Bug guarded: a stop during a handover that nobody took let go of the addresses, and the router
+/// went on advertising until the hook of the stop had ended.
+#[test]
+fn a_stop_during_a_handover_is_the_end() {
+    let mut node = node(&[Phase::BeforeRelease]);
+    node.next();
+    let instance = "web".try_into().unwrap();
+    let (number, _) = one(&node.tell(Input::Handover { request: 1, instance, to: None }));
+    end(&mut node, number, None);
+    node.tell(Input::Stop);
+    while node.state() != StateName::Stopped {
+        node.next();
+    }
+    let mut last = kinds(&node.next());
+    while last.last() != Some(&"exit") {
+        assert!(!last.contains(&"advertise"), "{last:?}");
+        last = kinds(&node.next());
+    }
+}
+
 /// Rule: a stop ends when everybody has been told of it; nothing is tried again then.
 #[test]
 fn a_stop_waits_until_it_was_told() {

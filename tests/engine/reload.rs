@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Change, Input};
+use vipd::engine::{Action, Change, Input, Link};
 use vipd::model::{Config, InstanceConfig, Preempt, VirtualAddress};
 use vipd::time::Span;
 
 use crate::node::{
-    Node, VIRTUAL, engine_of, eth0, from_peer, instance, kinds, told, virtual_address,
+    Node, VIRTUAL, engine_of, eth0, from_peer, instance, kinds, link, told, virtual_address,
 };
 
 fn reload(instances: Vec<InstanceConfig>) -> Input {
@@ -228,4 +228,22 @@ fn what_a_retired_instance_could_not_remove_is_not_forgotten() {
     assert!(again.contains(&removal), "{again:?}");
     assert_eq!(node.status().instances, [], "gone in the end");
     assert_eq!(node.written.routers().count(), 0);
+}
+
+/// Bug guarded: an instance that a reload took away while its link was down, and that was not
+/// believed yet, was due for its link for ever.
+#[test]
+fn what_is_taken_away_does_not_wait_for_its_link() {
+    let config = InstanceConfig { link_down_delay: Span::from_millis(200), ..instance(100) };
+    let mut node = Node::new(config);
+    node.tell(Input::Link { interface: eth0(), link: Some(Link { carrier: false, ..link() }) });
+    node.tell(reload(Vec::new()));
+    let due = (0..10).find(|_| {
+        let is_over = node.engine.next_deadline().is_none();
+        if !is_over {
+            node.next();
+        }
+        is_over
+    });
+    assert!(due.is_some(), "still due: {:?}", node.engine.next_deadline());
 }
