@@ -92,8 +92,8 @@ impl Agent {
             hang_up: signal(SignalKind::hangup())?,
         };
         shell.hands.configure(&config);
+        shell.systemd.configure(&config);
         let (engine, alarm) = (Engine::new(config, now), Alarm::new()?);
-        shell.systemd.configure(engine.config());
         let Shell { hands, keys, teller, recorder, systemd, condition, reload } = shell;
         let started = now.wall;
         Ok(Self {
@@ -168,7 +168,7 @@ impl Agent {
         }
         let outcome = read.as_ref().map_err(Clone::clone).map(|loaded| {
             let awaited = loaded.awaited.iter().map(ToString::to_string).collect();
-            Plan { awaited, ..Plan::new(self.engine.config(), &loaded.config) }
+            Plan { awaited, ..Plan::new(&self.engine.config(), &loaded.config) }
         });
         if self.reload.is_in_earnest() {
             self.systemd.status_may_differ(now.mono, true);
@@ -210,7 +210,8 @@ impl Agent {
             Err(refused) if refused.problems.is_empty() => return,
             // As the node that this machine has turned out to be the text is wrong.
             Err(refused) => {
-                let news = self.reload.awaits(now.mono, self.engine.config(), &refused.problems);
+                let news =
+                    self.reload.awaits(now.mono, self.engine.common_config(), &refused.problems);
                 return self.tell_awaited(news);
             }
         };
@@ -219,13 +220,13 @@ impl Agent {
             .config
             .instances
             .iter()
-            .filter(|one| !self.engine.config().awaited.contains_key(&one.name))
+            .filter(|one| !self.engine.common_config().awaited.contains_key(&one.name))
             .collect();
         for instance in of_others {
             loaded.keys.adopt(&self.keys, instance);
         }
         self.keep_secrets(&mut loaded);
-        if loaded.config == *self.engine.config() {
+        if loaded.config == self.engine.config() {
             let news = self.reload.awaits(now.mono, &loaded.config, &loaded.awaited);
             self.tell_awaited(news);
         } else {

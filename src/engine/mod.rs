@@ -82,6 +82,7 @@ pub use crate::vrrp::packet::Discard;
 /// All virtual routers of this node. See [`event`] for the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Engine {
+    /// Without its instances: each has its own part of it.
     config: Config,
     links: Links,
     tracks: Tracks,
@@ -125,14 +126,16 @@ struct Context<'a> {
 
 impl Engine {
     /// An engine that knows nothing of the system yet. `now` is when the daemon started.
-    pub fn new(config: Config, now: Now) -> Self {
-        let instances = config.instances.iter().map(|i| Instance::new(i.clone(), now)).collect();
+    pub fn new(mut config: Config, now: Now) -> Self {
         let groups = config.sync_groups.iter().map(|g| Group::new(g.clone(), now)).collect();
         let mut links = Links::default();
         links.reconfigure(&config);
+        let gates = Gates::of(&config);
+        let instances = std::mem::take(&mut config.instances);
+        let instances = instances.into_iter().map(|one| Instance::new(one, now)).collect();
         let mut engine = Self {
             tracks: Tracks::new(&config.tracks, now),
-            gates: Gates::of(&config),
+            gates,
             config,
             instances,
             groups,
@@ -245,9 +248,20 @@ impl Engine {
         self.instances.iter().map(Instance::config)
     }
 
-    /// The configuration that it works by.
-    pub fn config(&self) -> &Config {
+    /// The configuration that it works by, put together: not for every packet.
+    pub fn config(&self) -> Config {
+        Config { instances: self.configured().cloned().collect(), ..self.config.clone() }
+    }
+
+    /// The configuration without its instances.
+    pub const fn common_config(&self) -> &Config {
         &self.config
+    }
+
+    /// The instances of the configuration, in its order.
+    fn configured(&self) -> impl Iterator<Item = &InstanceConfig> {
+        let there = self.instances.iter().filter(|instance| !instance.is_retired());
+        there.map(Instance::config)
     }
 
     /// What there is to know about this node now.
@@ -435,7 +449,7 @@ impl Engine {
             (Ok(()), None) => {}
             (Err(mut refusal), _) => {
                 if let HandoverRefusal::NoSuchInstance(known) = &mut refusal {
-                    known.extend(self.config.instances.iter().map(|one| one.name.clone()));
+                    known.extend(self.configured().map(|one| one.name.clone()));
                 }
                 let answer = Answer::Handover(HandoverAnswer::Refused(refusal));
                 turn.out.push(Action::Answer { request, answer });

@@ -35,6 +35,7 @@ impl Engine {
         self.gates = Gates::of(&self.config);
         self.tracks.reload(&self.config.tracks, turn.now, &mut turn.out);
         self.replace_instances(turn);
+        self.config.instances = Vec::new();
         self.reload_groups(turn.now, &mut turn.out);
         self.renumber();
         // Each has another place now.

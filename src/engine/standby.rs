@@ -75,7 +75,7 @@ impl Engine {
             Some(Ok(unit)) => {
                 self.call_off_standby(turn, |name| unit.contains(name));
                 if std::mem::take(&mut self.standby.node) {
-                    let all = self.config.instances.iter().map(|instance| instance.name.clone());
+                    let all: Vec<_> = self.configured().map(|one| one.name.clone()).collect();
                     self.standby.instances.extend(all);
                 }
                 self.standby.instances.retain(|name| !unit.contains(name));
@@ -123,7 +123,7 @@ impl Engine {
         let units = self.units();
         let unit = units.into_iter().find(|unit| unit.contains(name));
         unit.ok_or_else(|| {
-            let known = self.config.instances.iter().map(|instance| instance.name.clone());
+            let known = self.configured().map(|instance| instance.name.clone());
             HandoverRefusal::NoSuchInstance(known.collect())
         })
     }
@@ -131,7 +131,7 @@ impl Engine {
     /// The sync groups, and the instances that are in none.
     fn units(&self) -> Vec<Vec<InstanceName>> {
         let groups = &self.config.sync_groups;
-        let alone = self.config.instances.iter().map(|instance| &instance.name);
+        let alone = self.configured().map(|instance| &instance.name);
         let alone = alone.filter(|name| !groups.iter().any(|group| group.members.contains(*name)));
         groups
             .iter()

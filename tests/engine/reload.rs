@@ -50,6 +50,28 @@ fn the_same_again_changes_nothing() {
     assert_eq!((node.status(), node.engine.next_deadline()), (status, due));
 }
 
+/// Rule: the configuration that the engine works by is the one that it was given last, whatever
+/// came, went, was renamed or changed its order with it, and what still leaves is no part of it.
+/// The daemon compares the two every two seconds while it waits for something.
+#[test]
+fn the_configuration_in_effect_is_the_one_that_was_given() {
+    let mut node = Node::active(100);
+    let renamed = InstanceConfig { name: "www".try_into().unwrap(), ..instance(100) };
+    let other = || second(vec![other_address()]);
+    for instances in [
+        vec![instance(100)],
+        vec![instance(50), other()],
+        vec![other(), instance(50)],
+        vec![other()],
+        vec![renamed],
+        Vec::new(),
+    ] {
+        let config = Config { instances, ..Config::default() };
+        node.tell(Input::Reload { config: Box::new(config.clone()) });
+        assert_eq!(node.engine.config(), config);
+    }
+}
+
 /// Rule: addresses come and go in place: what is written down and announced follows, and the
 /// instance stays active.
 #[test]

@@ -223,7 +223,7 @@ impl World {
             let mut all = status.instances.iter();
             all.any(|one| one.name == name && one.state == StateName::Active && !one.leaving)
         };
-        let configured = &self.node.engine.config().instances;
+        let configured = self.node.engine.config().instances;
         let waits = status.instances.iter().any(|one| one.waits_for.is_some());
         let held: usize = status.instances.iter().map(|one| one.held.len()).sum();
         configured.iter().all(|one| serves(one.name.clone()))

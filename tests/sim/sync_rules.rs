@@ -106,7 +106,7 @@ fn split(world: &World, node: usize) -> Option<String> {
     let config = state.engine.as_ref().map(Engine::config)?;
     let status = world.status(node)?;
     // One that a reload has replaced leaves yet, or its successor has not come so far.
-    if !is_whole(config) || status.instances.len() != SEGMENTS.len() {
+    if !is_whole(&config) || status.instances.len() != SEGMENTS.len() {
         return None;
     }
     let leaves = status.instances.iter().any(|instance| instance.leaving);

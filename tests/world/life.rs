@@ -21,7 +21,7 @@ impl World {
         let engine = Engine::new(self.nodes[node].config.clone(), self.local(node));
         let now = self.now;
         let state = &mut self.nodes[node];
-        state.shell.reconfigure(engine.config());
+        state.shell.reconfigure(&engine.config());
         state.engine = Some(engine);
         state.life += 1;
         state.machine.process = Process::default();

@@ -22,7 +22,7 @@ use crate::world::World;
 pub(crate) fn receive(world: &mut World, food: &mut Food<'_>) {
     // What is due by now is another matter.
     world.meet_deadlines();
-    let config = world.engine.config().clone();
+    let config = world.engine.config();
     let Some(instance) = food.one_of(&config.instances) else { return };
     let packet = packet(world, food, &config, instance);
     let back = Span::from_micros(food.byte().into());
