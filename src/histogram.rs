@@ -1,14 +1,53 @@
 //! How lengths of time are spread: what a scraper makes quantiles of.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
+
+const LATENESS: [Span; 15] = [
+    Span::from_micros(50),
+    Span::from_micros(100),
+    Span::from_micros(250),
+    Span::from_micros(500),
+    Span::from_millis(1),
+    Span::from_micros(2_500),
+    Span::from_millis(5),
+    Span::from_millis(10),
+    Span::from_millis(25),
+    Span::from_millis(50),
+    Span::from_millis(100),
+    Span::from_millis(250),
+    Span::from_millis(500),
+    Span::from_secs(1),
+    Span::from_secs(5),
+];
+
+const TAKEOVERS: [Span; 16] = [
+    Span::from_millis(1),
+    Span::from_millis(5),
+    Span::from_millis(10),
+    Span::from_millis(50),
+    Span::from_millis(100),
+    Span::from_millis(250),
+    Span::from_millis(500),
+    Span::from_secs(1),
+    Span::from_secs(2),
+    Span::from_secs(3),
+    Span::from_secs(4),
+    Span::from_secs(5),
+    Span::from_secs(10),
+    Span::from_secs(30),
+    Span::from_secs(60),
+    Span::from_secs(120),
+];
 
 /// Counts of lengths of time between fixed bounds, the sum and the longest of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     /// The upper bounds, ascending; a length that equals a bound counts below it, as in Prometheus.
-    bounds: Vec<Span>,
+    bounds: Cow<'static, [Span]>,
     /// How many lie between the bound before and each bound; one more at the end, for those above
     /// all bounds.
     counts: Vec<u64>,
@@ -20,25 +59,20 @@ pub struct Histogram {
 
 impl Histogram {
     /// An empty one with these bounds, which ascend.
-    pub fn new(bounds: Vec<Span>) -> Self {
+    pub fn new(bounds: impl Into<Cow<'static, [Span]>>) -> Self {
+        let bounds = bounds.into();
         let counts = vec![0; bounds.len() + 1];
         Self { bounds, counts, sum: Span::ZERO, longest: Span::ZERO }
     }
 
     /// One for how late an alarm rings: from 50 microseconds to 5 seconds.
     pub fn of_lateness() -> Self {
-        let micros = [
-            50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000,
-            500_000, 1_000_000, 5_000_000,
-        ];
-        Self::new(micros.into_iter().map(Span::from_micros).collect())
+        Self::new(&LATENESS)
     }
 
     /// One for how long it takes until another node has taken over: from 1 millisecond to 2 minutes.
     pub fn of_takeovers() -> Self {
-        let millis = [1, 5, 10, 50, 100, 250, 500, 1_000, 2_000, 3_000, 4_000, 5_000, 10_000];
-        let bounds = millis.into_iter().chain([30_000, 60_000, 120_000]);
-        Self::new(bounds.map(Span::from_millis).collect())
+        Self::new(&TAKEOVERS)
     }
 
     /// Counts one length.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::engine::{Action, Change};
-use crate::model::{Config, Family, InstanceName, InterfaceName, Routing, VirtualDevice};
+use crate::model::{Config, Family, InstanceName, InterfaceName, Path, Routing, VirtualDevice};
 
 /// An instance by its number, the same in each configuration that has one of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,18 +51,16 @@ impl Owned {
             });
             all.names.insert(instance.name.clone(), owner);
             let virtual_router_id = instance.virtual_router_id;
-            for path in instance.paths() {
-                let device = VirtualDevice {
-                    interface: path.interface.clone(),
-                    family: path.family,
-                    virtual_router_id,
-                };
-                let key = (path.interface, path.family, virtual_router_id.get());
-                all.routers.insert(key, owner);
-                all.devices.insert(device.name(), owner);
-                for address in instance.moving_addresses() {
-                    all.addresses.insert((device.name(), address.address), owner);
+            for Path { interface, family } in instance.paths() {
+                if instance.virtual_mac {
+                    let device =
+                        VirtualDevice { interface: interface.clone(), family, virtual_router_id };
+                    all.devices.insert(device.name(), owner);
+                    for address in instance.moving_addresses() {
+                        all.addresses.insert((device.name(), address.address), owner);
+                    }
                 }
+                all.routers.insert((interface, family, virtual_router_id.get()), owner);
             }
             for address in instance.moving_addresses() {
                 let place = (instance.interface_of(address).clone(), address.address);
