@@ -34,6 +34,7 @@ pub mod ctl;
 )]
 pub mod daemon;
 pub mod engine;
+mod hash;
 pub mod histogram;
 pub mod keyring;
 pub mod metrics;

@@ -4,6 +4,7 @@
 //! whole nanoseconds, so that a recorded incident replays exactly.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
@@ -11,17 +12,13 @@ use serde::{Deserialize, Serialize};
 
 /// A point on the monotonic clock: nanoseconds of `CLOCK_BOOTTIME`, which goes on counting
 /// while the machine is suspended (`clock_gettime(2)`).
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Mono(pub u64);
 
 /// A point on the wall clock: nanoseconds since 1970-01-01 UTC. Only for showing to people and
 /// for the authentication trailer; no deadline is ever computed from it.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Wall(pub u64);
 
@@ -85,6 +82,21 @@ impl Span {
     #[must_use]
     pub const fn divided_by(self, divisor: u64) -> Self {
         Self(self.0 / if divisor == 0 { 1 } else { divisor })
+    }
+}
+
+/// Nothing else here is hashed as a `u128`, so that a hasher can tell points of time from numbers:
+/// two states that differ only by when they are can hash alike.
+impl Hash for Mono {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.0.into());
+    }
+}
+
+/// As an `i128`, for the same reason.
+impl Hash for Wall {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i128(self.0.into());
     }
 }
 

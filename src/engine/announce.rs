@@ -19,7 +19,7 @@ const BURST: usize = 32;
 const PAUSE: Span = Span::from_millis(5);
 
 /// What is still to be announced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Announcer {
     /// How many addresses there are; zero while none is held.
     count: usize,

@@ -32,7 +32,7 @@ pub enum HandoverAnswer {
 }
 
 /// Why a handover was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandoverRefusal {
     /// There is no such instance; here are those that there are.
@@ -127,7 +127,7 @@ impl fmt::Display for HandoverRefusal {
 
 /// The instances that the operator has taken out of the election. It outlives the daemon: the shell
 /// keeps it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standby {
     /// All instances, those that a later configuration brings included.

@@ -15,7 +15,7 @@ use crate::vrrp::auth::{
 use crate::vrrp::packet::{self, Datagram, Discard, split_trailer};
 
 /// What one instance remembers of what was sent and heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Authenticator {
     /// Since when it listens for signed advertisements.
     since: Mono,

@@ -7,7 +7,7 @@ use crate::time::Mono;
 
 /// Something that has deadlines, by its place among its kind. What is due at the same time is done
 /// in this order: advertisements can wait the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Owner {
     /// The VRRP sockets.
     Listening,
@@ -20,7 +20,7 @@ pub(super) enum Owner {
 }
 
 /// The next deadline of each owner.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Deadlines {
     queue: BTreeSet<(Mono, Owner, Timer)>,
     listening: Option<(Mono, Timer)>,

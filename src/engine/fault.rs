@@ -9,7 +9,7 @@ use super::words::{SystemError, TrackFailure};
 use crate::model::{GroupName, InstanceName, InterfaceName, Routing, TrackName, VirtualAddress};
 
 /// What keeps an instance from taking part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// There is no interface of that name.
@@ -47,7 +47,7 @@ pub enum Fault {
 }
 
 /// Why there is no IPv6 link-local address to advertise from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkLocal {
     /// There is none.

@@ -12,7 +12,7 @@ use crate::model::{
 
 /// A virtual router that this node holds, as `vipd release` needs it: without the configuration,
 /// which may have changed, and without an engine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HeldRouter {
     /// The instance, for people.
     pub instance: InstanceName,
@@ -70,7 +70,7 @@ fn include<T: PartialEq>(all: &mut Vec<T>, others: Vec<T>) {
 }
 
 /// A virtual address with its interface.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HeldAddress {
     /// The interface.
     pub interface: InterfaceName,
@@ -80,7 +80,7 @@ pub struct HeldAddress {
 
 /// An advertisement with priority 0, ready to be sent as [`Action::Send`](super::Action::Send)
 /// would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Farewell {
     /// The interface of the virtual router.
     pub interface: InterfaceName,

@@ -9,6 +9,7 @@ use super::held::HeldAddress;
 use super::link::Loss;
 use super::retry::{InstallFailure, Installation, Removals};
 use super::timer::Timer;
+use crate::hash::hash_by;
 use crate::model::{InterfaceName, VirtualAddress};
 use crate::time::{Mono, Span};
 
@@ -18,7 +19,7 @@ const PUT_BACK_DISTANCE: Span = Span::from_millis(50);
 const RENEWALS: u64 = 4;
 
 /// How addresses are put on interfaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Terms {
     /// How long the kernel keeps an address that is not renewed; `None`: for ever.
     pub(super) lease: Option<Span>,
@@ -45,7 +46,9 @@ pub(super) struct Holding {
     changes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+hash_by!(Holding { terms, held, unremoved, renew_at } without { changes });
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     interface: InterfaceName,
     address: VirtualAddress,

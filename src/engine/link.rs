@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Mac;
 
 /// An interface as the kernel describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {
     /// The kernel's number; a re-created interface has another one.
     pub index: u32,
@@ -37,7 +37,7 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 /// How an address went from an interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Loss {
     /// Somebody removed it.
@@ -57,7 +57,7 @@ impl Loss {
 }
 
 /// An IPv6 address on an interface that nothing can be sent from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct UnusableAddress {
     /// The address.
     pub address: IpAddr,
@@ -67,7 +67,7 @@ pub struct UnusableAddress {
 }
 
 /// An address on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LinkAddress {
     /// The address.
     pub address: IpAddr,

@@ -9,6 +9,7 @@ use super::listen::{Key, Listening, Missing};
 use super::story::{Fault, LinkLocal};
 use super::timer::Timer;
 use super::words::SystemError;
+use crate::hash::hash_by;
 use crate::model::{Config, Family, InstanceConfig, InterfaceName, is_link_local};
 use crate::time::{Mono, Now, Span};
 
@@ -33,7 +34,9 @@ pub(super) struct Links {
     moves: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+hash_by!(Links { known, listening } without { moving, there, changes, moves });
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     link: Option<Link>,
     /// The addresses on it that stay there.

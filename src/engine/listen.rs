@@ -25,7 +25,7 @@ pub(super) type Key = (InterfaceName, Family);
 pub(super) type Missing = Vec<(IpAddr, SystemError)>;
 
 /// What a socket is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     index: u32,
     virtual_router_ids: Vec<Vrid>,
@@ -60,7 +60,7 @@ impl Wanted {
 }
 
 /// A socket that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Asked {
     wanted: Wanted,
     /// The last attempt was not answered yet.
@@ -77,7 +77,7 @@ impl Asked {
 }
 
 /// The sockets that were asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Listening(BTreeMap<Key, Asked>);
 
 impl Listening {

@@ -73,6 +73,7 @@ use turn::Turn;
 use watch::Watched;
 use written::Written;
 
+use crate::hash::hash_by;
 use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName, TrackName};
 use crate::time::{Mono, Now};
 use crate::vrrp::auth::Proof;
@@ -105,6 +106,23 @@ pub struct Engine {
     stopping: bool,
     ended: bool,
 }
+
+// What was done with the configuration is in the parts; the index follows from it.
+hash_by!(Engine {
+    links,
+    tracks,
+    instances,
+    groups,
+    gates,
+    deadlines,
+    slots,
+    written,
+    watched,
+    standby,
+    standby_requests,
+    stopping,
+    ended,
+} without { config, index, stray_discards });
 
 /// When the engine wants to be called, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ pub(super) enum InstallFailure {
 }
 
 /// When something that is held is put (back) on the system, and how often that has failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Installation {
     /// `None` while it should be there.
     pub(super) at: Option<Mono>,
@@ -59,10 +59,10 @@ impl Installation {
 }
 
 /// What could not be removed: each is asked for again until it is gone, or held again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Removals<T>(Vec<Refused<T>>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Refused<T> {
     what: T,
     /// `None`: it was asked for again, and no failure came back.

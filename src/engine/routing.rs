@@ -9,6 +9,7 @@ use super::event::{Action, Change, SystemError};
 use super::lease::Terms;
 use super::retry::{InstallFailure, Installation, Removals};
 use super::timer::Timer;
+use crate::hash::hash_by;
 use crate::model::{InterfaceName, Routing};
 use crate::time::{Mono, Span};
 
@@ -25,7 +26,9 @@ pub(super) struct Routings {
     changes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+hash_by!(Routings { held, unremoved, look_at } without { changes });
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Held {
     routing: Routing,
     installation: Installation,

@@ -20,7 +20,7 @@ const PART: u64 = 10;
 const ROOM: usize = 100;
 
 /// The slot of an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Seat {
     interface: InterfaceName,
     interval: Span,
@@ -29,7 +29,7 @@ struct Seat {
 }
 
 /// The slots that are taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Slots {
     seats: Vec<Option<Seat>>,
     /// By interval and phase: how many advertisements there are, by interface.

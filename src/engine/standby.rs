@@ -10,6 +10,7 @@ use super::story::{Event, Peer, What};
 use super::turn::Turn;
 use super::waiting::Waiting;
 use super::{Answer, Engine};
+use crate::hash::hash_by;
 use crate::model::InstanceName;
 
 /// A request for standby that waits for other nodes to take over.
@@ -25,6 +26,8 @@ pub(super) struct Request {
     moved: Vec<(InstanceName, Option<Peer>)>,
     refused: Vec<(InstanceName, HandoverRefusal)>,
 }
+
+hash_by!(Request { node, force, waiting } without { number, moved, refused });
 
 impl Engine {
     /// Takes an instance, or all, out of the election.

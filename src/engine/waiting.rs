@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::InstanceName;
 
 /// Units, in the order in which they were asked to leave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Waiting {
     units: BTreeMap<usize, Vec<InstanceName>>,
     numbers: BTreeMap<InstanceName, usize>,

@@ -9,7 +9,7 @@ use crate::model::{Config, NodeName, TrackName};
 use crate::time::Span;
 
 /// The states of an instance as people see them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateName {
     /// Not started yet, or stopped.
@@ -46,7 +46,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Another router, with its name where the configuration lists its address.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// The address that its advertisements come from.
     pub address: IpAddr,
@@ -71,7 +71,7 @@ impl fmt::Display for Peer {
 }
 
 /// Why a check counts as failing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrackFailure {
     /// It has not passed often enough since the daemon started or the configuration got it.
@@ -104,7 +104,7 @@ impl fmt::Display for TrackFailure {
 }
 
 /// Why an instance takes part with another priority than its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lowered {
     /// These checks fail, and this is what each costs.
@@ -129,7 +129,7 @@ impl fmt::Display for Lowered {
 }
 
 /// What the system said to an action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SystemError {
     /// The number (`errno(3)`), zero where there is none.
     pub errno: i32,

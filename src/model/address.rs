@@ -56,7 +56,9 @@ impl fmt::Display for Mac {
 }
 
 /// The scope of an address (`rtnetlink(7)`, `ifa_scope`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Valid everywhere: the default.
@@ -71,7 +73,7 @@ pub enum Scope {
 }
 
 /// One address that moves, as it is put on an interface.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VirtualAddress {
     /// The address.
     pub address: IpAddr,

@@ -12,7 +12,7 @@ use super::transport::{Path, Transport};
 use crate::time::Span;
 
 /// When a backup takes the addresses from a live active router of lower priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preempt {
     /// Never: whoever is active stays so for as long as it lives (RFC 9568 `Preempt_Mode` false).
@@ -24,7 +24,7 @@ pub enum Preempt {
 }
 
 /// What a node does whose own checks fail, where no other router is active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IfAllFail {
     /// It lets go of the addresses: nobody has them.

@@ -14,7 +14,7 @@ use super::name::InterfaceName;
 pub const ROUTING_PROTOCOL: u8 = 112;
 
 /// A network: an address without bits for hosts, and the length of its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Network {
     /// Its first address.
     pub address: IpAddr,
@@ -48,7 +48,7 @@ impl fmt::Display for Network {
 }
 
 /// A routing table by its number (`ip-route(8)`): 1 to 4,294,967,295.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RoutingTable(pub u32);
 
@@ -64,7 +64,9 @@ impl fmt::Display for RoutingTable {
 }
 
 /// What happens to the packets of a route (`ip-route(8)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RouteKind {
     /// They are sent on.
@@ -79,7 +81,7 @@ pub enum RouteKind {
 }
 
 /// A route that is there while the instance is active.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Route {
     /// The destination.
     pub to: Network,
@@ -142,7 +144,7 @@ impl fmt::Display for Route {
 }
 
 /// What a rule does with the packets that it fits (`ip-rule(8)`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleAction {
     /// Their route is looked up in this table.
@@ -156,7 +158,7 @@ pub enum RuleAction {
 }
 
 /// A mark of the firewall's, as a rule compares it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Mark {
     /// The value.
     pub value: u32,
@@ -172,7 +174,7 @@ impl fmt::Display for Mark {
 }
 
 /// A policy rule that is there while the instance is active. What it leaves out fits every packet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// Its place among the rules: the lowest number is looked at first.
     pub priority: u32,
@@ -222,7 +224,7 @@ impl fmt::Display for Rule {
 }
 
 /// A route or a rule.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Routing {
     /// A route.

@@ -62,7 +62,7 @@ impl Default for Transport {
 
 /// One way on which an instance's advertisements go out and come in: to the standard each is a
 /// virtual router of its own (RFC 9568 section 1.7), to the instance all of them are one election.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     /// The interface.
     pub interface: InterfaceName,

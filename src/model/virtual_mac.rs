@@ -33,7 +33,7 @@ impl Vrid {
 
 /// The device with the virtual MAC address of one virtual router: a macvlan on its interface. It
 /// has the same name on every node.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VirtualDevice {
     /// The interface that it is on.
     pub interface: InterfaceName,

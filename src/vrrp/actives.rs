@@ -10,7 +10,7 @@ use crate::model::Interval;
 use crate::time::{Mono, Span};
 
 /// The active router as a backup knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ActiveRouter {
     /// Its address.
     pub source: IpAddr,
@@ -35,7 +35,7 @@ impl ActiveRouter {
 
 /// The active routers as a backup knows them, by path. On each path a router has another address, and
 /// nothing says which of them are the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Actives {
     /// In the order of their paths, of which most routers have one.
     by_path: Vec<ActiveRouter>,
@@ -142,7 +142,7 @@ impl ActiveRouter {
 /// Another active router of the same priority, heard on that path since then, and last then. The
 /// addresses decide between the two (RFC 9568 section 6.4.3), and on another path they may decide otherwise: the
 /// first path on which the two hear each other has the last word.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tie(pub(super) Option<(usize, Mono, Mono)>);
 
 impl Tie {

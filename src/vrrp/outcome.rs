@@ -6,7 +6,7 @@ use crate::model::Interval;
 use crate::time::Span;
 
 /// A valid advertisement, as far as the election cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Heard {
     /// Who sent it.
     pub source: IpAddr,
@@ -58,7 +58,7 @@ pub enum Outcome {
 }
 
 /// Why a router becomes active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Takeover {
     /// It owns the addresses.
     Owner,
@@ -71,7 +71,7 @@ pub enum Takeover {
 }
 
 /// Why an active router leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Departure {
     /// It stops taking part.
     Stop,

@@ -21,7 +21,7 @@ use crate::time::{Mono, Span};
 const FAREWELL_DISTANCE: u64 = 16;
 
 /// One virtual router.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Router {
     settings: Settings,
     state: State,

@@ -3,7 +3,7 @@
 use crate::model::{IfAllFail, InstanceConfig, Interval, Preempt, Priority, Version};
 
 /// What the election depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Which standard's times apply.
     pub version: Version,

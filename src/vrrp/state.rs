@@ -5,11 +5,12 @@ use super::actives::{Actives, Tie};
 use super::outcome::{Departure, Heard};
 use super::settings::Settings;
 use super::timing::{active_down_interval, skew_time};
+use crate::hash::hash_by;
 use crate::model::{Interval, Preempt, Priority};
 use crate::time::{Mono, Span};
 
 /// The state, RFC 9568 section 6.3.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Not taking part.
     Initialize,
@@ -40,8 +41,10 @@ pub struct Backup {
     pub handed_over: bool,
 }
 
+hash_by!(Backup { active_down, actives, lower, hold_until, handed_over } without { since });
+
 /// Only routers of lower priority were heard for some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lower {
     /// Since then.
     pub since: Mono,
@@ -62,7 +65,7 @@ impl Lower {
 }
 
 /// What belongs to being active.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Active {
     /// When to advertise next (`Adver_Timer`).
     pub next_advertisement: Mono,
@@ -86,7 +89,7 @@ impl Active {
 }
 
 /// What belongs to leaving.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Leaving {
     /// Why.
     pub why: Departure,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::{Config, InstanceName, Phase};
 
 /// What the members of sync groups have to wait for, by the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in super::super) struct Gates {
     members: BTreeSet<InstanceName>,
     gated: BTreeSet<InstanceName>,

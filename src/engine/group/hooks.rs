@@ -9,6 +9,7 @@ use super::super::timer::Timer;
 use super::super::turn::Turn;
 use super::super::{Context, Engine};
 use super::picked;
+use crate::hash::hash_by;
 use crate::model::{InstanceName, Notify, Phase, SyncGroup};
 use crate::time::{Mono, Now, Wall};
 
@@ -27,6 +28,14 @@ pub(in super::super) struct Group {
     /// The configuration has it no more.
     retired: bool,
 }
+
+hash_by!(Group {
+    state,
+    hooks,
+    asked_for,
+    given_up,
+    retired,
+} without { config, since, hooks_failed });
 
 impl Engine {
     /// Each touched group follows its members.

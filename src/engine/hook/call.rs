@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::super::words::{Peer, StateName};
+use crate::hash::hash_by;
 use crate::model::{GroupName, InstanceName, InterfaceName, NodeName, Phase, Vrid};
 use crate::time::Span;
 
 /// Whose a hook is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookOwner {
     /// An instance's.
@@ -40,8 +41,10 @@ pub struct HookCall {
     pub timeout: Span,
 }
 
+hash_by!(HookCall { target, timeout } without { event });
+
 /// Who is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookTarget {
     /// A program: these words, then [`HookEvent::arguments`]; the event as JSON on its standard
@@ -194,7 +197,7 @@ impl HookEvent {
 }
 
 /// Who was told, for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HookName {
     /// The program for this.

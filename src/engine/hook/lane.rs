@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::call::{HookCall, HookName};
+use crate::hash::hash_by;
 use crate::time::{Mono, Span};
 
 /// The time for which a hook is waited for beyond its timeout: the shell's own clock ends it first,
@@ -16,7 +17,7 @@ const PAUSE: Span = Span::from_secs(1);
 const LONGEST_PAUSE: Span = Span::from_secs(60);
 
 /// Something that is to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Job {
     pub(super) name: HookName,
     pub(super) call: HookCall,
@@ -42,8 +43,10 @@ struct Running {
     until: Mono,
 }
 
+hash_by!(Running { job, until } without { number });
+
 /// Hooks in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lane {
     waiting: VecDeque<Job>,
     /// In a box: it is empty most of the time.

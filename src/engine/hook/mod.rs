@@ -14,6 +14,7 @@ use super::event::{Action, ProbeResult};
 use super::status::HookStatus;
 use super::timer::Timer;
 use super::words::{StateName, shown};
+use crate::hash::hash_by;
 use crate::model::{Notify, Phase};
 use crate::time::{Mono, Now, Wall};
 use call::{HookCall, HookEvent, HookName, HookOwner, HookTarget};
@@ -37,6 +38,16 @@ pub(super) struct Hooks {
     patient: bool,
     verify_at: Option<Mono>,
 }
+
+hash_by!(Hooks {
+    owner,
+    gates,
+    programs,
+    fifo,
+    webhook,
+    patient,
+    verify_at,
+} without { numbers, outcomes, superseded });
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Outcome {

@@ -17,7 +17,7 @@ use crate::vrrp::router::Outcome;
 const REFUSED: Span = Span::from_secs(10);
 
 /// What keeps an instance from taking part, whatever its life is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in super::super) struct Obstacles {
     /// The operator has taken it out of the election.
     pub(in super::super) standby: bool,
@@ -31,7 +31,7 @@ pub(in super::super) struct Obstacles {
     blip: Option<Mono>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Refused {
     fault: Fault,
     until: Mono,

@@ -16,6 +16,7 @@
 //! leaving, the router is active until the hook has ended, and leaving from then on.
 
 use super::super::story::{Fault, Why};
+use crate::hash::hash_by;
 use crate::model::{NodeName, Phase};
 use crate::time::{Mono, Span};
 use crate::vrrp::router::{Departure, Takeover};
@@ -25,7 +26,7 @@ use crate::vrrp::router::{Departure, Takeover};
 const LISTENS_FOR: Span = Span::from_secs(1);
 
 /// Where an instance is in its life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     /// The kernel has not told of its interfaces yet.
     Waiting,
@@ -47,7 +48,7 @@ pub(super) enum Life {
 }
 
 /// A won election that waits for a hook.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Pending {
     /// Why it has won.
     pub(super) how: Takeover,
@@ -60,14 +61,14 @@ pub(super) struct Pending {
 }
 
 /// A departure that is under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leaving {
     purpose: Purpose,
     waits_for_hook: bool,
 }
 
 /// Why an active instance leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// Another router is to have the addresses. The request is answered; `None`: the instance goes
     /// with its sync group, or on standby.
@@ -87,8 +88,10 @@ pub(super) struct Request {
     pub(super) since: Mono,
 }
 
+hash_by!(Request { to } without { number, since });
+
 /// Why an instance does not come back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum End {
     /// The daemon stops.
     Stops,

@@ -37,6 +37,7 @@ use super::peers::Peers;
 use super::status::Counters;
 use super::story::{Event, Fault, Lowered, Peer, StateName, What, Why};
 use super::timer::Timer;
+use crate::hash::hash_by;
 use crate::model::{InstanceConfig, InterfaceName, Path, Routing, VirtualAddress};
 use crate::time::{Mono, Now, Span};
 use crate::vrrp::packet::ChecksumForm;
@@ -74,6 +75,20 @@ pub(super) struct Instance {
     /// What is due next besides the election's timers, as of the last turn that touched it.
     due_besides: Option<(Mono, Timer)>,
 }
+
+hash_by!(Instance {
+    router,
+    life,
+    obstacles,
+    service,
+    lowered,
+    hooks,
+    failed_sends,
+    missing_paths,
+    checksum,
+    authenticator,
+    due_besides,
+} without { config, past, peers, presence, prepared, conflicts, counters });
 
 impl Instance {
     /// An instance that waits for news of its interfaces.

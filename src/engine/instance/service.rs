@@ -14,6 +14,7 @@ use super::super::story::{Event, Fault, What};
 use super::super::timer::Timer;
 use super::Context;
 use super::virtual_mac::{Devices, NotRaised};
+use crate::hash::hash_by;
 use crate::model::{InstanceConfig, InterfaceName, Routing, VirtualAddress};
 use crate::time::{Mono, Span};
 use crate::vrrp::packet::ChecksumForm;
@@ -33,6 +34,8 @@ pub(super) struct Service {
     /// The basis of what was written down of it; `None`: nothing was.
     mark: Option<Mark>,
 }
+
+hash_by!(Service { addresses, routings, devices, announcer, defended } without { mark });
 
 /// The basis of an instance's part of the list of what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,12 +35,12 @@ pub(super) enum NotRaised {
 }
 
 /// The devices of one instance, one for each interface and family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Devices {
     all: Vec<Device>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Device {
     identity: VirtualDevice,
     name: InterfaceName,
@@ -51,7 +51,7 @@ struct Device {
     lost: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     /// Not asked for.
     Absent,

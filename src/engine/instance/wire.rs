@@ -23,10 +23,10 @@ pub(super) struct Ends {
 }
 
 /// Advertisements that failed one after the other, by where they were to go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct FailedSends(BTreeMap<(InterfaceName, IpAddr), Failures>);
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Failures {
     in_a_row: u32,
     last_failed: bool,

@@ -6,7 +6,7 @@ use crate::model::Flap;
 use crate::time::Mono;
 
 /// The changes of one check that are not long ago.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Changes {
     /// When they were, the oldest first; never more than the most that are allowed.
     at: VecDeque<Mono>,

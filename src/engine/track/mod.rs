@@ -12,6 +12,7 @@ use super::event::{Action, ProbeResult};
 use super::status::TrackStatus;
 use super::timer::Timer;
 use super::words::TrackFailure;
+use crate::hash::hash_by;
 use crate::model::{TrackConfig, TrackName};
 use crate::time::{Mono, Now};
 use one::Track;
@@ -26,6 +27,8 @@ pub(super) struct Tracks {
     looks: u64,
     stopped: bool,
 }
+
+hash_by!(Tracks { all, stopped } without { index, looks });
 
 /// What the checks of an instance say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

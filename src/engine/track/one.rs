@@ -1,12 +1,15 @@
 //! One check: a look at its subject every interval, one at a time; what counts is the last so many
 //! in a row.
 
+use std::hash::{Hash, Hasher};
+
 use super::super::event::{Action, ProbeResult};
 use super::super::status::{LastLook, TrackStatus};
 use super::super::story::{Event, What};
 use super::super::timer::Timer;
 use super::super::words::{TrackFailure, shown};
 use super::flap::Changes;
+use crate::hash::hash_by;
 use crate::model::{TrackConfig, TrackName};
 use crate::time::{Mono, Now, Span, Wall};
 
@@ -44,8 +47,21 @@ pub(super) struct Track {
     hurries: bool,
 }
 
+/// By all that decides when it looks and what it says: more looks in a row than are needed are as
+/// many as are needed.
+impl Hash for Track {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { config, verdict, changes, failure, since: _, last, in_a_row, .. } = self;
+        let Self { alike: _, look, started, next, stirred, hurries, .. } = self;
+        let enough = u32::from(config.rise.max(config.fall));
+        let passed = last.as_ref().map(|last| last.passed);
+        (verdict, changes, failure, passed, (*in_a_row).min(enough)).hash(state);
+        (look, started, next, stirred, hurries).hash(state);
+    }
+}
+
 /// What the looks so far say, flapping aside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Verdict {
     Untried,
     Passing,
@@ -59,6 +75,8 @@ struct Look {
     /// It has failed when no answer has come by then.
     until: Mono,
 }
+
+hash_by!(Look { until } without { number });
 
 impl Track {
     /// A check that has never looked: it fails until it has passed often enough. It looks at once.

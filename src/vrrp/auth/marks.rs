@@ -12,14 +12,14 @@ use crate::time::Wall;
 const REMEMBERED: usize = 64;
 
 /// The latest sequence of each sender.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Marks {
     latest: BTreeMap<IpAddr, Mark>,
     /// Counts what was accepted, to know which mark was used the longest ago.
     uses: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Mark {
     sequence: Sequence,
     used: u64,

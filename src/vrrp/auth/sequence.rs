@@ -7,7 +7,7 @@ use crate::time::Wall;
 
 /// A time stamp with a counter, as it is in a trailer: seconds since 1970 modulo 2^32, then 1/65536
 /// s, then a counter. All together it is one number that grows with each advertisement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(u64);
 
@@ -60,7 +60,7 @@ impl Sequence {
 
 /// Gives each advertisement of one sender its sequence. Nothing of it is kept over a restart: the
 /// clock goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stamper {
     last: Sequence,
 }
