@@ -11,7 +11,7 @@ use vipd::time::{Mono, Span};
 
 use super::machine::Place;
 use super::node::owner_of;
-use super::wire::packet;
+use super::packet::packet;
 use super::written::has;
 use super::{Happening, World};
 use crate::outbox::{Outbox, Work};

@@ -9,7 +9,7 @@ use vipd::vrrp::auth::Stamper;
 use super::World;
 use super::machine::{Machine, Process};
 use super::node::Boot;
-use super::wire::{message, packet};
+use super::packet::{message, packet};
 
 impl World {
     pub(crate) fn start(&mut self, node: usize) {

@@ -12,6 +12,7 @@ mod life;
 pub(crate) mod machine;
 mod node;
 mod operator;
+pub(crate) mod packet;
 mod turn;
 mod wire;
 pub(crate) mod written;

@@ -7,7 +7,7 @@ use vipd::time::{Mono, Span};
 use vipd::vrrp::auth::Proof;
 
 use super::node::Arrived;
-use super::wire::{family, message, received};
+use super::packet::{family, message, received};
 use super::{Happening, WAKE_JITTER, World};
 
 impl World {

@@ -1,11 +1,8 @@
-//! The segments: who hears whom, and what a packet on them looks like.
+//! The segments: who hears whom.
 
-use std::net::IpAddr;
-
-use vipd::engine::Packet;
-use vipd::model::Family;
 use vipd::time::Span;
 
+use super::packet::destination;
 use super::{Happening, World};
 
 impl World {
@@ -61,60 +58,4 @@ impl World {
             }
         }
     }
-}
-
-/// Returns the family of a packet.
-pub(super) fn family(packet: &[u8]) -> Family {
-    if packet[0] >> 4 == 4 { Family::V4 } else { Family::V6 }
-}
-
-/// Returns the message in a packet.
-pub(super) fn message(packet: &[u8]) -> &[u8] {
-    &packet[if packet[0] >> 4 == 4 { 20 } else { 40 }..]
-}
-
-/// Returns the destination of a packet.
-fn destination(packet: &[u8]) -> IpAddr {
-    if packet[0] >> 4 == 4 {
-        return <[u8; 4]>::try_from(&packet[16..20]).expect("an address").into();
-    }
-    <[u8; 16]>::try_from(&packet[24..40]).expect("an address").into()
-}
-
-/// Builds an IP packet as it is on the wire.
-pub(super) fn packet(source: IpAddr, destination: IpAddr, message: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(message.len()).expect("short");
-    let mut packet = Vec::new();
-    match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            packet.extend([0x45, 0xc0]);
-            packet.extend((20 + length).to_be_bytes());
-            packet.extend([0, 0, 0, 0, 255, 112, 0, 0]);
-            packet.extend(source.octets());
-            packet.extend(destination.octets());
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            packet.extend([0x6c, 0, 0, 0]);
-            packet.extend(length.to_be_bytes());
-            packet.extend([112, 255]);
-            packet.extend(source.octets());
-            packet.extend(destination.octets());
-        }
-        ends => panic!("no packet goes between {ends:?}"),
-    }
-    packet.extend(message);
-    packet
-}
-
-/// Turns the bytes on the wire into a packet as a raw socket hands it over.
-pub(super) fn received(bytes: Vec<u8>) -> Packet {
-    let Some((header, message)) = bytes.split_at_checked(40).filter(|_| bytes[0] >> 4 == 6) else {
-        return Packet::V4 { bytes };
-    };
-    let address = |at: usize| {
-        let octets: [u8; 16] = header[at..at + 16].try_into().expect("an address");
-        IpAddr::from(octets)
-    };
-    let (source, destination) = (address(8), address(24));
-    Packet::V6 { source, destination, hop_limit: header[7], bytes: message.to_vec() }
 }

@@ -1,0 +1,254 @@
+//! What must hold at every moment, in every small world.
+
+use std::fmt;
+
+use vipd::model::Preempt;
+use vipd::time::{Mono, Span};
+
+use crate::daemon::Daemon;
+use crate::moves::Move;
+use crate::setup::{DELAY, DEPARTURE, INTERVAL, LATENESS, LEASE, Setup};
+use crate::world::{Life, World};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rule {
+    TwoOwners,
+    Lease,
+    Countdown,
+    Planned,
+    Refused,
+    Pause,
+    Panic,
+}
+
+impl Rule {
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::TwoOwners => "two owners for no longer than the documented bound",
+            Self::Lease => "no address without a lease, and none that is not written down",
+            Self::Countdown => "just one active node when the countdown after the last fault ends",
+            Self::Planned => "a planned move has no moment without an owner",
+            Self::Refused => "a refused frame changes nothing",
+            Self::Pause => "who stood still listens first",
+            Self::Panic => "no panic, and an end to each turn",
+        }
+    }
+}
+
+/// What was judged of a world so far.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Judge {
+    pub(crate) broken: Option<(Rule, String)>,
+    /// The last time that something happened to the world, or was repaired.
+    disturbed: Mono,
+    /// For each pair: why both may have the address, and since when they have it.
+    both: Vec<Option<(Both, Mono)>>,
+    calm: Calm,
+    /// An operator has asked for a handover: the best node may not be the one that is active.
+    handed_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Both {
+    /// These of them stand still or are dead: the lease bounds this.
+    BesideIdle(bool, bool),
+    /// They run and hear each other.
+    Aware,
+}
+
+/// Whether nothing has happened but planned moves since the world was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Calm {
+    No,
+    /// One farewell may be lost: it is said twice.
+    Yes {
+        farewell_lost: bool,
+    },
+}
+
+/// What has happened, to the judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disturbance {
+    /// Something that may cost the address some time without an owner.
+    Fault,
+    /// A farewell was lost.
+    LostFarewell,
+    /// This node is stopped by its operator.
+    Stop(usize),
+    Handover,
+    /// Another planned change.
+    Planned,
+}
+
+impl Judge {
+    pub(crate) fn new(now: Mono, nodes: usize) -> Self {
+        Self {
+            broken: None,
+            disturbed: now,
+            both: vec![None; nodes * nodes],
+            calm: Calm::No,
+            handed_over: false,
+        }
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm != Calm::No
+    }
+}
+
+impl<D: Daemon> World<D> {
+    pub(crate) fn broken(&mut self, rule: Rule, node: usize, what: &str) {
+        self.judge.broken.get_or_insert_with(|| (rule, format!("node{node} {what}")));
+    }
+
+    fn wrong(&mut self, rule: Rule, what: impl fmt::Display) {
+        self.judge.broken.get_or_insert_with(|| (rule, what.to_string()));
+    }
+
+    /// To be called before it happens.
+    pub(crate) fn disturb(&mut self, setup: &Setup, what: Disturbance) {
+        let is_settled = self.now.since(self.judge.disturbed) >= setup.countdown();
+        self.judge.disturbed = self.now;
+        self.judge.calm = match (self.judge.calm, what) {
+            (Calm::No, _) | (_, Disturbance::Fault) => Calm::No,
+            (Calm::Yes { farewell_lost }, Disturbance::LostFarewell) if farewell_lost => Calm::No,
+            (_, Disturbance::LostFarewell) => Calm::Yes { farewell_lost: true },
+            (calm, Disturbance::Handover | Disturbance::Planned) => calm,
+            (calm, Disturbance::Stop(node)) => {
+                let mut others = setup.nodes().filter(|other| *other != node);
+                if is_settled && others.any(|other| self.is_fit(other)) { calm } else { Calm::No }
+            }
+        };
+        self.judge.handed_over |= what == Disturbance::Handover;
+    }
+
+    /// Looks at the world after each step.
+    pub(crate) fn judge(&mut self, setup: &Setup) {
+        self.two_owners();
+        if self.judge.is_calm() && self.holders().next().is_none() {
+            self.wrong(Rule::Planned, "nobody has the address");
+        }
+        let waits_for_nothing = setup
+            .nodes()
+            .find(|node| self.nodes[*node].runs() && self.nodes[*node].deadline().is_none());
+        if let Some(node) = waits_for_nothing {
+            self.broken(Rule::Countdown, node, "runs, and waits for nothing");
+        }
+        let is_whole = self.wires.iter().all(|wire| !wire.cut)
+            && self.nodes.iter().all(|node| node.runs() || node.is_dead());
+        if is_whole && self.now.since(self.judge.disturbed) >= setup.countdown() {
+            self.settled(setup);
+        }
+    }
+
+    /// Invariant 2, distrust your own pause: a backup that was late by more than an interval does
+    /// not take over from a live router; an active one that was late by more than the others wait,
+    /// and finds another one's advertisement, yields, whatever the priorities are; and one whose
+    /// machine knows that it has slept lets go.
+    pub(crate) fn stood_still(&mut self, before: &Self, what: Move) {
+        let (Move::Resume { node, .. } | Move::Awake { node, .. }) = what else { return };
+        let Life::Stands(standing) = &before.nodes[node].life else { return };
+        if !self.nodes[node].holds() || standing.daemon.is_leaving(before.now) {
+            return;
+        }
+        let late = standing.daemon.deadline().map(|at| self.now.since(at)).unwrap_or_default();
+        let is_alive = |other: usize| {
+            let state = &self.nodes[other];
+            other != node && state.runs() && state.holds() && self.connected(node, other)
+        };
+        let takes_over = !standing.daemon.is_active(before.now) && late > INTERVAL;
+        let length = self.now.since(standing.since);
+        let knows = matches!(what, Move::Awake { told: true, .. }) && length > INTERVAL.times(2);
+        if takes_over && (0..self.nodes.len()).any(is_alive) {
+            self.broken(Rule::Pause, node, "stood still, and takes over without having listened");
+        } else if knows || length > INTERVAL.times(4) && standing.finds_another() {
+            self.broken(Rule::Pause, node, "stood still, and goes on as if it had not");
+        }
+    }
+
+    fn holders(&self) -> impl Iterator<Item = usize> {
+        (0..self.nodes.len()).filter(|node| self.nodes[*node].lease().is_some())
+    }
+
+    /// True if a node can have the address.
+    fn is_fit(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        node.runs() && !node.stopping && node.well
+    }
+
+    fn two_owners(&mut self) {
+        for first in 0..self.nodes.len() {
+            for second in first + 1..self.nodes.len() {
+                self.pair(first, second);
+            }
+        }
+    }
+
+    fn pair(&mut self, first: usize, second: usize) {
+        let place = first * self.nodes.len() + second;
+        let Some(why) = self.why_both(first, second) else {
+            self.judge.both[place] = None;
+            return;
+        };
+        let since = match self.judge.both[place] {
+            Some((before, since)) if before == why => since,
+            _ => self.now,
+        };
+        self.judge.both[place] = Some((why, since));
+        let (since, bound) = match why {
+            Both::BesideIdle(..) => (since, LEASE + LATENESS),
+            Both::Aware => {
+                let leave = [first, second].map(|node| self.is_leaving(node));
+                let departure = if leave == [true; 2] { DEPARTURE } else { Span::ZERO };
+                (since.max(self.judge.disturbed), INTERVAL + DELAY + departure)
+            }
+        };
+        let length = self.now.since(since);
+        if length > bound {
+            let who = format!("node{first} and node{second} both have the address");
+            self.wrong(Rule::TwoOwners, format!("{who} for {length}, more than {bound}"));
+        }
+    }
+
+    /// Why two nodes have the address; `None`: they do not, or cannot know of each other.
+    fn why_both(&self, first: usize, second: usize) -> Option<Both> {
+        let (one, other) = (&self.nodes[first], &self.nodes[second]);
+        if one.lease().is_none() || other.lease().is_none() {
+            None
+        } else if !one.runs() || !other.runs() {
+            Some(Both::BesideIdle(!one.runs(), !other.runs()))
+        } else {
+            self.connected(first, second).then_some(Both::Aware)
+        }
+    }
+
+    fn is_leaving(&self, node: usize) -> bool {
+        matches!(&self.nodes[node].life, Life::Runs(daemon) if daemon.is_leaving(self.now))
+    }
+
+    /// The time after the last fault is over.
+    fn settled(&mut self, setup: &Setup) {
+        let running = |node: &usize| self.nodes[*node].runs();
+        let active: Vec<usize> = self.holders().filter(running).collect();
+        let fit: Vec<usize> = setup.nodes().filter(|node| self.is_fit(*node)).collect();
+        let priority = |node: &usize| setup.priority(*node, self.nodes[*node].reloaded);
+        let best = fit.iter().map(priority).max();
+        let is_best = |node: &usize| Some(priority(node)) == best;
+        let judges_best = setup.plan.preempt == Preempt::Always && !self.judge.handed_over;
+        match &active[..] {
+            [] if fit.is_empty() => {}
+            [one] if fit.contains(one) && (is_best(one) || !judges_best) => {
+                if !self.judge.is_calm() {
+                    self.judge.calm = Calm::Yes { farewell_lost: false };
+                }
+            }
+            active => {
+                let what = format!(
+                    "{} after the last fault the nodes {active:?} are active, of {fit:?}",
+                    setup.countdown()
+                );
+                self.wrong(Rule::Countdown, what);
+            }
+        }
+    }
+}
