@@ -164,6 +164,7 @@ impl Routers {
 fn put<K: Clone + Ord>(places: &mut BTreeMap<K, Vec<usize>>, key: &K, place: usize) {
     let there = places.entry(key.clone()).or_default();
     if there.last() != Some(&place) {
+        there.reserve_exact(usize::from(there.is_empty()));
         there.push(place);
     }
 }

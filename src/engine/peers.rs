@@ -1,6 +1,6 @@
 //! The routers that an instance hears, those that should not be there included.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -54,12 +54,14 @@ pub struct Advertised {
 /// The routers that an instance has heard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Peers {
-    /// In boxes: a map has room for eleven, and most of the time there is one.
-    heard: BTreeMap<IpAddr, Box<Heard>>,
+    /// In the order of their addresses. A tree has room for eleven, and most of the time there is
+    /// one.
+    heard: Vec<Heard>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Heard {
+    source: IpAddr,
     last: Now,
     accepted: u64,
     refused: u64,
@@ -85,102 +87,125 @@ impl Peers {
         source: IpAddr,
         advertisement: &Advertisement,
     ) {
-        let heard = self.entry(config, now, source);
-        heard.accepted += 1;
-        heard.refusal = None;
-        heard.repeatable = None;
-        let same = heard.advertised.as_mut().filter(|old| {
-            old.version == advertisement.version && old.addresses == advertisement.addresses
-        });
-        if let Some(old) = same {
-            old.priority = advertisement.priority;
-            old.interval = advertisement.interval;
-        } else {
-            heard.advertised = Some(Advertised {
-                version: advertisement.version,
-                priority: advertisement.priority,
-                interval: advertisement.interval,
-                addresses: advertisement.addresses.clone(),
-            });
-        }
+        self.note(config, now, source, |heard| heard.accept(advertisement));
     }
 
     /// A packet of this router was refused.
     pub(super) fn refused(&mut self, config: &Config, now: Now, source: IpAddr, why: Discard) {
-        let heard = self.entry(config, now, source);
-        heard.refused += 1;
-        heard.refusal = Some(why);
-        heard.repeatable = None;
+        self.note(config, now, source, |heard| {
+            heard.refused += 1;
+            heard.refusal = Some(why);
+            heard.repeatable = None;
+        });
     }
 
     /// The packet of this router that was accepted last says nothing new when it comes again.
     pub(super) fn may_repeat(&mut self, source: IpAddr, packet: Accepted) {
-        if let Some(heard) = self.heard.get_mut(&source) {
+        if let Some(heard) = self.find_mut(source) {
             heard.repeatable = Some(packet);
         }
     }
 
     /// The last packet of this router, where that may come again.
     pub(super) fn repeatable(&self, source: IpAddr) -> Option<&Accepted> {
-        self.heard.get(&source)?.repeatable.as_ref()
+        self.find(source)?.repeatable.as_ref()
     }
 
     /// The last packet of this router has come again.
     pub(super) fn repeated(&mut self, now: Now, source: IpAddr) {
-        if let Some(heard) = self.heard.get_mut(&source) {
+        if let Some(heard) = self.find_mut(source) {
             heard.accepted += 1;
             heard.last = now;
         }
     }
 
-    fn entry(&mut self, config: &Config, now: Now, source: IpAddr) -> &mut Heard {
-        if self.heard.len() >= REMEMBERED && !self.heard.contains_key(&source) {
-            self.forget_one(config);
+    fn find(&self, source: IpAddr) -> Option<&Heard> {
+        self.heard.iter().find(|heard| heard.source == source)
+    }
+
+    fn find_mut(&mut self, source: IpAddr) -> Option<&mut Heard> {
+        self.heard.iter_mut().find(|heard| heard.source == source)
+    }
+
+    /// This router is heard now, perhaps for the first time.
+    fn note(&mut self, config: &Config, now: Now, source: IpAddr, change: impl FnOnce(&mut Heard)) {
+        if self.find(source).is_none() {
+            if self.heard.len() >= REMEMBERED {
+                self.forget_one(config);
+            }
+            let place = self.heard.partition_point(|heard| heard.source < source);
+            self.heard.reserve_exact(1);
+            self.heard.insert(place, Heard::new(source, now));
         }
-        let heard = self.heard.entry(source).or_insert_with(|| {
-            Box::new(Heard {
-                last: now,
-                accepted: 0,
-                refused: 0,
-                advertised: None,
-                refusal: None,
-                repeatable: None,
-            })
-        });
-        heard.last = now;
-        heard
+        if let Some(heard) = self.find_mut(source) {
+            heard.last = now;
+            change(heard);
+        }
     }
 
     /// Forgets the one that was heard the longest ago: a stranger before a node of the list, and
     /// who was only ever refused before who was accepted.
     fn forget_one(&mut self, config: &Config) {
-        let rank = |source: &IpAddr, heard: &Heard| {
-            (config.node_at(*source).is_some(), heard.accepted > 0, heard.last.mono)
-        };
-        let oldest = self.heard.iter().min_by_key(|(source, heard)| rank(source, heard));
-        if let Some(source) = oldest.map(|(source, _)| *source) {
-            self.heard.remove(&source);
+        let oldest = self.heard.iter().enumerate().min_by_key(|(_, heard)| {
+            (config.node_at(heard.source).is_some(), heard.accepted > 0, heard.last.mono)
+        });
+        if let Some((place, _)) = oldest {
+            self.heard.remove(place);
         }
     }
 
     /// How long ago this one was heard last.
     pub(super) fn age(&self, now: Mono, source: IpAddr) -> Option<Span> {
-        self.heard.get(&source).map(|heard| now.since(heard.last.mono))
+        self.find(source).map(|heard| now.since(heard.last.mono))
     }
 
     /// What there is to know about each, by address.
     pub(super) fn status(&self, now: Now, expected: &Expected<'_>) -> Vec<PeerStatus> {
-        let status = |source: &IpAddr, heard: &Heard| PeerStatus {
-            peer: Peer::new(expected.config, *source),
+        let status = |heard: &Heard| PeerStatus {
+            peer: Peer::new(expected.config, heard.source),
             heard: heard.last.wall,
             age: now.mono.since(heard.last.mono),
             accepted: heard.accepted,
             refused: heard.refused,
             advertised: heard.advertised.clone(),
             refusal: heard.refusal,
-            oddities: expected.oddities(*source, heard),
+            oddities: expected.oddities(heard),
         };
-        self.heard.iter().map(|(source, heard)| status(source, heard)).collect()
+        self.heard.iter().map(status).collect()
+    }
+}
+
+impl Heard {
+    fn new(source: IpAddr, now: Now) -> Self {
+        Self {
+            source,
+            last: now,
+            accepted: 0,
+            refused: 0,
+            advertised: None,
+            refusal: None,
+            repeatable: None,
+        }
+    }
+
+    fn accept(&mut self, advertisement: &Advertisement) {
+        self.accepted += 1;
+        self.refusal = None;
+        self.repeatable = None;
+        let same = self.advertised.as_mut().filter(|old| {
+            old.version == advertisement.version && old.addresses == advertisement.addresses
+        });
+        if let Some(old) = same {
+            old.priority = advertisement.priority;
+            old.interval = advertisement.interval;
+        } else {
+            self.advertised = Some(Advertised {
+                version: advertisement.version,
+                priority: advertisement.priority,
+                interval: advertisement.interval,
+                addresses: advertisement.addresses.clone(),
+            });
+        }
     }
 }
 
@@ -193,9 +218,9 @@ impl Expected<'_> {
         self.config.nodes.iter().any(is_comparable) && self.config.node_at(source).is_none()
     }
 
-    fn oddities(&self, source: IpAddr, heard: &Heard) -> Vec<String> {
+    fn oddities(&self, heard: &Heard) -> Vec<String> {
         let mut odd = Vec::new();
-        if self.is_stranger(source) {
+        if self.is_stranger(heard.source) {
             odd.push("is not one of the configured nodes".to_owned());
         }
         if let Some(why) = heard.refusal {
@@ -209,7 +234,7 @@ impl Expected<'_> {
             ));
         }
         let theirs: BTreeSet<IpAddr> = advertised.addresses.iter().copied().collect();
-        let of_family = |ours: &&IpAddr| Family::of(**ours) == Family::of(source);
+        let of_family = |ours: &&IpAddr| Family::of(**ours) == Family::of(heard.source);
         let ours: BTreeSet<IpAddr> = self.addresses.iter().filter(of_family).copied().collect();
         let list = |addresses: Vec<&IpAddr>| {
             addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

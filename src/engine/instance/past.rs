@@ -46,6 +46,7 @@ impl Past {
         if self.last.len() >= REMEMBERED {
             self.last.pop_front();
         }
+        self.last.reserve_exact(1);
         let (cause, reason) = (cause.to_owned(), why.to_string());
         self.last.push_back(Transition { at, from, to, cause, reason });
         (self.since, self.why) = (at, why);
