@@ -6,7 +6,7 @@ use vipd::time::{Mono, Span};
 use crate::health::Standing;
 use crate::rules::{REFUSED, Rules};
 use crate::schedule::{Fault, Group, Schedule};
-use crate::world::{Node, World};
+use crate::world::{Node, Seen, World};
 
 /// How a schedule ended.
 pub(crate) struct Verdict {
@@ -15,6 +15,15 @@ pub(crate) struct Verdict {
     pub(crate) takeovers: u64,
     /// The longest time that two nodes had the address because of a frozen or dead daemon.
     pub(crate) overlap: Span,
+    pub(crate) seen: Seen,
+}
+
+impl Verdict {
+    /// The end of a world; `what` is empty where no rule was broken.
+    pub(crate) fn new(what: String, mut world: World, overlap: Span) -> Self {
+        let seen = world.take_seen();
+        Self { what, story: world.story, takeovers: world.takeovers, overlap, seen }
+    }
 }
 
 /// Plays a schedule and judges it. `Err`: a rule was broken.
@@ -22,15 +31,11 @@ pub(crate) fn run(schedule: &Schedule) -> Result<Verdict, Verdict> {
     let mut world = World::new(schedule.setup());
     let mut rules = Rules::new(schedule);
     let outcome = play(schedule, &mut world, &mut rules);
-    let verdict = |what: String| verdict(what, world, rules.longest_overlap);
+    let verdict = |what: String| Verdict::new(what, world, rules.longest_overlap);
     match outcome {
         Ok(()) => Ok(verdict(String::new())),
         Err(what) => Err(verdict(what)),
     }
-}
-
-fn verdict(what: String, world: World, overlap: Span) -> Verdict {
-    Verdict { what, story: world.story, takeovers: world.takeovers, overlap }
 }
 
 fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(), String> {
@@ -43,11 +48,14 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
     advance(world, rules, world.now + Span::from_millis(1))?;
     schedule.mend(world);
     let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
-    let refused = happened(|fault| matches!(fault, Fault::RefuseAddresses { .. }));
+    let refused = happened(|fault| {
+        matches!(fault, Fault::RefuseAddresses { .. } | Fault::RefuseSends { .. })
+    });
     // What is left of a standby that was called off is a handover.
     let handed_over =
         happened(|fault| matches!(fault, Fault::HandOver { .. } | Fault::StandBy { .. }));
-    let recreated = happened(|fault| matches!(fault, Fault::Recreate { .. }));
+    let recreated =
+        happened(|fault| matches!(fault, Fault::Recreate { .. } | Fault::RefuseSockets { .. }));
     // How long an instance stays out after an address, or a socket, was refused.
     let fault = match (refused, recreated) {
         (true, _) => REFUSED,
@@ -75,7 +83,7 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
 }
 
 /// Plays a schedule of planned moves: from the first takeover on somebody always has the address.
-pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
+pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<Verdict, Verdict> {
     let mut world = World::new(schedule.setup());
     // Equals that start together may both claim, and one yields to the other.
     let started = Mono(0) + schedule.faults.first().map_or(Span::ZERO, |(at, _)| *at);
@@ -104,7 +112,11 @@ pub(crate) fn run_without_gap(schedule: &Schedule) -> Result<(), Verdict> {
             Ok(())
         })
     });
-    outcome.map_err(|what| verdict(what, world, Span::ZERO))
+    let verdict = |what: String| Verdict::new(what, world, Span::ZERO);
+    match outcome {
+        Ok(()) => Ok(verdict(String::new())),
+        Err(what) => Err(verdict(what)),
+    }
 }
 
 fn advance(world: &mut World, rules: &mut Rules, until: Mono) -> Result<(), String> {

@@ -1,5 +1,7 @@
 //! The events of a schedule, and its end.
 
+use vipd::time::Span;
+
 use crate::group::{self, instance_name};
 use crate::reload;
 use crate::schedule::{Fault, Schedule};
@@ -17,6 +19,7 @@ impl Schedule {
             tracks: group.tracks.clone(),
             keys: group::keys(group),
             signed: group.wire.signed,
+            window: Span::from_secs(group::WINDOW.into()),
             delay: group.delay,
             kernel: Some(machines.kernel),
         }
@@ -41,7 +44,18 @@ impl Schedule {
             Fault::Start { node } => world.start(node),
             Fault::Pause { node, length } => world.pause(node, length),
             Fault::LinkDown { node } => world.set_carrier(node, 0, false),
-            Fault::LinkUp { node } => world.set_carrier(node, 0, true),
+            Fault::LinkUp { node } => restore_link(world, node),
+            Fault::InterfaceDown { node } => world.set_up(node, 0, false),
+            Fault::Unnumber { node } => world.set_numbered(node, 0, false),
+            Fault::RefuseSends { node, count } => {
+                world.nodes[node].mute = count;
+                world.nodes[node].muted = Some(world.now);
+            }
+            Fault::RefuseSockets { node, count } => {
+                world.nodes[node].deaf = count;
+                world.nodes[node].deafened = Some(world.now);
+            }
+            Fault::Rubbish { percent } => world.rubbish = percent,
             Fault::Partition { side } => world.partitions[0] = Some(side),
             Fault::Heal => {
                 world.partitions[0] = None;
@@ -79,7 +93,7 @@ impl Schedule {
         for node in &mut world.nodes {
             (node.clock_set, node.steady_since) = (now, now);
         }
-        world.loss = 0;
+        (world.loss, world.rubbish) = (0, 0);
         world.partitions.fill(None);
         world.one_way.clear();
         for node in 0..world.nodes.len() {
@@ -91,7 +105,8 @@ impl Schedule {
     }
 
     fn mend_node(&self, world: &mut World, node: usize) {
-        world.nodes[node].refusals = 0;
+        let state = &mut world.nodes[node];
+        (state.refusals, state.mute, state.deaf) = (0, 0, 0);
         if world.nodes[node].paused_until.is_some() {
             world.resume(node);
         }
@@ -103,7 +118,7 @@ impl Schedule {
             // Asked twice it ends at once: from now on it is there, or it isn't.
             world.stop(node);
         }
-        world.set_carrier(node, 0, true);
+        restore_link(world, node);
         let whole = reload::whole(&self.group, &self.machines, node);
         if world.nodes[node].config != whole {
             world.configure(node, whole);
@@ -118,4 +133,10 @@ impl Schedule {
             world.release(node);
         }
     }
+}
+
+fn restore_link(world: &mut World, node: usize) {
+    world.set_up(node, 0, true);
+    world.set_numbered(node, 0, true);
+    world.set_carrier(node, 0, true);
 }

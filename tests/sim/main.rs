@@ -2,7 +2,7 @@
 //! ships, judged by a small model of what any VRRP group owes its clients.
 //!
 //! `VIPD_SIM_SEED=N` replays one schedule and tells its story; `VIPD_SIM_SCHEDULES=N` runs
-//! another number of them.
+//! another number of them. `tests/simulate --schedules N --seed S` plays them at length.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -17,16 +17,20 @@
     reason = "a test may fail loudly, and tells how fast it was"
 )]
 
+mod case;
 mod check;
+mod coverage;
 mod faults;
 mod group;
 mod health;
 mod hooks;
+mod length;
 mod reload;
 mod rules;
 mod schedule;
 mod sync;
 mod sync_rules;
+mod tally;
 
 /// The order of actions is not modelled: it is the daemon's.
 #[path = "../../src/daemon/outbox/mod.rs"]
@@ -34,18 +38,14 @@ mod outbox;
 #[path = "../world/mod.rs"]
 mod world;
 
-use std::collections::BTreeMap;
-use std::env;
-use std::fmt::Write as _;
-use std::thread;
 use std::time::Instant;
+use std::{env, fs};
 
-use check::{Verdict, run, run_without_gap};
-use schedule::Schedule;
+use case::{Case, Kind};
+use check::Verdict;
+use tally::{Failed, Tally, play};
 // The outbox uses these names.
 use vipd::{engine, model, time};
-
-use time::Span;
 
 const SCHEDULES: u64 = 3_000;
 
@@ -53,54 +53,9 @@ fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-/// The results of many schedules.
-#[derive(Default)]
-struct Tally {
-    takeovers: u64,
-    /// By interval: for how long two nodes had the address at the longest because of a daemon that
-    /// was frozen or dead.
-    overlaps: BTreeMap<Span, Span>,
-}
-
-impl Tally {
-    fn count(&mut self, schedule: &Schedule, verdict: &Verdict) {
-        self.takeovers += verdict.takeovers;
-        let longest = self.overlaps.entry(schedule.group.interval.span()).or_default();
-        *longest = verdict.overlap.max(*longest);
-    }
-
-    fn add(&mut self, other: Self) {
-        self.takeovers += other.takeovers;
-        for (interval, overlap) in other.overlaps {
-            let longest = self.overlaps.entry(interval).or_default();
-            *longest = overlap.max(*longest);
-        }
-    }
-}
-
-/// Removes faults one after the other for as long as the schedule goes on failing.
-fn shrink(mut failing: Schedule) -> Schedule {
-    let mut place = 0;
-    while place < failing.faults.len() {
-        let mut smaller = failing.clone();
-        smaller.faults.remove(place);
-        if run(&smaller).is_err() {
-            failing = smaller;
-        } else {
-            place += 1;
-        }
-    }
-    failing
-}
-
-fn explain(seed: u64, schedule: Schedule) -> String {
-    let shrunk = shrink(schedule);
-    let Err(verdict) = run(&shrunk) else { return format!("seed {seed}: fails only at times") };
-    let mut text = format!("VIPD_SIM_SEED={seed} fails: {}\n{shrunk:#?}\n", verdict.what);
-    for line in &verdict.story {
-        writeln!(text, "  {line}").expect("a string takes it");
-    }
-    text
+/// Fails with the story of a schedule that has failed, made as small as it can be.
+fn fail(variable: &str, seed: u64, case: Case) -> ! {
+    panic!("{variable}={seed} fails: {}", case.shrink().explain())
 }
 
 /// Rules: two nodes that hear each other never both have an address for longer than it takes to
@@ -111,38 +66,20 @@ fn explain(seed: u64, schedule: Schedule) -> String {
 #[test]
 fn seeded_fault_schedules() {
     if let Some(seed) = number("VIPD_SIM_SEED") {
-        let schedule = Schedule::from_seed(seed);
-        println!("{schedule:#?}");
-        match run(&schedule) {
+        let case = Case::from_seed(Kind::Faults, seed);
+        println!("{case:#?}");
+        match case.play() {
             Ok(Verdict { story, .. }) => println!("{}", story.join("\n")),
-            Err(_) => panic!("{}", explain(seed, schedule)),
+            Err(_) => fail("VIPD_SIM_SEED", seed, case),
         }
         return;
     }
     let schedules = number("VIPD_SIM_SCHEDULES").unwrap_or(SCHEDULES);
-    let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let started = Instant::now();
-    let workers: Vec<_> = (0..threads)
-        .map(|worker| {
-            thread::spawn(move || {
-                let mut tally = Tally::default();
-                for seed in (worker..schedules).step_by(threads as usize) {
-                    let schedule = Schedule::from_seed(seed);
-                    match run(&schedule) {
-                        Ok(verdict) => tally.count(&schedule, &verdict),
-                        Err(_) => return Err(explain(seed, schedule)),
-                    }
-                }
-                Ok(tally)
-            })
-        })
-        .collect();
-    let outcomes: Vec<_> = workers.into_iter().map(|w| w.join().expect("no panic")).collect();
-    let mut all = Tally::default();
-    for outcome in outcomes {
-        all.add(outcome.unwrap_or_else(|story| panic!("{story}")));
+    let Tally { takeovers, overlaps, failed, .. } = play(0..schedules, |_| Kind::Faults);
+    if let Some(Failed { kind, seed, .. }) = failed.into_iter().next() {
+        fail("VIPD_SIM_SEED", seed, Case::from_seed(kind, seed));
     }
-    let Tally { takeovers, overlaps } = all;
     for (interval, overlap) in overlaps {
         println!("beside a frozen or dead daemon at {interval}: {overlap} at the longest");
     }
@@ -153,14 +90,19 @@ fn seeded_fault_schedules() {
 }
 
 /// Rule: a schedule is a function of its seed, and its run a function of the schedule; without
-/// that a printed seed would be worthless.
+/// that a printed seed would be worthless. Written as JSON it is the same schedule.
 #[test]
 fn a_seed_replays() {
-    for seed in 0..20 {
-        let told = |schedule: &Schedule| match run(schedule) {
-            Ok(verdict) | Err(verdict) => verdict.story,
-        };
-        assert_eq!(told(&Schedule::from_seed(seed)), told(&Schedule::from_seed(seed)));
+    let told = |case: &Case| match case.play() {
+        Ok(verdict) | Err(verdict) => verdict.story,
+    };
+    for (kind, seeds) in [(Kind::Faults, 20), (Kind::Planned, 2), (Kind::Sync, 5)] {
+        for seed in 0..seeds {
+            let case = Case::from_seed(kind, seed);
+            let json = serde_json::to_string(&case).expect("serializes");
+            let read: Case = serde_json::from_str(&json).expect("deserializes");
+            assert_eq!(told(&case), told(&read), "{kind} {seed}");
+        }
     }
 }
 
@@ -170,9 +112,9 @@ fn a_seed_replays() {
 #[test]
 fn planned_moves_leave_no_gap() {
     for seed in 0..250 {
-        let schedule = Schedule::planned(seed);
-        if let Err(Verdict { what, story, .. }) = run_without_gap(&schedule) {
-            panic!("seed {seed}: {what}\n{schedule:#?}\n{}", story.join("\n"));
+        let case = Case::from_seed(Kind::Planned, seed);
+        if case.play().is_err() {
+            fail("planned seed", seed, case);
         }
     }
 }
@@ -186,21 +128,37 @@ fn sync_groups_stay_together() {
     let schedules = number("VIPD_SIM_SCHEDULES").unwrap_or(400);
     let seeds = one.map_or(0..schedules, |seed| seed..seed + 1);
     let mut takeovers = 0;
-    for seed in seeds.clone() {
-        let mut schedule = sync::Schedule::from_seed(seed);
-        let Err(_) = sync_rules::run(&schedule).map(|count| takeovers += count) else { continue };
-        let mut place = 0;
-        while place < schedule.faults.len() {
-            let fault = schedule.faults.remove(place);
-            if sync_rules::run(&schedule).is_ok() {
-                schedule.faults.insert(place, fault);
-                place += 1;
-            }
+    for seed in seeds {
+        let case = Case::from_seed(Kind::Sync, seed);
+        match case.play() {
+            Ok(verdict) => takeovers += verdict.takeovers,
+            Err(_) => fail("VIPD_SIM_SYNC_SEED", seed, case),
         }
-        let Err((what, story)) = sync_rules::run(&schedule) else {
-            panic!("seed {seed} fails at times")
-        };
-        panic!("VIPD_SIM_SYNC_SEED={seed}: {what}\n{schedule:#?}\n{}", story.join("\n"));
     }
     assert!(one.is_some() || takeovers > schedules, "the schedules hardly make anything happen");
+}
+
+/// Rule: what a schedule has once found is mended and stays so. Each file is such a schedule, as
+/// `tests/simulate --schedules` has written it.
+#[test]
+fn what_was_found_stays_mended() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sim/found");
+    let mut paths: Vec<_> = fs::read_dir(directory)
+        .expect("tests/sim/found")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    paths.sort();
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("readable");
+        let case: Case = serde_json::from_str(&text).expect("a schedule");
+        assert!(case.play().is_ok(), "{}: {}", path.display(), case.explain());
+    }
+}
+
+/// Not a test of its own: `tests/simulate --schedules N --seed S` plays this.
+#[test]
+#[ignore = "takes as long as one likes: tests/simulate --schedules N --seed S"]
+fn at_length() {
+    length::run();
 }

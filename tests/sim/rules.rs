@@ -17,6 +17,8 @@ use crate::world::{Node, THREADS, UNDISTURBED, WAKE_JITTER, World, granularity};
 /// The time for which an instance stays out after the system has refused it something, and until
 /// the refusal is known.
 pub(crate) const REFUSED: Span = Span::from_secs(11);
+/// The time after which a socket that could not be opened is tried again, and the attempt.
+const SOCKET_RETRY: Span = Span::from_millis(2_100);
 /// The delay before an address that another program fights over is put back again.
 const PUT_BACK: Span = Span::from_millis(50);
 
@@ -29,6 +31,8 @@ pub(crate) struct Times {
     down: Span,
     /// From an advertisement of the winner until the loser's kernel has lost the address.
     pub(crate) yielding: Span,
+    /// From a farewell to the takeover by the least preferred backup.
+    skew: Span,
     /// The time for which a router that leaves waits for a successor.
     departure: Span,
     /// From a decision until the kernel has the addresses.
@@ -70,6 +74,7 @@ impl Times {
         Self {
             interval,
             down,
+            skew,
             yielding: group.delay + lateness + kernel,
             departure,
             // The engine is told that a request came too late, and asks again.
@@ -122,6 +127,8 @@ pub(crate) struct Rules {
     /// For each pair: the time since which both have an address, and one of their daemons does not
     /// run.
     beside_idle: BTreeMap<(usize, usize), Mono>,
+    /// For each pair: when one of them was still leaving.
+    left: BTreeMap<(usize, usize), Mono>,
     nobody: Option<Mono>,
     /// The longest time that two nodes had an address because of a frozen or dead daemon.
     pub(crate) longest_overlap: Span,
@@ -134,6 +141,7 @@ impl Rules {
             times: Times::new(schedule),
             both: BTreeMap::new(),
             beside_idle: BTreeMap::new(),
+            left: BTreeMap::new(),
             nobody: None,
             longest_overlap: Span::ZERO,
         }
@@ -157,6 +165,7 @@ impl Rules {
     fn never_two(&mut self, world: &World, pairs: Vec<(usize, usize)>) -> Option<String> {
         self.both.retain(|pair, _| pairs.contains(pair));
         self.beside_idle.retain(|pair, _| pairs.contains(pair));
+        self.left.retain(|pair, _| pairs.contains(pair));
         for pair in pairs {
             let (first, second) = (&world.nodes[pair.0], &world.nodes[pair.1]);
             if !first.runs() || !second.runs() {
@@ -175,17 +184,25 @@ impl Rules {
                 continue;
             }
             let times = &self.times;
-            let both_leave = world.leaves(pair.0) && world.leaves(pair.1);
-            let departure = if both_leave { times.departure } else { Span::ZERO };
+            // One that leaves takes nobody for its successor who was heard too early for that, and
+            // so may wait in vain beside one that was active before.
+            let leaves = world.leaves(pair.0) || world.leaves(pair.1);
+            if leaves {
+                self.left.insert(pair, world.now);
+            }
+            let departure = if leaves { times.departure } else { Span::ZERO };
             let bound = times.interval + times.yielding + times.paths + departure;
             let since = *self.both.entry(pair).or_insert(world.now);
             let settled = |node: &Node| {
                 // A node whose virtual router ID has changed is still leaving under the one before.
                 let reidentified = node.reidentified.map(|at| at + times.departure);
                 let clocks = node.clock_set + times.clocks;
-                reidentified.map_or(clocks, |at| at.max(clocks))
+                let heard = node.muted.max(node.deafened).unwrap_or(Mono(0));
+                reidentified.map_or(clocks, |at| at.max(clocks)).max(heard)
             };
             let since = since.max(settled(first)).max(settled(second));
+            let left = self.left.get(&pair).filter(|_| !leaves);
+            let since = left.map_or(since, |left| since.max(*left));
             if world.now.since(since) > bound {
                 let (first, second) = pair;
                 let for_long = world.now.since(since);
@@ -226,6 +243,9 @@ impl Rules {
         let state = &world.nodes[node];
         let times = &self.times;
         let unheard = (state.heard + times.down).max(state.steady_since + times.settling);
+        // A farewell sets the timer anew, also one that would have fired before (RFC 9568 section
+        // 6.4.2).
+        let unheard = unheard.max(state.relieved + times.skew);
         let is_lonely = world.now > unheard + times.claim;
         let is_active = state.active_since().is_some_and(|since| {
             world.now > since.max(state.steady_since) + times.claim + PUT_BACK
@@ -268,13 +288,22 @@ impl Rules {
         let is_over = |at: Option<Mono>| at.is_none_or(|at| world.now.since(at) > REFUSED);
         state.runs()
             && !state.stopping
-            && state.ports[0].exists
-            && state.ports[0].carrier
+            && state.ports[0].works()
+            && state.ports[0].numbered
             && !state.is_unanswered()
-            && state.refusals == 0
+            && (state.refusals, state.mute, state.deaf) == (0, 0, 0)
             && is_over(state.refused)
+            && is_over(state.muted)
+            && is_over(state.deafened)
             && is_over(state.recreated)
             && self.group.standing_in(world, node) != Standing::Out
+    }
+
+    /// True if one of its sockets may be closed because it could not be opened.
+    fn is_deaf(&self, world: &World, node: usize) -> bool {
+        let state = &world.nodes[node];
+        let is_recent = |at: Mono| world.now.since(at) <= SOCKET_RETRY;
+        state.deaf > 0 || state.deafened.is_some_and(is_recent)
     }
 
     /// True if each of the two hears the other and believes it.
@@ -285,7 +314,9 @@ impl Rules {
         let clocks = || world.nodes.iter().map(|node| node.wall);
         let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
         let agree = !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000;
-        world.loss == 0 && one == other && world.connected(first, second) && agree
+        let hears = |node: usize| world.nodes[node].mute == 0 && !self.is_deaf(world, node);
+        let hear = hears(first) && hears(second);
+        world.loss == 0 && one == other && world.connected(first, second) && agree && hear
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens to a group, drawn from a seed.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use vipd::model::{
     Family, IfAllFail, Interval, Notify, Phase, Preempt, Priority, TrackConfig, Version,
 };
@@ -11,7 +12,7 @@ use crate::hooks;
 use crate::world::Truth;
 
 /// One group and everything that goes wrong with it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     /// Drives loss, delay, duplication: everything that is drawn while it runs.
     pub(crate) seed: u64,
@@ -21,7 +22,7 @@ pub(crate) struct Schedule {
     pub(crate) faults: Vec<(Span, Fault)>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Group {
     pub(crate) priorities: Vec<Priority>,
     pub(crate) version: Version,
@@ -38,7 +39,7 @@ pub(crate) struct Group {
 }
 
 /// The settings that differ between the nodes, and the slowness of their kernels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Machines {
     /// The advertisement interval of each node.
     pub(crate) intervals: Vec<Interval>,
@@ -77,7 +78,7 @@ impl Machines {
 }
 
 /// How the nodes are joined.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Wire {
     /// The family of their addresses, where it is one.
     pub(crate) family: Family,
@@ -117,7 +118,8 @@ impl Wire {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
     /// The machine is gone at once, and with it its addresses.
     PowerOff {
@@ -213,6 +215,28 @@ pub(crate) enum Fault {
     RefuseAddresses {
         node: usize,
         count: u8,
+    },
+    /// The kernel does not send the next so many messages.
+    RefuseSends {
+        node: usize,
+        count: u8,
+    },
+    /// The next so many sockets cannot be opened.
+    RefuseSockets {
+        node: usize,
+        count: u8,
+    },
+    /// The administrator takes the interface down.
+    InterfaceDown {
+        node: usize,
+    },
+    /// The interface loses its own addresses.
+    Unnumber {
+        node: usize,
+    },
+    /// After this many of a hundred frames one comes that must be refused.
+    Rubbish {
+        percent: u8,
     },
     /// The subject of a check changes.
     Turn {
@@ -409,8 +433,19 @@ impl Fault {
                 from: node,
                 to: rng.usize(..group.priorities.len()),
             },
+            39 => Self::rare(rng, node),
             38 => Self::Suspend { node, length: interval.times(rng.u64(1..120)).divided_by(10) },
             _ => Self::Pause { node, length: Span::from_millis(rng.u64(1..8_000)) },
+        }
+    }
+
+    fn rare(rng: &mut Rng, node: usize) -> Self {
+        match rng.u8(..5) {
+            0 => Self::RefuseSends { node, count: rng.u8(1..12) },
+            1 => Self::RefuseSockets { node, count: rng.u8(1..4) },
+            2 => Self::InterfaceDown { node },
+            3 => Self::Unnumber { node },
+            _ => Self::Rubbish { percent: rng.choice([5, 30, 100]).expect("not empty") },
         }
     }
 }

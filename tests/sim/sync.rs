@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use vipd::engine::{Link, LinkAddress};
 use vipd::model::{
     Config, IfAllFail, InstanceConfig, InstanceName, InterfaceName, Interval, Node as Listed,
@@ -25,7 +26,8 @@ pub(crate) const SEGMENTS: [&str; 2] = ["wan", "lan"];
 pub(crate) const DELAY: Span = Span::from_micros(300);
 
 /// What happens to the nodes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
     PowerOff(usize),
     Stop(usize),
@@ -45,7 +47,8 @@ pub(crate) enum Fault {
 }
 
 /// The difference between a configuration and that of the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Variant {
     /// No difference.
     Same,
@@ -102,7 +105,7 @@ impl Variant {
 }
 
 /// The programs of a group and of one of its members.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Hooks {
     pub(crate) of_group: Notify,
     pub(crate) of_member: Notify,
@@ -130,7 +133,7 @@ impl Hooks {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     seed: u64,
     pub(crate) group: Group,
@@ -182,6 +185,7 @@ impl Schedule {
             tracks: self.group.tracks.clone(),
             keys: group::keys(&self.group),
             signed: false,
+            window: Span::ZERO,
             delay: DELAY,
             kernel: None,
         }

@@ -6,17 +6,18 @@ use vipd::engine::{Action, Engine, Event};
 use vipd::model::{Config, Phase, Preempt};
 use vipd::time::{Mono, Span};
 
+use crate::check::Verdict;
 use crate::health::Standing;
 use crate::sync::{DELAY, Fault, GROUP, SEGMENTS, Schedule, segment_name};
 use crate::world::World;
 
-/// Plays a schedule. `Err`: a rule was broken; with the story.
-pub(crate) fn run(schedule: &Schedule) -> Result<u64, (String, Vec<String>)> {
+/// Plays a schedule. `Err`: a rule was broken.
+pub(crate) fn run(schedule: &Schedule) -> Result<Verdict, Verdict> {
     let mut world = World::new(schedule.setup());
     world.watcher = Some(look);
     match play(schedule, &mut world) {
-        Ok(()) => Ok(world.takeovers),
-        Err(what) => Err((what, world.story)),
+        Ok(()) => Ok(Verdict::new(String::new(), world, Span::ZERO)),
+        Err(what) => Err(Verdict::new(what, world, Span::ZERO)),
     }
 }
 

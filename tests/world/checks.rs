@@ -1,6 +1,7 @@
 //! Checks: what is really the matter, and when a look at it answers.
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 use vipd::engine::{Input, ProbeResult};
 use vipd::model::TrackName;
 use vipd::time::Span;
@@ -8,7 +9,8 @@ use vipd::time::Span;
 use super::{Happening, World};
 
 /// The real state of the subject of a check, on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Truth {
     Well,
     Broken,

@@ -20,6 +20,24 @@ impl World {
         }
     }
 
+    /// The administrator takes an interface down or up.
+    pub(crate) fn set_up(&mut self, node: usize, segment: usize, up: bool) {
+        if self.nodes[node].ports[segment].up != up {
+            self.nodes[node].ports[segment].up = up;
+            self.nodes[node].steady_since = self.now;
+            self.report_link(node, segment);
+        }
+    }
+
+    /// The administrator takes the interface's own addresses away, or gives them back.
+    pub(crate) fn set_numbered(&mut self, node: usize, segment: usize, numbered: bool) {
+        if self.nodes[node].ports[segment].numbered != numbered {
+            self.nodes[node].ports[segment].numbered = numbered;
+            self.nodes[node].steady_since = self.now;
+            self.report_link(node, segment);
+        }
+    }
+
     pub(crate) fn recreate(&mut self, node: usize, segment: usize) {
         let gone = self.setup.segments[segment].clone();
         let state = &mut self.nodes[node];
@@ -45,8 +63,12 @@ impl World {
 
     pub(super) fn report_link(&mut self, node: usize, segment: usize) {
         let port = self.nodes[node].ports[segment];
-        let good = self.setup.links[node][segment].clone();
-        let link = port.exists.then_some(Link { index: port.index, carrier: port.carrier, ..good });
+        let mut good = self.setup.links[node][segment].clone();
+        if !port.numbered {
+            good.addresses.clear();
+        }
+        let carrier = port.carrier && port.up;
+        let link = port.exists.then_some(Link { index: port.index, up: port.up, carrier, ..good });
         self.input(node, Input::Link { interface: self.setup.segments[segment].clone(), link });
     }
 

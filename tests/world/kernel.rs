@@ -129,6 +129,11 @@ impl World {
         {
             return Some(ENODEV);
         }
+        if matches!(action, Action::Listen { .. }) && self.nodes[node].deaf > 0 {
+            self.nodes[node].deaf -= 1;
+            self.nodes[node].deafened = Some(self.now);
+            return Some(EPERM);
+        }
         if let Err(what) = self.nodes[node].machine.carry_out(self.now, action) {
             self.broken(node, &what);
         }
@@ -136,6 +141,11 @@ impl World {
             Action::Send { interface, source, destination, message, .. } => {
                 if message[2] == 0 {
                     self.must_be_gone(node, &(interface.clone(), *source, message[1]));
+                }
+                if self.nodes[node].mute > 0 {
+                    self.nodes[node].mute -= 1;
+                    self.nodes[node].muted = Some(self.now);
+                    return Some(EPERM);
                 }
                 let packet = packet(*source, *destination, message);
                 self.transmit(node, self.segment(interface), &packet);
@@ -148,6 +158,7 @@ impl World {
                     self.takeovers += 1;
                 }
                 self.tell(Some(node), &event.to_string());
+                self.seen.events.push(event.clone());
             }
             Action::Exit => {
                 self.is_gone(node);

@@ -32,6 +32,7 @@ impl World {
         state.stopping = false;
         state.out = false;
         (state.steady_since, state.runs_since, state.clock_set) = (now, now, now);
+        state.started = now;
         if state.standby {
             // Before anything is known of the interfaces.
             self.stand_by(node, true);
@@ -72,6 +73,7 @@ impl World {
 
     /// There is no daemon any more.
     pub(super) fn is_gone(&mut self, node: usize) {
+        self.note_discards(node);
         let node = &mut self.nodes[node];
         node.engine = None;
         node.active.clear();
@@ -162,8 +164,9 @@ impl World {
             message[1] == own.virtual_router_id.get() && message[2] > 0
         };
         // Time stamps from before may be refused.
+        let mut arrived = state.inbox.iter().filter(|arrived| !arrived.is_rubbish);
         let is_replaced =
-            !self.setup.signed && state.inbox.iter().any(|arrived| is_of_another(&arrived.packet));
+            !self.setup.signed && arrived.any(|arrived| is_of_another(&arrived.packet));
         let is_long = length > own.advertisement_interval.span().times(4);
         goes_on && is_long && (state.suspended || is_replaced)
     }

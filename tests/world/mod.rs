@@ -13,6 +13,8 @@ pub(crate) mod machine;
 mod node;
 mod operator;
 pub(crate) mod packet;
+mod rubbish;
+mod seen;
 mod turn;
 mod wire;
 pub(crate) mod written;
@@ -31,6 +33,8 @@ pub(crate) use hooks::TIMEOUT;
 pub(crate) use kernel::{THREADS, UNDISTURBED, granularity};
 use machine::Place;
 pub(crate) use node::Node;
+use rubbish::Recording;
+pub(crate) use seen::Seen;
 
 /// Real daemons wake up a little late.
 pub(crate) const WAKE_JITTER: Span = Span::from_micros(200);
@@ -52,6 +56,8 @@ pub(crate) struct Setup {
     pub(crate) keys: KeyRing,
     /// Messages are signed, with time stamps.
     pub(crate) signed: bool,
+    /// The time window of the stamps.
+    pub(crate) window: Span,
     /// The longest time that a frame is under way.
     pub(crate) delay: Span,
     /// The longest time that the kernel takes to change addresses; `None`: it does so at once.
@@ -72,14 +78,18 @@ pub(crate) struct World {
     pub(crate) one_way: BTreeSet<(usize, usize, usize)>,
     /// The share of frames that are lost, in percent.
     pub(crate) loss: u8,
+    /// The share of frames after which one comes that must be refused, in percent.
+    pub(crate) rubbish: u8,
     pub(crate) watcher: Option<Watcher>,
     pub(crate) story: Vec<String>,
     pub(crate) takeovers: u64,
+    pub(crate) seen: Seen,
     /// The first rule that was broken on the way.
     pub(crate) violation: Option<String>,
     /// The last time that something went wrong or was repaired.
     pub(crate) disturbed: Mono,
     pub(crate) rng: Rng,
+    recordings: Vec<Recording>,
     queue: BinaryHeap<Reverse<(Mono, u64, Happening)>>,
     happenings: u64,
 }
@@ -90,6 +100,7 @@ enum Happening {
         node: usize,
         segment: usize,
         packet: Vec<u8>,
+        is_rubbish: bool,
     },
     /// Only the latest one that was set counts: a daemon has one sleep.
     Wake {
@@ -140,12 +151,15 @@ impl World {
             setup,
             one_way: BTreeSet::new(),
             loss: 0,
+            rubbish: 0,
             watcher: None,
             story: Vec::new(),
             takeovers: 0,
+            seen: Seen::default(),
             violation: None,
             disturbed: Mono(0),
             rng,
+            recordings: Vec::new(),
             queue: BinaryHeap::new(),
             happenings: 0,
         };
@@ -172,7 +186,9 @@ impl World {
     /// `false`: it was called off.
     fn happens(&mut self, happening: Happening) -> bool {
         match happening {
-            Happening::Arrive { node, segment, packet } => self.arrive(node, segment, packet),
+            Happening::Arrive { node, segment, packet, is_rubbish } => {
+                self.arrive(node, segment, packet, is_rubbish);
+            }
             Happening::Wake { node, sleep } if sleep == self.nodes[node].sleep => self.wake(node),
             Happening::Wake { .. } => return false,
             Happening::Resume { node } => {

@@ -32,8 +32,12 @@ pub(crate) struct Node {
     pub(crate) steady_since: Mono,
     /// When its engine last heard an advertisement of its first virtual router.
     pub(crate) heard: Mono,
+    /// When it last heard a farewell of that.
+    pub(crate) relieved: Mono,
     /// The instances that say that they are active, and since when.
     pub(crate) active: BTreeMap<InstanceName, Mono>,
+    /// When its daemon was started last.
+    pub(super) started: Mono,
     /// Since when its daemon runs without interruption.
     pub(super) runs_since: Mono,
     /// When its wall clock was set, or its daemon started.
@@ -59,6 +63,12 @@ pub(crate) struct Node {
     pub(crate) dies_after: Option<u8>,
     pub(crate) stopping: bool,
     pub(crate) refusals: u8,
+    /// So many of its next messages the kernel does not send, and when the last one was refused.
+    pub(crate) mute: u8,
+    pub(crate) muted: Option<Mono>,
+    /// The same for its VRRP sockets, which cannot be opened.
+    pub(crate) deaf: u8,
+    pub(crate) deafened: Option<Mono>,
     /// When an address was last refused.
     pub(crate) refused: Option<Mono>,
     pub(super) sleep: u64,
@@ -79,6 +89,10 @@ pub(crate) struct Node {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Port {
     pub(crate) carrier: bool,
+    /// It is administratively up.
+    pub(crate) up: bool,
+    /// It has addresses of its own.
+    pub(crate) numbered: bool,
     pub(crate) exists: bool,
     pub(super) index: u32,
     /// The one that its netlink socket has told the daemon about: names in actions mean this one.
@@ -89,6 +103,11 @@ impl Port {
     /// True if the interface that the daemon means is there.
     pub(super) fn is_there(self) -> bool {
         self.exists && self.told == Some(self.index)
+    }
+
+    /// True if frames get through it.
+    pub(crate) fn works(self) -> bool {
+        self.exists && self.up && self.carrier
     }
 }
 
@@ -104,6 +123,8 @@ pub(super) struct Arrived {
     pub(super) at: Mono,
     pub(super) segment: usize,
     pub(super) packet: Vec<u8>,
+    /// It must be refused.
+    pub(super) is_rubbish: bool,
 }
 
 impl Node {
@@ -111,7 +132,14 @@ impl Node {
         // Some have just booted, some run for long.
         let uptime = Span::from_secs(rng.u64(10..1_000));
         let links = setup.links[node].iter();
-        let port = |index| Port { carrier: true, exists: true, index, told: None };
+        let port = |index| Port {
+            carrier: true,
+            up: true,
+            numbered: true,
+            exists: true,
+            index,
+            told: None,
+        };
         Self {
             engine: None,
             shell: Shell::default(),
@@ -123,7 +151,9 @@ impl Node {
             reconfigured: Mono(0),
             steady_since: Mono(0),
             heard: Mono(0),
+            relieved: Mono(0),
             active: BTreeMap::new(),
+            started: Mono(0),
             runs_since: Mono(0),
             clock_set: Mono(0),
             recreated: None,
@@ -139,6 +169,10 @@ impl Node {
             dies_after: None,
             stopping: false,
             refusals: 0,
+            mute: 0,
+            muted: None,
+            deaf: 0,
+            deafened: None,
             refused: None,
             sleep: 0,
             life: 0,

@@ -15,6 +15,14 @@ pub(crate) fn message(packet: &[u8]) -> &[u8] {
     &packet[if packet[0] >> 4 == 4 { 20 } else { 40 }..]
 }
 
+/// Returns the source of a packet.
+pub(crate) fn source(packet: &[u8]) -> IpAddr {
+    if packet[0] >> 4 == 4 {
+        return <[u8; 4]>::try_from(&packet[12..16]).expect("an address").into();
+    }
+    <[u8; 16]>::try_from(&packet[8..24]).expect("an address").into()
+}
+
 /// Returns the destination of a packet.
 pub(crate) fn destination(packet: &[u8]) -> IpAddr {
     if packet[0] >> 4 == 4 {

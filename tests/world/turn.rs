@@ -11,17 +11,19 @@ use super::packet::{family, message, received};
 use super::{Happening, WAKE_JITTER, World};
 
 impl World {
-    pub(super) fn arrive(&mut self, node: usize, segment: usize, packet: Vec<u8>) {
+    pub(super) fn arrive(
+        &mut self,
+        node: usize,
+        segment: usize,
+        packet: Vec<u8>,
+        is_rubbish: bool,
+    ) {
         let at = self.local(node).mono;
         let socket = (self.setup.segments[segment].clone(), family(&packet));
         let state = &mut self.nodes[node];
         let port = state.ports[segment];
-        if state.machine.process.listening.contains(&socket)
-            && port.exists
-            && port.carrier
-            && !state.suspended
-        {
-            state.inbox.push_back(Arrived { at, segment, packet });
+        if state.machine.process.listening.contains(&socket) && port.works() && !state.suspended {
+            state.inbox.push_back(Arrived { at, segment, packet, is_rubbish });
             self.wake(node);
         }
     }
@@ -31,8 +33,12 @@ impl World {
         if self.nodes[node].paused_until.is_some() {
             return;
         }
-        while let Some(Arrived { at, segment, packet }) = self.nodes[node].inbox.pop_front() {
-            self.note_what_is_heard(node, &packet);
+        while let Some(Arrived { at, segment, packet, is_rubbish }) =
+            self.nodes[node].inbox.pop_front()
+        {
+            if !is_rubbish {
+                self.note_what_is_heard(node, &packet);
+            }
             let interface = self.setup.segments[segment].clone();
             let (packet, proof) = (received(packet), Proof::None);
             self.input(node, Input::Received { interface, arrived: at, packet, proof });
@@ -56,9 +62,11 @@ impl World {
         let message = message(packet);
         let state = &mut self.nodes[node];
         let is_ours = message[1] == state.instance().virtual_router_id.get();
-        // Priority 0 says that one is not active any more.
-        if is_ours && message[2] > 0 {
-            state.heard = self.now;
+        match (is_ours, message[2]) {
+            (false, _) => {}
+            // One is not active any more.
+            (true, 0) => state.relieved = self.now,
+            (true, _) => state.heard = self.now,
         }
     }
 

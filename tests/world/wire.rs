@@ -26,10 +26,7 @@ impl World {
     /// True if frames of `from` arrive at `to`.
     fn reaches(&self, segment: usize, from: usize, to: usize) -> bool {
         let side = |node: usize| self.partitions[segment].map(|side| side >> node & 1);
-        let is_up = |node: usize| {
-            let port = self.nodes[node].ports[segment];
-            port.carrier && port.exists
-        };
+        let is_up = |node: usize| self.nodes[node].ports[segment].works();
         !self.one_way.contains(&(segment, from, to))
             && side(from) == side(to)
             && is_up(from)
@@ -52,10 +49,19 @@ impl World {
             // Different delays reorder frames by themselves.
             let copies = if self.rng.u8(..50) == 0 { 2 } else { 1 };
             for _ in 0..copies {
-                let delay = Span::from_nanos(self.rng.u64(..=self.setup.delay.nanos()));
-                let packet = packet.to_vec();
-                self.schedule(self.now + delay, Happening::Arrive { node: to, segment, packet });
+                self.deliver(to, segment, packet.to_vec());
             }
         }
+        if self.rubbish > 0 && self.rng.u8(..100) < self.rubbish {
+            self.send_rubbish(from, segment, packet);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, node: usize, segment: usize, packet: Vec<u8>) {
+        let delay = Span::from_nanos(self.rng.u64(..=self.setup.delay.nanos()));
+        self.schedule(
+            self.now + delay,
+            Happening::Arrive { node, segment, packet, is_rubbish: false },
+        );
     }
 }
