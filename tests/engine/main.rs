@@ -14,6 +14,7 @@ mod awaiting;
 mod copies;
 mod departure;
 mod extra;
+mod failures;
 mod group_hooks;
 mod groups;
 mod guard;
