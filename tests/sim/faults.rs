@@ -128,7 +128,7 @@ impl Schedule {
         }
         if world.rng.bool() {
             world.start(node);
-        } else if self.group.lease.is_none() {
+        } else if world.nodes[node].machine.held.values().any(|lease| lease.ends.is_none()) {
             // As systemd does when the daemon has died.
             world.release(node);
         }

@@ -232,7 +232,10 @@ impl Rules {
     /// A node on standby has no address once the kernel has done everything it was asked for.
     fn may_have(&self, world: &World, node: usize) -> Option<String> {
         let state = &world.nodes[node];
-        let is_settled = world.now.since(state.steady_since) > self.times.kernel;
+        // A virtual router that it has no more is no part of that, and leaves in its own time.
+        let retired = state.reidentified.map(|at| at + self.times.departure);
+        let steady = retired.map_or(state.steady_since, |at| at.max(state.steady_since));
+        let is_settled = world.now.since(steady) > self.times.kernel;
         let has = state.runs() && state.standby && state.out && is_settled;
         has.then(|| format!("node{node} is on standby and has the address"))
     }
@@ -246,6 +249,9 @@ impl Rules {
         // A farewell sets the timer anew, also one that would have fired before (RFC 9568 section
         // 6.4.2).
         let unheard = unheard.max(state.relieved + times.skew);
+        // Whoever was out after a refusal listens anew.
+        let refused = state.refused.max(state.muted).max(state.deafened);
+        let unheard = refused.map_or(unheard, |at| unheard.max(at + REFUSED + times.settling));
         let is_lonely = world.now > unheard + times.claim;
         let is_active = state.active_since().is_some_and(|since| {
             world.now > since.max(state.steady_since) + times.claim + PUT_BACK

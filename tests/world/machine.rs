@@ -53,7 +53,8 @@ pub(crate) struct Process {
     /// The operator's requests that were not answered.
     pub(crate) unanswered: BTreeSet<u64>,
     pub(crate) ended: bool,
-    last_look: Option<u64>,
+    /// The numbers of looks that are taken. The outbox may let a look overtake another one.
+    looked: BTreeSet<u64>,
     /// The numbers that are taken. An instance that is replaced and its successor, which counts
     /// from the time on, are one owner.
     begun: BTreeSet<(HookOwner, u64)>,
@@ -113,10 +114,9 @@ impl Process {
                 self.listening.remove(&(interface.clone(), *family));
             }
             Action::Probe { track, number } => {
-                if self.last_look >= Some(*number) {
+                if !self.looked.insert(*number) {
                     return Err(format!("look {number} again"));
                 }
-                self.last_look = Some(*number);
                 if let Some(other) = self.looks.insert(track.clone(), *number) {
                     return Err(format!("it looks at {track} twice: {other}, {number}"));
                 }
