@@ -399,3 +399,19 @@ fn a_reload_changes_what_is_waited_for() {
     end_of_member(&mut node, "web", 1);
     assert_eq!(served(&node)[0], waiting, "lan waits still");
 }
+
+/// Bug guarded: a group that the configuration has no more, and that is still telling its last
+/// state, let its former members claim while the hook of their present group was running.
+#[test]
+fn a_former_group_lets_nobody_claim() {
+    let present = with(notify(&[Phase::Script, Phase::BeforeClaim]));
+    let mut former = present.clone();
+    former.sync_groups[0].name = "other".try_into().unwrap();
+    let mut node = node(former);
+    node.millis += 3_000;
+    // Its hook is under way, and so it is still there.
+    reload(&mut node, present);
+    let actions = node.next();
+    assert_eq!(states(&node), [StateName::Active; 2], "{actions:?}");
+    assert!(!kinds(&actions).contains(&"add"), "{actions:?}");
+}

@@ -179,7 +179,11 @@ impl Group {
         members: &mut [&mut Instance],
         out: &mut Vec<Action>,
     ) {
-        if !members.iter().any(|member| member.waits_for_group()) {
+        // A member that has another group now waits for that one.
+        let is_retired = self.retired;
+        let waits =
+            |member: &Instance| member.waits_for_group() && (!is_retired || member.is_retired());
+        if !members.iter().any(|member| waits(member)) {
             self.asked_for.clear();
             return;
         }
@@ -190,7 +194,7 @@ impl Group {
             return;
         }
         let mut actions = Vec::new();
-        for member in members.iter_mut().filter(|member| member.waits_for_group()) {
+        for member in members.iter_mut().filter(|member| waits(member)) {
             member.claim_with_group(context, &mut actions);
         }
         // Everything is on the interfaces before another router hears of it and lets go.
