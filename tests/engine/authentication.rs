@@ -129,6 +129,15 @@ fn a_spoilt_copy_does_not_spend_the_original() {
     assert_eq!(node.hear(&real), None);
 }
 
+/// Rule: what nobody has proved is wrong. A key that is configured and not in the key ring, or was
+/// not asked, proves nothing.
+#[test]
+fn what_is_not_proved_is_refused() {
+    let mut node = Keyed::new(with(100, enforce()), KeyRing::default());
+    let clock = node.now().wall;
+    assert_eq!(node.hear(&Peer::new(1).says(200, clock)), Some(Discard::Hmac));
+}
+
 /// Rule: what was recorded before this node was started again is refused, though it is recent.
 #[test]
 fn recordings_from_before_a_restart_are_refused() {
@@ -357,6 +366,8 @@ fn passwords() {
     let text = serde_json::to_string(&node.steps).unwrap();
     assert!(!text.contains("736563726574"), "'secret' in hexadecimal digits");
 
+    let mut unproved = Keyed::new(config(), KeyRing::default());
+    assert_eq!(unproved.hear(&says(200, Some(b"secret\0\0"))), Some(Discard::Password));
     let v2 = InstanceConfig { version: Version::V2, ..instance(100) };
     let mut without = Keyed::new(v2, KeyRing::default());
     let refused = without.hear(&says(200, Some(b"secret\0\0")));

@@ -173,21 +173,24 @@ impl World {
     }
 
     /// A farewell is on its way to the outbox.
-    pub(super) fn note_farewell(&mut self, node: usize, said: Said) {
+    pub(super) fn note_farewell(&mut self, node: usize, said: Said, begins_to_leave: bool) {
         let (interface, _, number) = &said;
         let status = self.status(node);
         let mut instances = status.iter().flat_map(|status| &status.instances);
-        let leaves = instances.any(|one| {
-            let paths = &one.further_interfaces;
-            let is_it = one.interface == *interface || paths.contains(interface);
-            one.leaving && is_it && one.virtual_router_id.get() == *number
-        });
+        let leaves = begins_to_leave
+            || instances.any(|one| {
+                let paths = &one.further_interfaces;
+                let is_it = one.interface == *interface || paths.contains(interface);
+                one.leaving && is_it && one.virtual_router_id.get() == *number
+            });
         self.nodes[node].shell.farewells.entry(said).or_default().push_back(leaves);
     }
 
     /// Checks a router that says that it stops and does not wait for a successor: it must have no
     /// address any more. From the farewell on, another node waits only for its skew time.
     fn must_be_gone(&mut self, node: usize, said: &Said) {
+        // Where one has replaced the other, both are one in what is written down.
+        let is_replaced = self.has_namesakes(node);
         let state = &mut self.nodes[node];
         let waiting = state.shell.farewells.get_mut(said);
         let leaves = waiting.and_then(VecDeque::pop_front).unwrap_or_default();
@@ -204,7 +207,7 @@ impl World {
             });
             routers.len() > 1 && others.any(|router| has(router, interface, *address))
         };
-        if !leaves && !state.machine.held.keys().all(is_of_another) {
+        if !leaves && !is_replaced && !state.machine.held.keys().all(is_of_another) {
             self.broken(node, "says that it stops, and has the address");
         }
     }

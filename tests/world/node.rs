@@ -1,6 +1,6 @@
 //! A node: its machine, its interfaces, its clocks and its daemon, and since when what is so.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use fastrand::Rng;
@@ -223,6 +223,14 @@ impl World {
     pub(crate) fn leaves(&self, node: usize) -> bool {
         let status = self.status(node);
         status.is_some_and(|status| status.instances.iter().any(|instance| instance.leaving))
+    }
+
+    /// True if a virtual router of this node still leaves that a reload has replaced.
+    pub(super) fn has_namesakes(&self, node: usize) -> bool {
+        let status = self.status(node);
+        let names = status.iter().flat_map(|status| &status.instances).map(|one| &one.name);
+        let mut seen = BTreeSet::new();
+        names.into_iter().any(|name| !seen.insert(name))
     }
 
     /// True if a node has each address of its first instance.

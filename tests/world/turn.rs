@@ -146,7 +146,10 @@ impl World {
 
     /// Examines the actions of an engine before any of them is carried out.
     fn note_what_is_wanted(&mut self, node: usize, actions: &[Action]) {
-        for action in actions {
+        let begins_to_leave = |action: &Action| {
+            matches!(action, Action::Report(Event { what: What::Leaving(_), .. }))
+        };
+        for (place, action) in actions.iter().enumerate() {
             match action {
                 Action::Report(Event {
                     instance: Some(name),
@@ -168,7 +171,10 @@ impl World {
                     state.out = answer.standby.covers(&state.instance().name);
                 }
                 Action::Send { interface, source, message, .. } if message[2] == 0 => {
-                    self.note_farewell(node, (interface.clone(), *source, message[1]));
+                    // What is said before that is told is said by one that leaves, also where
+                    // the same answer ends with that.
+                    let begins = actions[place..].iter().any(begins_to_leave);
+                    self.note_farewell(node, (interface.clone(), *source, message[1]), begins);
                 }
                 _ => {}
             }

@@ -179,10 +179,12 @@ impl Group {
         members: &mut [&mut Instance],
         out: &mut Vec<Action>,
     ) {
-        // A member that has another group now waits for that one.
+        // A former member that has another group now waits for that one.
         let is_retired = self.retired;
-        let waits =
-            |member: &Instance| member.waits_for_group() && (!is_retired || member.is_retired());
+        let waits = |member: &Instance| {
+            let stays = !is_retired || member.is_retired();
+            member.waits_for_group() && (stays || !context.gates.has(&member.config().name))
+        };
         if !members.iter().any(|member| waits(member)) {
             self.asked_for.clear();
             return;
