@@ -36,6 +36,7 @@ impl fmt::Display for Kind {
 /// A schedule. In JSON it is independent of how schedules are drawn, which a seed is not.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there are a few at a time")]
 pub(crate) enum Case {
     Faults(Schedule),
     Planned(Schedule),

@@ -305,13 +305,6 @@ impl Rules {
             && self.group.standing_in(world, node) != Standing::Out
     }
 
-    /// True if one of its sockets may be closed because it could not be opened.
-    fn is_deaf(&self, world: &World, node: usize) -> bool {
-        let state = &world.nodes[node];
-        let is_recent = |at: Mono| world.now.since(at) <= SOCKET_RETRY;
-        state.deaf > 0 || state.deafened.is_some_and(is_recent)
-    }
-
     /// True if each of the two hears the other and believes it.
     fn understand(&self, world: &World, first: usize, second: usize) -> bool {
         let configs = [first, second].map(|node| world.nodes[node].instance());
@@ -320,7 +313,7 @@ impl Rules {
         let clocks = || world.nodes.iter().map(|node| node.wall);
         let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
         let agree = !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000;
-        let hears = |node: usize| world.nodes[node].mute == 0 && !self.is_deaf(world, node);
+        let hears = |node: usize| world.nodes[node].mute == 0 && !is_deaf(world, node);
         let hear = hears(first) && hears(second);
         world.loss == 0 && one == other && world.connected(first, second) && agree && hear
     }
@@ -334,4 +327,11 @@ fn answers(node: &Node) -> bool {
 fn share(first: &Node, second: &Node) -> bool {
     let mut all = first.machine.held.keys();
     all.any(|place| second.machine.held.contains_key(place))
+}
+
+/// True if one of its sockets may be closed because it could not be opened.
+fn is_deaf(world: &World, node: usize) -> bool {
+    let state = &world.nodes[node];
+    let is_recent = |at: Mono| world.now.since(at) <= SOCKET_RETRY;
+    state.deaf > 0 || state.deafened.is_some_and(is_recent)
 }

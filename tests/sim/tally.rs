@@ -1,6 +1,7 @@
 //! Many schedules, played in parallel over the processors, and their results together.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -56,7 +57,7 @@ impl Tally {
 
 /// Plays the schedules of these seeds; each worker takes the next one.
 pub(crate) fn play(seeds: Range<u64>, kind_of: fn(u64) -> Kind) -> Tally {
-    let threads = thread::available_parallelism().map_or(1, |number| number.get());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicU64::new(seeds.start);
     let mut all = Tally::default();
     thread::scope(|scope| {
