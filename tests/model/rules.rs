@@ -3,7 +3,7 @@
 use std::fmt;
 
 use vipd::model::Preempt;
-use vipd::time::{Mono, Span};
+use vipd::time::Mono;
 
 use crate::daemon::Daemon;
 use crate::moves::Move;
@@ -52,8 +52,10 @@ pub(crate) struct Judge {
 enum Both {
     /// These of them stand still or are dead: the lease bounds this.
     BesideIdle(bool, bool),
-    /// They run and hear each other.
+    /// They run and hear each other, and one of them at least goes on.
     Aware,
+    /// The same, and both of them leave: neither takes over from the other.
+    Leaving,
 }
 
 /// Whether nothing has happened but planned moves since the world was settled.
@@ -156,12 +158,13 @@ impl<D: Daemon> World<D> {
             let state = &self.nodes[other];
             other != node && state.runs() && state.holds() && self.connected(node, other)
         };
-        let takes_over = !standing.daemon.is_active(before.now) && late > INTERVAL;
+        let was_active = standing.daemon.is_active(before.now);
         let length = self.now.since(standing.since);
         let knows = matches!(what, Move::Awake { told: true, .. }) && length > INTERVAL.times(2);
-        if takes_over && (0..self.nodes.len()).any(is_alive) {
+        let finds = was_active && length > INTERVAL.times(4) && standing.finds_another();
+        if !was_active && late > INTERVAL && (0..self.nodes.len()).any(is_alive) {
             self.broken(Rule::Pause, node, "stood still, and takes over without having listened");
-        } else if knows || length > INTERVAL.times(4) && standing.finds_another() {
+        } else if knows || finds {
             self.broken(Rule::Pause, node, "stood still, and goes on as if it had not");
         }
     }
@@ -197,11 +200,8 @@ impl<D: Daemon> World<D> {
         self.judge.both[place] = Some((why, since));
         let (since, bound) = match why {
             Both::BesideIdle(..) => (since, LEASE + LATENESS),
-            Both::Aware => {
-                let leave = [first, second].map(|node| self.is_leaving(node));
-                let departure = if leave == [true; 2] { DEPARTURE } else { Span::ZERO };
-                (since.max(self.judge.disturbed), INTERVAL + DELAY + departure)
-            }
+            Both::Aware => (since.max(self.judge.disturbed), INTERVAL + DELAY),
+            Both::Leaving => (since.max(self.judge.disturbed), DEPARTURE + DELAY),
         };
         let length = self.now.since(since);
         if length > bound {
@@ -217,8 +217,12 @@ impl<D: Daemon> World<D> {
             None
         } else if !one.runs() || !other.runs() {
             Some(Both::BesideIdle(!one.runs(), !other.runs()))
+        } else if !self.connected(first, second) {
+            None
+        } else if self.is_leaving(first) && self.is_leaving(second) {
+            Some(Both::Leaving)
         } else {
-            self.connected(first, second).then_some(Both::Aware)
+            Some(Both::Aware)
         }
     }
 
