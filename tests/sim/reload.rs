@@ -61,7 +61,7 @@ impl Schedule {
             instance.preempt = rng.choice([Preempt::Never, Preempt::Always, after]).expect("three");
         }
         if lease {
-            instance.lease = draw_lease(rng, self.group.interval);
+            instance.lease = draw_lease(rng, instance.version, self.group.interval);
         }
         if notify {
             instance.notify = hooks::draw(rng);

@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
+use vipd::config::{self, Here, OwnAddress};
 use vipd::model::{
     Family, IfAllFail, Interval, Notify, Phase, Preempt, Priority, TrackConfig, Version,
 };
@@ -366,7 +367,7 @@ impl Group {
         let hold_down = interval.span().times(rng.u64(0..4));
         // At least a frame's time on a wire; up to a third of an interval, as on a bad link.
         let delay = interval.span().divided_by(rng.choice([1_000, 100, 3]).expect("not empty"));
-        let lease = draw_lease(rng, interval);
+        let lease = draw_lease(rng, version, interval);
         Self {
             priorities,
             version,
@@ -383,14 +384,29 @@ impl Group {
     }
 }
 
-/// The default, a longer one, or none.
-pub(crate) fn draw_lease(rng: &mut Rng, interval: Interval) -> Option<Span> {
-    let default = interval.span().times(3).nanos() / 1_000_000_000;
+/// The lease of a configuration that names none, another one, or none.
+pub(crate) fn draw_lease(rng: &mut Rng, version: Version, interval: Interval) -> Option<Span> {
     match rng.u8(..6) {
         0 => None,
         1 => Some(Span::from_secs(rng.u64(1..8))),
-        _ => Some(Span::from_secs(default.max(1))),
+        _ => shipped_lease(version, interval),
     }
+}
+
+/// Returns the lease that the program itself chooses.
+fn shipped_lease(version: Version, interval: Interval) -> Option<Span> {
+    let milliseconds = interval.centiseconds() * 10;
+    let text = format!(
+        "instances: {{ vip: {{ interface: eth0, virtual_router_id: 51, priority: 100, addresses: \
+         [10.0.0.100], version: {version}, advertisement_interval: {milliseconds}ms }} }}"
+    );
+    let own = OwnAddress {
+        interface: "eth0".try_into().expect("valid"),
+        address: [10, 0, 0, 11].into(),
+        prefix: 24,
+    };
+    let config = config::load("vipd.yaml", &text, &Here::machine(vec![own]));
+    config.expect("a valid file").instances[0].lease
 }
 
 impl Fault {
