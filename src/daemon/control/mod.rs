@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use super::directory::Directory;
 use super::standby::StandbyFile;
 use crate::api::{CONTROL_SOCKET, Request, Response, STATUS_SOCKET, Snapshot, Stood};
-use crate::engine::Answer;
+use crate::engine::{Answer, Standby};
 use door::MOST;
 use serve::Desk;
 
@@ -53,6 +53,8 @@ pub(crate) struct Control {
     waiting: Waiting,
     /// The group whose members may ask, as the configuration has it now.
     group: watch::Sender<Option<String>>,
+    /// What is on standby by the last answer.
+    out: watch::Sender<Standby>,
     /// Disconnected when the thread has ended.
     done: std_mpsc::Receiver<()>,
 }
@@ -75,25 +77,24 @@ impl Control {
         let status = socket::Listening::start(directory, STATUS_SOCKET)?;
         let control = socket::Listening::start(directory, CONTROL_SOCKET)?;
         let (sender, group) = watch::channel(group);
-        Self::spawn(sender, move |requests| {
-            serve::run(
-                status,
-                control,
-                group,
-                Desk { requests, standby: Arc::new(Mutex::new(standby)) },
-            );
+        let (out, last) = watch::channel(Standby::default());
+        Self::spawn(sender, out, move |requests| {
+            let standby = Arc::new(Mutex::new(standby));
+            serve::run(status, control, group, Desk { requests, standby, last });
         })
     }
 
     /// One that nobody can ask.
     pub(crate) fn none() -> Self {
         let (waiting, group) = (Waiting::default(), watch::channel(None).0);
-        Self { requests: None, waiting, group, done: std_mpsc::channel().1 }
+        let out = watch::channel(Standby::default()).0;
+        Self { requests: None, waiting, group, out, done: std_mpsc::channel().1 }
     }
 
     /// Starts the thread. Its work ends when the receiver of its requests is dropped.
     fn spawn(
         group: watch::Sender<Option<String>>,
+        out: watch::Sender<Standby>,
         work: impl FnOnce(mpsc::Sender<Asked>) + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, requests) = mpsc::channel(MOST);
@@ -103,7 +104,7 @@ impl Control {
             let _ending: std_mpsc::Sender<()> = ending;
             work(sender);
         })?;
-        Ok(Self { requests: Some(requests), waiting: Waiting::default(), group, done })
+        Ok(Self { requests: Some(requests), waiting: Waiting::default(), group, out, done })
     }
 
     /// The members of another group may ask from now on.
@@ -128,6 +129,9 @@ impl Control {
 
     /// Passes the engine's answer to whoever waits for it. A client that has gone is no error.
     pub(crate) fn answer(&mut self, request: u64, answer: Answer) {
+        if let Answer::Standby(answer) = &answer {
+            self.out.send_replace(answer.standby.clone());
+        }
         self.waiting.answer(request, answer);
     }
 

@@ -18,6 +18,7 @@ use super::door::{Door, Entry, warn_of_panic};
 use super::refusals::Refusals;
 use super::socket::Listening;
 use crate::api::{self, Handover, LONGEST_REQUEST, Reload, Request, Response, Stood};
+use crate::engine::Standby;
 use crate::model::InstanceName;
 
 /// How long a client may take to write its request, and to read the answer.
@@ -37,8 +38,9 @@ const NO_ROOM: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     pub(super) requests: mpsc::Sender<Asked>,
-    /// Locked from a request to what is kept of it, so that the last one is kept.
     pub(super) standby: Arc<Mutex<StandbyFile>>,
+    /// What is on standby by the last answer.
+    pub(super) last: watch::Receiver<Standby>,
 }
 
 /// Serves clients until the other end of the requests is dropped, then removes the sockets. The
@@ -162,10 +164,12 @@ async fn admit(client: Client, desk: &Desk, request: Request) -> Response {
 
 /// Has the protocol loop take something out or put it back, and keeps what is out then.
 async fn stand_by(desk: &Desk, request: Request) -> Response {
-    let file = desk.standby.clone().lock_owned().await;
+    // Nobody waits for another one's answer: who is to come back calls off what is under way.
     let mut response = ask(&desk.requests, request).await;
-    if let Response::Standby(Stood { answer, not_kept }) = &mut response {
-        let standby = answer.standby.clone();
+    if let Response::Standby(Stood { not_kept, .. }) = &mut response {
+        let file = desk.standby.clone().lock_owned().await;
+        // Not that of this answer: a later one may have been kept already.
+        let standby = desk.last.borrow().clone();
         let written = spawn_blocking(move || file.write(&standby)).await;
         let outcome = written.unwrap_or_else(|error| Err(error.to_string()));
         *not_kept = outcome.err();

@@ -14,7 +14,7 @@ use crate::api::{
     self, CONTROL_SOCKET, FileStatus, Handover, LONGEST_REQUEST, LoopStatus, STATUS_SOCKET,
     Snapshot,
 };
-use crate::engine::{HandoverAnswer, HandoverRefusal, Status};
+use crate::engine::{HandoverAnswer, HandoverRefusal, StandbyAnswer, Status};
 use crate::histogram::Histogram;
 use crate::time::Wall;
 
@@ -114,6 +114,29 @@ fn each_client_gets_its_own_answer() {
     assert_eq!(response(first), Response::Handover(nobody()));
     control.answer(number, Answer::Handover(nobody()));
     assert!(control.finish());
+}
+
+/// Bug guarded: `vipctl online` reached the protocol loop when the standby before it had ended, which
+/// it was to call off. Now it does at once, and what is kept is what the last answer says.
+#[test]
+fn a_standby_under_way_holds_nobody_up() {
+    let directory = Directory::new();
+    let mut control = start(&directory).unwrap();
+    let mut ask = |request: &Request| {
+        let client = directory.client(&api::line(request).unwrap());
+        let (_, reply) = next_request(&mut control);
+        (client, control.admit(reply))
+    };
+    let (out, standby) = ask(&Request::Standby(api::Standby { instance: None, force: true }));
+    let (back, online) = ask(&Request::Online(api::Online { instance: None }));
+    for (request, client, node) in [(standby, out, true), (online, back, false)] {
+        let standby = Standby { node, ..Standby::default() };
+        let (moved, refused) = (Vec::new(), Vec::new());
+        let answer = StandbyAnswer { standby: standby.clone(), moved, refused };
+        control.answer(request, Answer::Standby(answer.clone()));
+        assert_eq!(response(client), Response::Standby(Stood { answer, not_kept: None }));
+        assert_eq!(StandbyFile::new(Some(&directory.0)).read(), Ok(standby));
+    }
 }
 
 /// Rule: what is no request is answered with what is wrong, and reaches nobody.
@@ -284,8 +307,10 @@ fn a_client_that_has_gone_is_forgotten() {
 #[test]
 fn a_panic_of_the_thread_is_told_once() {
     let mut control =
-        Control::spawn(watch::channel(None).0, |_requests| panic!("a mistake in the thread"))
-            .unwrap();
+        Control::spawn(watch::channel(None).0, watch::channel(Standby::default()).0, |_requests| {
+            panic!("a mistake in the thread")
+        })
+        .unwrap();
     assert!(next(&mut control).is_err());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let again = runtime
