@@ -262,6 +262,23 @@ fn a_cost_lowers_the_priority() {
     assert!(told(&actions).contains("priority 70 -> 100: its checks pass"), "{}", told(&actions));
 }
 
+/// Bug guarded: a reload replaced a virtual router, and made its failing check a reason to let go at
+/// once. It said farewell as one that goes on answering, and lost its addresses after that. Who does
+/// not go on answering says farewell when the addresses are gone.
+#[test]
+fn a_replaced_router_whose_check_fails_lets_go_first() {
+    let disk = TrackConfig { cost: Some(30), fall: 1, ..track("disk") };
+    let mut node = healthy(&disk, instance(100));
+    see(&mut node, false);
+    assert_eq!(node.state(), StateName::Active);
+    let virtual_router_id = 52.try_into().unwrap();
+    let other = InstanceConfig { virtual_router_id, ..instance(100) };
+    let config = Box::new(with(&[TrackConfig { cost: None, ..disk }], other));
+    let kinds = kinds(&node.tell(Input::Reload { config }));
+    let first = |kind| kinds.iter().position(|one| *one == kind).expect("one of them");
+    assert!(first("remove") < first("priority 0"), "{kinds:?}");
+}
+
 /// Bug that would be: a check of a backup that comes and goes restarts the active-down timer each
 /// time, so that nobody takes over from a dead router.
 #[test]

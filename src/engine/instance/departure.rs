@@ -42,7 +42,10 @@ impl Instance {
 
     fn end(&mut self, context: &Context<'_>, end: End, again: bool, out: &mut Vec<Action>) {
         if !self.life.has_stopped() {
-            if !again && self.has_addresses() {
+            // By the checks of a new configuration it may have to let go at once: then its farewell
+            // follows the removals.
+            let may_answer = self.judge(context).fault.is_none();
+            if !again && self.has_addresses() && may_answer {
                 self.call_off(out);
                 return self.set_out(context, Purpose::End(end), out);
             }
