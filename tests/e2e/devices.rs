@@ -1,10 +1,11 @@
-//! Interfaces that are made of others: bonds and VLANs. Not every kernel has them: the cases run in
-//! User Mode Linux ([`kernel`]).
+//! What not every kernel has, or lacks: interfaces that are made of others (bonds and VLANs), and a
+//! kernel without IPv6. The cases run in User Mode Linux ([`kernel`]).
 
 use crate::lab::{Case, Lab, cases, kernel};
 
-/// What [`bonds`], [`bond_addresses`] and [`vlans`] run in the other kernel.
-pub(crate) const CASES: &[Case] = &cases![inside::bonds, inside::bond_addresses, inside::vlans];
+/// What the cases run in the other kernel.
+pub(crate) const CASES: &[Case] =
+    &cases![inside::bonds, inside::bond_addresses, inside::vlans, inside::kernel_without_ipv6,];
 
 /// Rule: a bond's member that fails, leaves or comes changes no role, and the client is served on;
 /// without any member the address goes to the other node, and comes back.
@@ -24,12 +25,18 @@ pub(crate) fn vlans(lab: &Lab) {
     kernel::boot(lab, "inside::vlans");
 }
 
+/// Rule: a kernel without IPv6 (`ipv6.disable=1`) keeps no daemon from READY=1: the instance that
+/// needs IPv6 is in fault, and the other one serves.
+pub(crate) fn kernel_without_ipv6(lab: &Lab) {
+    kernel::boot_without_ipv6(lab, "inside::kernel_without_ipv6");
+}
+
 /// The cases as they run in the other kernel.
 mod inside {
     use std::net::Ipv4Addr;
     use std::time::{Duration, Instant};
 
-    use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VRID, steadily, within};
+    use crate::lab::{Agent, BOUND, Group, Host, Lab, VIP, VIP6, VRID, steadily, within};
 
     /// The virtual address in the second VLAN, and the numbers of both.
     const OTHER_VIP: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 100);
@@ -189,6 +196,20 @@ mod inside {
         }
         group.segment.run("bridge vlan delete dev port1 vid 1");
         group.segment.run("bridge vlan add dev port1 vid 10 pvid untagged");
+    }
+
+    pub(super) fn kernel_without_ipv6(lab: &Lab) {
+        let group = Group::new(lab, &[11]);
+        let node = &group.nodes[0];
+        let config = group.config().instance("six", VRID, VIP6);
+        // `Agent::start` waits for READY=1.
+        let agent = Agent::start(node, &config);
+        group.taken_over_by(node);
+        agent.reports(&["web: active", "six: fault"]);
+        lab.note(format!("the status: {}", agent.status()));
+        group.stays_with(node, Duration::from_secs(3));
+        assert!(agent.stop().success());
+        assert!(!node.holds(VIP), "it has left its address behind");
     }
 
     fn vlan(node: &Host, id: u16, address: Ipv4Addr) {

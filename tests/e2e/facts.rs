@@ -202,3 +202,20 @@ pub(crate) fn users_and_groups(lab: &Lab) {
     add(&groups, "ops-from-afar:x:54322:");
     within(BOUND, "nothing is missed", || !agent.status().contains("not on this machine"));
 }
+
+/// Rule: `vipd check` warns of what is valid and hardly meant, and accepts the file: an address in
+/// no network of its interface, and a priority beside `nodes`.
+pub(crate) fn hardly_meant(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let config = group.config().set("addresses", "[10.78.0.100/24]").set("priority", "150");
+    let (code, said) = check(&group.nodes[0], &config.yaml());
+    for expected in [
+        "warning: instances.web.addresses[0]: 10.78.0.100/24 is in no network of eth0, which has \
+         10.77.0.11/24",
+        "warning: instances.web.priority: every node that has this file gets the priority 150",
+        "valid on node node11\n",
+    ] {
+        assert!(said.contains(expected), "'{expected}' is not in:\n{said}");
+    }
+    assert_eq!(code, Some(0), "{said}");
+}

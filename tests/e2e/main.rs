@@ -17,6 +17,7 @@ mod addresses;
 mod authentication;
 mod condition;
 mod conflict;
+mod copies;
 mod demo;
 mod devices;
 mod doctor;
@@ -149,11 +150,14 @@ const CASES: &[lab::Case] = &lab::cases![
     sockets::strangers,
     opening::beside_a_move,
     opening::small_mtu,
+    opening::refused_at_the_start,
+    opening::lists_replaced,
     opening::many_groups,
     opening::open_files,
     operator::looking,
     operator::standby_and_back,
     operator::standby_alone,
+    operator::standby_called_off,
     operator::permissions,
     operator::reload,
     operator::following,
@@ -228,6 +232,7 @@ const CASES: &[lab::Case] = &lab::cases![
     authentication::released_when_dead,
     authentication::credential_and_stranger,
     authentication::refused_keys,
+    copies::of_another_segment,
     frames::version_2,
     frames::version_3,
     frames::checksum_styles,
@@ -243,6 +248,7 @@ const CASES: &[lab::Case] = &lab::cases![
     devices::bonds,
     devices::bond_addresses,
     devices::vlans,
+    devices::kernel_without_ipv6,
     topology::many_interfaces,
     topology::bridge,
     condition::held_up,
@@ -257,6 +263,7 @@ const CASES: &[lab::Case] = &lab::cases![
     facts::key,
     facts::programs,
     facts::users_and_groups,
+    facts::hardly_meant,
     refusal::every_mistake_at_once,
     refusal::unreadable,
     refusal::missing_capability,

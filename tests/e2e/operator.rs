@@ -121,6 +121,35 @@ pub(crate) fn standby_alone(lab: &Lab) {
     group.taken_over_by(alone);
 }
 
+/// Bug guarded: `vipctl online` during a standby took back the request alone, and the handover that
+/// was under way went on to its end. Now it is called off, and the client notices nothing.
+pub(crate) fn standby_called_off(lab: &Lab) {
+    let group = Group::new(lab, &[11]);
+    let alone = &group.nodes[0];
+    // The node waits for a successor for longer than one interval.
+    let agent = Agent::start(alone, &config(&group).set("advertisement_interval", "3s"));
+    group.taken_over_by(alone);
+    let start = Instant::now();
+    let mut command = Command::new(program("vipctl"));
+    command.args(["standby", "--force", "--runtime-directory"]).arg(alone.runtime_directory());
+    let standby = alone.start(&mut command, "standby");
+    within(BOUND, "it leaves", || agent.log().contains("leaving, "));
+    assert_eq!(vipctl(alone, "online", 0), "nothing is on standby\n");
+    let log = standby.log().to_owned();
+    assert_eq!(standby.exit().code(), Some(1));
+    assert_says(
+        &fs::read_to_string(log).expect("a log"),
+        &["nothing has changed: it was called off"],
+    );
+    assert!(start.elapsed() < Duration::from_secs(3), "it was over by itself");
+    // Longer than the departure would have taken.
+    group.stays_with(alone, Duration::from_secs(6));
+    let gap = group.client.longest_gap(start);
+    assert!(gap < GAPLESS, "the client had no answer for {gap:?}");
+    agent.reports(&["web: active"]);
+    assert!(!vipctl(alone, "status", 0).contains("standby"), "it is on standby");
+}
+
 /// `vipctl` as another user.
 fn as_user(group: &str, host: &Host, arguments: &str) -> (i32, String) {
     let mut command = Command::new("setpriv");

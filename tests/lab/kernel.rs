@@ -1,6 +1,7 @@
 //! Another kernel: User Mode Linux, a process like any other, for what not every kernel has been built
 //! with (bonds, VLANs). A case runs there as the first process, on the file system of the machine.
 
+use std::ffi::CStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ const WANTED: [&str; 5] = ["ipv6", "veth", "bridge", "bonding", "8021q"];
 /// Set on the kernel's command line, and so in the environment of its first process.
 const INSIDE: &str = "VIPD_KERNEL";
 
+/// The same: whether IPv6 is enabled or disabled.
+const IPV6: &str = "VIPD_KERNEL_IPV6";
+
 /// The last line of a case that passed there.
 const PASSED: &str = "the case has passed";
 
@@ -33,6 +37,15 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// Boots the kernel, runs the case of that name there, and fails where it does.
 pub(crate) fn boot(lab: &Lab, case: &str) {
+    boot_with(lab, case, "enabled");
+}
+
+/// The same with what `ipv6.disable=1` does on a kernel's command line.
+pub(crate) fn boot_without_ipv6(lab: &Lab, case: &str) {
+    boot_with(lab, case, "disabled");
+}
+
+fn boot_with(lab: &Lab, case: &str, ipv6: &str) {
     let directory = lab.directory().display();
     let log = lab.directory().join("kernel.log");
     let mut command = Command::new(KERNEL);
@@ -40,7 +53,8 @@ pub(crate) fn boot(lab: &Lab, case: &str) {
         .args(["mem=512M", "quiet", "root=none", "rootfstype=hostfs", "rootflags=/", "rw"])
         .args(["con=null", "con0=null,fd:1"])
         .args([format!("uml_dir={directory}"), format!("init={}", first_process(lab).display())])
-        .args([format!("{INSIDE}=yes"), "VIPD_LAB=0".into(), "PATH=/usr/sbin:/usr/bin".into()])
+        .args([format!("{INSIDE}=yes"), format!("{IPV6}={ipv6}")])
+        .args(["VIPD_LAB=0", "PATH=/usr/sbin:/usr/bin"])
         .args(["--", case]);
     let kernel = super::Process::start(&mut command, &log);
     kernel.exit_within(LONGEST);
@@ -78,8 +92,9 @@ pub(crate) fn is_inside() -> bool {
 /// The `main` of the program in there: runs the case that [`boot`] asked for, and powers off.
 pub(crate) fn run(cases: &[Case]) -> ExitCode {
     mount_system();
+    let without_ipv6 = env::var(IPV6).is_ok_and(|said| said == "disabled");
     for name in WANTED {
-        load(name);
+        load(name, if without_ipv6 && name == "ipv6" { c"disable=1" } else { c"" });
     }
     in_namespaces(|| {
         let name = env::args().nth(1).unwrap_or_default();
@@ -108,8 +123,8 @@ fn mount_system() {
     }
 }
 
-/// Loads a module after those that it needs (`modules.dep(5)`).
-fn load(name: &str) {
+/// Loads a module with its parameters after those that it needs (`modules.dep(5)`).
+fn load(name: &str, parameters: &CStr) {
     let release = uname().expect("uname").release().to_string_lossy().into_owned();
     let modules = Path::new(MODULES).join(release);
     let list = fs::read_to_string(modules.join("modules.dep")).expect("the list of modules");
@@ -119,9 +134,10 @@ fn load(name: &str) {
         .find(|(module, _)| module.ends_with(&format!("/{name}.ko")))
         .unwrap_or_else(|| panic!("{KERNEL} has no module {name}"));
     // The last one is what the others build on.
-    for one in needed.split_whitespace().rev().chain([module]) {
+    let needed = needed.split_whitespace().rev().map(|one| (one, c""));
+    for (one, parameters) in needed.chain([(module, parameters)]) {
         let file = File::open(modules.join(one)).expect("a module of the list");
-        match finit_module(&file, c"", ModuleInitFlags::empty()) {
+        match finit_module(&file, parameters, ModuleInitFlags::empty()) {
             // Something else needed it, too.
             Ok(()) | Err(nix::errno::Errno::EEXIST) => {}
             Err(why) => panic!("cannot load {one}: {why}"),
