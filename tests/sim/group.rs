@@ -13,8 +13,9 @@ use vipd::model::{
 use crate::schedule::Group;
 use vipd::time::Span;
 
-/// A key, and by how much the clocks may differ, in seconds.
-const KEY: &[u8] = b"thirty-two bytes of no secret....";
+/// The keys by their numbers from 1 on, and by how much the clocks may differ, in seconds.
+const KEYS: [&[u8]; 2] =
+    [b"thirty-two bytes of no secret....", b"another thirty-two of no secret.."];
 pub(crate) const WINDOW: u16 = 10;
 
 /// What moves.
@@ -62,38 +63,43 @@ fn path_address(family: Family, path: usize, node: usize) -> IpAddr {
     }
 }
 
-/// The key that all nodes have.
+/// All keys that the files of the nodes may name.
 pub(crate) fn keys(group: &Group) -> KeyRing {
     let mut ring = KeyRing::default();
     if group.wire.signed {
-        let id = KeyId::try_from(1).expect("valid");
         let mut instance = config(group, 0).instances.remove(0);
         for virtual_router in [instance.virtual_router_id, other_virtual_router_id()] {
             instance.virtual_router_id = virtual_router;
-            let keys = Secrets::Keys([(id, Key::parse(KEY).expect("a good key"))].into());
-            ring.put(places(&instance), keys);
+            let key = |(key, id)| (key_id(id), Key::parse(key).expect("a good key"));
+            let keys = KEYS.into_iter().zip(1..).map(key).collect();
+            ring.put(places(&instance), Secrets::Keys(keys));
         }
     }
     ring
 }
 
-fn authentication(group: &Group) -> Authentication {
-    if !group.wire.signed {
-        return Authentication::None;
-    }
-    let id = KeyId::try_from(1).expect("valid");
+fn key_id(id: u8) -> KeyId {
+    KeyId::try_from(id).expect("valid")
+}
+
+/// Signed with the last of these keys; advertisements with any of them are accepted.
+pub(crate) fn authentication(keys: &[u8]) -> Authentication {
+    let key = |id: &u8| HmacKey { id: key_id(*id), source: SecretSource::Inline };
     Authentication::Hmac(HmacAuthentication {
-        keys: vec![HmacKey { id, source: SecretSource::Inline }],
-        send: Some(id),
+        keys: keys.iter().map(key).collect(),
+        send: keys.last().map(|id| key_id(*id)),
         mode: HmacMode::Enforce,
         anti_replay: AntiReplay::Time(Window::try_from(WINDOW).expect("valid")),
     })
 }
 
-fn transport(group: &Group) -> Transport {
-    if !group.wire.unicast {
-        return Transport::STANDARD;
-    }
+/// A multicast group that is not VRRP's own.
+pub(crate) fn other_multicast_groups() -> Transport {
+    let groups = vec![Ipv4Addr::new(239, 7, 7, 51).into(), "ff12::51".parse().expect("valid")];
+    Transport::Multicast { groups }
+}
+
+pub(crate) fn unicast(group: &Group) -> Transport {
     // This node is among them, as in a list that all of them share.
     let nodes = 0..group.priorities.len();
     let peers = nodes.flat_map(|node| all_addresses(group, node)).collect();
@@ -134,7 +140,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         name: instance_name(),
         interface: interface(),
         further_interfaces: further.then(|| interface_of(1)).into_iter().collect(),
-        transport: transport(group),
+        transport: if group.wire.unicast { unicast(group) } else { Transport::STANDARD },
         virtual_router_id: virtual_router_id(),
         version: group.version,
         priority: group.priorities[node],
@@ -154,7 +160,7 @@ pub(crate) fn config(group: &Group, node: usize) -> Config {
         tracks: group.tracks.iter().map(|track| track.name.clone()).collect(),
         if_all_fail: group.if_all_fail,
         notify: group.notify.clone(),
-        authentication: authentication(group),
+        authentication: if group.wire.signed { authentication(&[1]) } else { Authentication::None },
         virtual_mac: false,
     };
     let node_of = |n| {

@@ -3,10 +3,14 @@
 use std::net::IpAddr;
 
 use fastrand::Rng;
-use vipd::model::{Config, InstanceConfig, Interval, Preempt, Priority, VirtualAddress};
+use vipd::model::{
+    Config, Family, InstanceConfig, Interval, Preempt, Priority, Transport, Version, VirtualAddress,
+};
 use vipd::time::Span;
 
-use crate::group::{config, other_virtual_router_id};
+use crate::group::{
+    authentication, config, interface_of, other_multicast_groups, other_virtual_router_id, unicast,
+};
 use crate::hooks;
 use crate::schedule::{Group, Machines, Schedule, draw_lease};
 
@@ -40,7 +44,57 @@ impl Schedule {
         instance.tracks = tracks;
         instance.announce_refresh = Span::from_secs(rng.u64(..4) * 20);
         self.instance_otherwise(instance, rng);
+        self.message_otherwise(instance, rng);
+        self.paths_otherwise(instance, rng);
         config
+    }
+
+    /// Changes the form of the advertisements, what is made of them, and when the node may begin.
+    fn message_otherwise(&self, instance: &mut InstanceConfig, rng: &mut Rng) {
+        let mut one_in = |many: u8| rng.u8(..many) == 0;
+        let changes = [one_in(6), one_in(6), one_in(4), one_in(4)];
+        let [version, keys, maximum_interval, hold_down] = changes;
+        if version && self.may_change_version() {
+            let is_v3 = instance.version == Version::V3;
+            instance.version = if is_v3 { Version::V2 } else { Version::V3 };
+            instance.maximum_interval = instance.advertisement_interval;
+        }
+        if keys && self.group.wire.signed {
+            let all: [&[u8]; 3] = [&[2, 1], &[1, 2], &[2]];
+            instance.authentication = authentication(rng.choice(all).expect("three"));
+        }
+        if maximum_interval && instance.version == Version::V3 {
+            let own = instance.advertisement_interval;
+            instance.maximum_interval = rng.choice([own, Interval::LONGEST_V3]).expect("two");
+        }
+        if hold_down {
+            instance.hold_down = self.group.interval.span().times(rng.u64(0..4));
+        }
+    }
+
+    /// Changes the way of the advertisements: by which interfaces, and to whom.
+    fn paths_otherwise(&self, instance: &mut InstanceConfig, rng: &mut Rng) {
+        let mut one_in = |many: u8| rng.u8(..many) == 0;
+        let [transport, paths] = [one_in(6), one_in(6)];
+        if transport {
+            let all = [Transport::STANDARD, other_multicast_groups(), unicast(&self.group)];
+            instance.transport = rng.choice(all).expect("three");
+        }
+        if paths && self.group.wire.second_path {
+            let [one, other] = [interface_of(0), interface_of(1)];
+            let all = [vec![one.clone()], vec![other.clone()], vec![other, one]];
+            let mut all = rng.choice(all).expect("three").into_iter();
+            instance.interface = all.next().expect("one at least");
+            instance.further_interfaces = all.collect();
+        }
+    }
+
+    /// True if a reload may change the protocol's version: version 2 has whole seconds, one
+    /// interval for all, and only IPv4.
+    pub(crate) fn may_change_version(&self) -> bool {
+        let Self { group, machines, .. } = self;
+        let has_v2 = group.wire.families() == [Family::V4] && !group.wire.signed;
+        has_v2 && !machines.drift && group.interval.centiseconds().is_multiple_of(100)
     }
 
     fn instance_otherwise(&self, instance: &mut InstanceConfig, rng: &mut Rng) {

@@ -12,7 +12,7 @@ use crate::group::WINDOW;
 use crate::health::Standing;
 use crate::hooks::{GRACE, TIMEOUT};
 use crate::schedule::{Group, Schedule};
-use crate::world::{Node, THREADS, UNDISTURBED, WAKE_JITTER, World, granularity};
+use crate::world::{Node, THREADS, UNDISTURBED, WAKE_JITTER, World, granularity, speak_alike};
 
 /// The time for which an instance stays out after the system has refused it something, and until
 /// the refusal is known.
@@ -55,6 +55,10 @@ impl Times {
             Version::V2 => Span::from_secs(1),
             Version::V3 => interval,
         };
+        let changes_version = schedule.reloads() && schedule.may_change_version();
+        let skew = if changes_version { skew.max(Span::from_secs(1)).max(interval) } else { skew };
+        let hold_down = if schedule.reloads() { interval.times(3) } else { Span::ZERO };
+        let hold_down = group.hold_down.max(hold_down);
         let down = interval.times(3) + skew;
         // Twice: for the changes before, and for these.
         let kernel = (machines.kernel.max(UNDISTURBED) + THREADS.times(2)).times(2);
@@ -80,11 +84,7 @@ impl Times {
             // The engine is told that a request came too late, and asks again.
             claim: claiming + lateness + kernel.times(2),
             kernel,
-            settling: group.hold_down.max(down)
-                + departure
-                + group.verdict_bound()
-                + clocks
-                + RECREATION,
+            settling: hold_down.max(down) + departure + group.verdict_bound() + clocks + RECREATION,
             clocks,
             paths: if several { interval.times(5) } else { Span::ZERO },
         }
@@ -194,7 +194,7 @@ impl Rules {
             let bound = times.interval + times.yielding + times.paths + departure;
             let since = *self.both.entry(pair).or_insert(world.now);
             let settled = |node: &Node| {
-                // A node whose virtual router ID has changed is still leaving under the one before.
+                // A node with another virtual router ID or interface is leaving as the one before.
                 let reidentified = node.reidentified.map(|at| at + times.departure);
                 let clocks = node.clock_set + times.clocks;
                 let heard = node.muted.max(node.deafened).unwrap_or(Mono(0));
@@ -291,11 +291,12 @@ impl Rules {
     /// True if nothing keeps a node from having the addresses.
     fn is_fit(&self, world: &World, node: usize) -> bool {
         let state = &world.nodes[node];
+        let port = state.ports[world.segment(&state.instance().interface)];
         let is_over = |at: Option<Mono>| at.is_none_or(|at| world.now.since(at) > REFUSED);
         state.runs()
             && !state.stopping
-            && state.ports[0].works()
-            && state.ports[0].numbered
+            && port.works()
+            && port.numbered
             && !state.is_unanswered()
             && (state.refusals, state.mute, state.deaf) == (0, 0, 0)
             && is_over(state.refused)
@@ -307,15 +308,14 @@ impl Rules {
 
     /// True if each of the two hears the other and believes it.
     fn understand(&self, world: &World, first: usize, second: usize) -> bool {
-        let configs = [first, second].map(|node| world.nodes[node].instance());
-        let [one, other] = configs.map(|config| config.virtual_router_id);
+        let [one, other] = [first, second].map(|node| world.nodes[node].instance());
         // No node's clock keeps the others from believing it.
         let clocks = || world.nodes.iter().map(|node| node.wall);
         let apart = clocks().max().unwrap_or(0) - clocks().min().unwrap_or(0);
         let agree = !self.group.wire.signed || apart < u64::from(WINDOW - 1) * 1_000_000_000;
         let hears = |node: usize| world.nodes[node].mute == 0 && !is_deaf(world, node);
-        let hear = hears(first) && hears(second);
-        world.loss == 0 && one == other && world.connected(first, second) && agree && hear
+        let hear = hears(first) && hears(second) && speak_alike(one, other);
+        world.loss == 0 && world.connected(first, second) && agree && hear
     }
 }
 
@@ -324,9 +324,9 @@ fn answers(node: &Node) -> bool {
     node.holds() && !node.suspended
 }
 
+/// True if two nodes have one address, each on any of its interfaces.
 fn share(first: &Node, second: &Node) -> bool {
-    let mut all = first.machine.held.keys();
-    all.any(|place| second.machine.held.contains_key(place))
+    first.held().any(|address| second.held().any(|other| other == address))
 }
 
 /// True if one of its sockets may be closed because it could not be opened.

@@ -7,8 +7,9 @@ use vipd::time::Span;
 use vipd::vrrp::auth::Stamper;
 
 use super::World;
+use super::hearing::is_for;
 use super::machine::{Machine, Process};
-use super::node::Boot;
+use super::node::{Arrived, Boot};
 use super::packet::{message, packet};
 
 impl World {
@@ -159,14 +160,13 @@ impl World {
             && !state.is_unanswered()
             && state.reidentified.is_none()
             && !self.leaves(node);
-        let is_of_another = |packet: &[u8]| {
-            let message = message(packet);
-            message[1] == own.virtual_router_id.get() && message[2] > 0
+        let is_of_another = |arrived: &Arrived| {
+            let Arrived { segment, packet, .. } = arrived;
+            is_for(own, &self.setup.segments[*segment], packet) && message(packet)[2] > 0
         };
         // Time stamps from before may be refused.
         let mut arrived = state.inbox.iter().filter(|arrived| !arrived.is_rubbish);
-        let is_replaced =
-            !self.setup.signed && arrived.any(|arrived| is_of_another(&arrived.packet));
+        let is_replaced = !self.setup.signed && arrived.any(is_of_another);
         let is_long = length > own.advertisement_interval.span().times(4);
         goes_on && is_long && (state.suspended || is_replaced)
     }

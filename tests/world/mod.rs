@@ -5,6 +5,7 @@
 //! The draws before it began, and `rng`, decide everything: a world replays.
 
 mod checks;
+mod hearing;
 mod hooks;
 mod interfaces;
 mod kernel;
@@ -29,6 +30,7 @@ use vipd::model::{Config, InterfaceName, TrackConfig};
 use vipd::time::{Mono, Now, Span, Wall};
 
 pub(crate) use checks::Truth;
+pub(crate) use hearing::speak_alike;
 pub(crate) use hooks::TIMEOUT;
 pub(crate) use kernel::{THREADS, UNDISTURBED, granularity};
 use machine::Place;
@@ -225,7 +227,7 @@ impl World {
     }
 
     /// The place of an interface among the segments.
-    fn segment(&self, interface: &InterfaceName) -> usize {
+    pub(crate) fn segment(&self, interface: &InterfaceName) -> usize {
         let place = self.setup.segments.iter().position(|one| one == interface);
         place.expect("a segment of this world")
     }

@@ -24,13 +24,13 @@ pub(crate) struct Node {
     pub(crate) config: Config,
     /// The lease before the last reload, and when that was.
     pub(crate) lease_before: Option<(Option<Span>, Mono)>,
-    /// When it got another virtual router ID.
+    /// When it got another virtual router: another ID, or another interface.
     pub(crate) reidentified: Option<Mono>,
     /// When it got another file.
     pub(crate) reconfigured: Mono,
     /// When something last happened to it.
     pub(crate) steady_since: Mono,
-    /// When its engine last heard an advertisement of its first virtual router.
+    /// When its engine last heard an advertisement of a virtual router that it is a part of.
     pub(crate) heard: Mono,
     /// When it last heard a farewell of that.
     pub(crate) relieved: Mono,

@@ -1,7 +1,7 @@
 //! The operator's requests to a node, what its disk keeps of them, and its file.
 
 use vipd::engine::{Answer, Input};
-use vipd::model::{Config, InstanceName};
+use vipd::model::{Config, InstanceConfig, InstanceName};
 
 use super::World;
 
@@ -41,7 +41,9 @@ impl World {
     pub(crate) fn configure(&mut self, node: usize, config: Config) {
         let state = &mut self.nodes[node];
         let (old, new) = (state.instance(), &config.instances[0]);
-        let reidentified = old.virtual_router_id != new.virtual_router_id;
+        // Another virtual router: the one before leaves, and this one starts.
+        let identity = |one: &InstanceConfig| (one.virtual_router_id, one.interface.clone());
+        let reidentified = identity(old) != identity(new);
         // No other change is an excuse for a delayed takeover.
         let steady = !reidentified && state.config.tracks == config.tracks;
         // While the daemon is paused, the lease before the first of several reloads counts.

@@ -6,6 +6,7 @@ use vipd::model::Config;
 use vipd::time::{Mono, Span};
 use vipd::vrrp::auth::Proof;
 
+use super::hearing::is_for;
 use super::node::Arrived;
 use super::packet::{family, message, received};
 use super::{Happening, WAKE_JITTER, World};
@@ -37,7 +38,7 @@ impl World {
             self.nodes[node].inbox.pop_front()
         {
             if !is_rubbish {
-                self.note_what_is_heard(node, &packet);
+                self.note_what_is_heard(node, segment, &packet);
             }
             let interface = self.setup.segments[segment].clone();
             let (packet, proof) = (received(packet), Proof::None);
@@ -58,10 +59,11 @@ impl World {
         }
     }
 
-    fn note_what_is_heard(&mut self, node: usize, packet: &[u8]) {
+    fn note_what_is_heard(&mut self, node: usize, segment: usize, packet: &[u8]) {
         let message = message(packet);
         let state = &mut self.nodes[node];
-        let is_ours = message[1] == state.instance().virtual_router_id.get();
+        let interface = &self.setup.segments[segment];
+        let is_ours = state.config.instances.iter().any(|one| is_for(one, interface, packet));
         match (is_ours, message[2]) {
             (false, _) => {}
             // One is not active any more.

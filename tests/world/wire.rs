@@ -2,18 +2,26 @@
 
 use vipd::time::Span;
 
+use super::hearing::uses;
 use super::packet::destination;
-use super::{Happening, World};
+use super::{Happening, Node, World};
 
 impl World {
     /// True if the two hear each other, except for frames that are lost by chance. If they hear
     /// each other on one segment, but on another one in one direction only, they do not count as
-    /// connected.
+    /// connected. Only segments on which both have a path, and an address to speak from, count.
     pub(crate) fn connected(&self, first: usize, second: usize) -> bool {
-        let one_way = |(_, from, to): &(usize, usize, usize)| {
-            (*from, *to) == (first, second) || (*from, *to) == (second, first)
+        let both = [first, second].map(|node| &self.nodes[node]);
+        let speaks = |node: &Node, segment: usize| {
+            let interface = &self.setup.segments[segment];
+            uses(node.instance(), interface) && node.ports[segment].numbered
         };
-        let mut segments = 0..self.setup.segments.len();
+        let is_path = |segment: &usize| both.iter().all(|node| speaks(node, *segment));
+        let one_way = |(segment, from, to): &(usize, usize, usize)| {
+            let ends = (*from, *to) == (first, second) || (*from, *to) == (second, first);
+            ends && is_path(segment)
+        };
+        let mut segments = (0..self.setup.segments.len()).filter(is_path);
         segments.any(|segment| self.meet(segment, first, second))
             && !self.one_way.iter().any(one_way)
     }
