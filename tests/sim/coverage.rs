@@ -71,6 +71,9 @@ kinds!(SYNC_FAULTS, sync_fault: sync::Fault {
     sync::Fault::HandOver(..) => "handover",
     sync::Fault::Loss(_) => "loss",
     sync::Fault::Suspend(..) => "suspend",
+    sync::Fault::Pause(..) => "pause",
+    sync::Fault::Kill(_) => "kill",
+    sync::Fault::OneWay(..) => "one way",
     sync::Fault::Turn(..) => "turn a check",
     sync::Fault::Reload(_, sync::Variant::Same) => "reload the same",
     sync::Fault::Reload(_, sync::Variant::NoGroup) => "reload without the group",
@@ -79,6 +82,7 @@ kinds!(SYNC_FAULTS, sync_fault: sync::Fault {
     sync::Fault::Reload(_, sync::Variant::OtherNames) => "reload with other names",
     sync::Fault::Reload(_, sync::Variant::OtherRouter) => "reload with another router",
     sync::Fault::Reload(_, sync::Variant::Alone) => "reload without the second instance",
+    sync::Fault::Reload(_, sync::Variant::OtherInterface) => "reload with another interface",
 });
 
 kinds!(WHYS, why: Why {

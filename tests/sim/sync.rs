@@ -15,7 +15,7 @@ use vipd::time::Span;
 use crate::group;
 use crate::health;
 use crate::hooks::{GRACE, TIMEOUT};
-use crate::schedule::{Group, Wire};
+use crate::schedule::{Group, Wire, draw_lease};
 use crate::world::{Setup, Truth, World};
 
 /// The sync group.
@@ -23,6 +23,8 @@ pub(crate) const GROUP: &str = "gateway";
 
 /// The instances and their segments.
 pub(crate) const SEGMENTS: [&str; 2] = ["wan", "lan"];
+/// A segment that a reload may move the second instance to.
+const SPARE: &str = "dmz";
 pub(crate) const DELAY: Span = Span::from_micros(300);
 
 /// What happens to the nodes.
@@ -40,6 +42,12 @@ pub(crate) enum Fault {
     Loss(u8),
     /// The machine sleeps for this long.
     Suspend(usize, Span),
+    /// The daemon does not run for this long; its sockets go on receiving.
+    Pause(usize, Span),
+    /// The daemon is killed; its machine runs on.
+    Kill(usize),
+    /// On one segment the frames of the one do not arrive at the other one any more.
+    OneWay(usize, usize, usize),
     /// What the check of the second instance looks at is well, or not.
     Turn(usize, bool),
     /// The node gets another configuration.
@@ -64,10 +72,12 @@ pub(crate) enum Variant {
     OtherRouter,
     /// Only the first segment.
     Alone,
+    /// The second instance is on a segment where no other node is.
+    OtherInterface,
 }
 
 impl Variant {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Same,
         Self::NoGroup,
         Self::NoHooks,
@@ -75,6 +85,7 @@ impl Variant {
         Self::OtherNames,
         Self::OtherRouter,
         Self::Alone,
+        Self::OtherInterface,
     ];
 
     fn apply(self, config: &mut Config) {
@@ -96,6 +107,7 @@ impl Variant {
                 group.members[1].clone_from(&lan.name);
             }
             Self::OtherRouter => lan.virtual_router_id = 99.try_into().expect("valid"),
+            Self::OtherInterface => lan.interface = segment_name(SEGMENTS.len()),
             Self::Alone => {
                 config.sync_groups.clear();
                 config.instances.truncate(1);
@@ -154,7 +166,7 @@ impl Schedule {
                 + Span::from_micros(rng.u64(..999));
             let node = rng.usize(..group.priorities.len());
             let segment = rng.usize(..SEGMENTS.len());
-            let fault = match rng.u8(..25) {
+            let fault = match rng.u8(..31) {
                 0..2 => Fault::PowerOff(node),
                 2 => Fault::Stop(node),
                 3..5 => Fault::Start(node),
@@ -164,6 +176,9 @@ impl Schedule {
                 14 => Fault::Loss(rng.choice([0, 10, 40]).expect("not empty")),
                 15..17 => Fault::Suspend(node, interval.times(rng.u64(1..100)).divided_by(10)),
                 17..20 => Fault::Turn(node, rng.bool()),
+                20..22 => Fault::Pause(node, interval.times(rng.u64(1..100)).divided_by(10)),
+                22..24 => Fault::Kill(node),
+                24..26 => Fault::OneWay(segment, node, rng.usize(..group.priorities.len())),
                 _ => Fault::Reload(node, rng.choice(Variant::ALL).expect("not empty")),
             };
             faults.push((at, fault));
@@ -176,10 +191,11 @@ impl Schedule {
     /// doing.
     pub(crate) fn setup(&self) -> Setup {
         let nodes = 0..self.group.priorities.len();
-        let links = |node| (0..SEGMENTS.len()).map(move |segment| link(&self.group, segment, node));
+        let all = 0..=SEGMENTS.len();
+        let links = |node| all.clone().map(move |segment| link(&self.group, segment, node));
         Setup {
             seed: self.seed,
-            segments: (0..SEGMENTS.len()).map(segment_name).collect(),
+            segments: all.clone().map(segment_name).collect(),
             links: nodes.clone().map(|node| links(node).collect()).collect(),
             configs: nodes.map(|node| config(&self.group, &self.hooks, node)).collect(),
             tracks: self.group.tracks.clone(),
@@ -195,6 +211,13 @@ impl Schedule {
         world.tell(None, &format!("{fault:?}"));
         match fault {
             Fault::PowerOff(node) => world.power_off(node),
+            // On a machine that sleeps nothing is killed.
+            Fault::Kill(node) if world.nodes[node].suspended => {}
+            Fault::Kill(node) => world.kill(node),
+            Fault::Pause(node, length) => world.pause(node, length),
+            Fault::OneWay(segment, from, to) => {
+                world.one_way.insert((segment, from, to));
+            }
             Fault::Stop(node) => world.stop(node),
             Fault::Start(node) => self.start(world, node),
             Fault::Link(node, segment, up) => world.set_carrier(node, segment, up),
@@ -230,10 +253,15 @@ impl Schedule {
     pub(crate) fn mend(&self, world: &mut World) {
         world.tell(None, "everything is mended");
         world.partitions.fill(None);
+        world.one_way.clear();
         world.loss = 0;
         for node in 0..world.nodes.len() {
             if world.nodes[node].paused_until.is_some() {
                 world.resume(node);
+            }
+            if self.group.lease.is_none() {
+                // As systemd does when the daemon has died.
+                world.release(node);
             }
             (0..SEGMENTS.len()).for_each(|segment| world.set_carrier(node, segment, true));
             if world.nodes[node].config != config(&self.group, &self.hooks, node) {
@@ -261,7 +289,7 @@ fn draw(rng: &mut Rng) -> Group {
             _ => Preempt::Always,
         },
         hold_down: interval.span().times(rng.u64(0..2)),
-        lease: None,
+        lease: draw_lease(rng, Version::V3, interval),
         delay: DELAY,
         tracks,
         if_all_fail: rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty"),
@@ -269,8 +297,10 @@ fn draw(rng: &mut Rng) -> Group {
     }
 }
 
+/// The interface of a segment, the spare one after the others.
 pub(crate) fn segment_name(segment: usize) -> InterfaceName {
-    InterfaceName::try_from(SEGMENTS[segment]).expect("valid")
+    let name = SEGMENTS.get(segment).copied().unwrap_or(SPARE);
+    InterfaceName::try_from(name).expect("valid")
 }
 
 fn address(segment: usize, last: usize) -> IpAddr {

@@ -3,13 +3,14 @@
 use vipd::engine::status::InstanceStatus;
 use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Engine, Event};
-use vipd::model::{Config, Phase, Preempt};
+use vipd::model::{Config, Family, Phase, Preempt};
 use vipd::time::{Mono, Span};
 
 use crate::check::Verdict;
 use crate::health::Standing;
+use crate::schedule::Group;
 use crate::sync::{DELAY, Fault, GROUP, SEGMENTS, Schedule, segment_name};
-use crate::world::World;
+use crate::world::{World, granularity};
 
 /// Plays a schedule. `Err`: a rule was broken.
 pub(crate) fn run(schedule: &Schedule) -> Result<Verdict, Verdict> {
@@ -26,7 +27,12 @@ fn play(schedule: &Schedule, world: &mut World) -> Result<(), String> {
     let interval = schedule.group.interval.span();
     // The winner's next advertisement, its way, and some lateness.
     let bound = interval + DELAY + Span::from_millis(1);
-    let mut owners = Owners { bound, both: vec![None; nodes * nodes * SEGMENTS.len()] };
+    let mut owners = Owners {
+        bound,
+        alone: Alone::new(schedule),
+        lease: schedule.group.lease,
+        both: vec![None; nodes * nodes * SEGMENTS.len()],
+    };
     // In which of their lives they were asked to hand over.
     let mut handed_over = vec![None; nodes];
     for (at, fault) in &schedule.faults {
@@ -49,7 +55,8 @@ fn play(schedule: &Schedule, world: &mut World) -> Result<(), String> {
         + schedule.group.hold_down
         + schedule.group.verdict_bound()
         + schedule.hooks.bound();
-    advance(world, &mut owners, world.now + rest)?;
+    let lease = schedule.group.lease.map_or(Span::ZERO, |lease| lease + granularity(Family::V4));
+    advance(world, &mut owners, world.now + rest.max(lease))?;
     let mut lives = world.nodes.iter().zip(&handed_over);
     let moved = lives.any(|(node, life)| *life == Some(node.life));
     settled(schedule, world, moved)?;
@@ -74,7 +81,10 @@ fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), St
 fn is_whole(config: &Config) -> bool {
     let mut numbers = config.instances.iter().map(|one| one.virtual_router_id);
     let first = numbers.next();
-    !config.sync_groups.is_empty() && numbers.all(|other| Some(other) == first)
+    let interfaces = config.instances.iter().map(|one| one.interface.clone());
+    !config.sync_groups.is_empty()
+        && numbers.all(|other| Some(other) == first)
+        && interfaces.eq((0..SEGMENTS.len()).map(segment_name))
 }
 
 /// Judges what an engine has just decided.
@@ -134,14 +144,72 @@ fn lack(world: &World, node: usize) -> Option<String> {
     (!waits).then(|| format!("{} waits for nothing", one.name))
 }
 
+/// The longest time that a node which can have the group and hears nobody does not have it.
+struct Alone {
+    group: Group,
+    /// From the last advertisement to the takeover by the least preferred node.
+    down: Span,
+    /// Until a node that can take part does so.
+    settling: Span,
+}
+
+impl Alone {
+    fn new(schedule: &Schedule) -> Self {
+        let group = schedule.group.clone();
+        let down = group.interval.span().times(4);
+        // An instance that a reload has replaced leaves first.
+        let departure = group.interval.span().times(2) + Span::from_millis(110);
+        let settling = group.hold_down.max(down) + departure + group.verdict_bound();
+        Self { down, settling: settling + schedule.hooks.bound(), group }
+    }
+
+    fn look(&self, world: &World, node: usize) -> Option<String> {
+        let state = &world.nodes[node];
+        let steady = state.steady_since.max(state.reconfigured) + self.settling;
+        let is_due = world.now > steady.max(state.heard + self.down) + Span::from_millis(1);
+        if !is_due || !self.is_fit(world, node) || holds(world, node) == [true; 2] {
+            return None;
+        }
+        Some(format!("node{node} hears nobody since {:?}, and has not the group", state.heard))
+    }
+
+    fn is_fit(&self, world: &World, node: usize) -> bool {
+        let state = &world.nodes[node];
+        let is_joined = |place: usize| state.ports[place].works();
+        state.runs()
+            && !state.stopping
+            && !state.is_unanswered()
+            && !state.machine.process.is_at_gate()
+            && is_whole(&state.config)
+            && (0..SEGMENTS.len()).all(is_joined)
+            && self.group.standing_in(world, node) != Standing::Out
+    }
+}
+
 /// For each pair and segment: since when both hold its address and hear each other.
 struct Owners {
     bound: Span,
+    alone: Alone,
+    lease: Option<Span>,
     both: Vec<Option<Mono>>,
 }
 
 impl Owners {
     fn look(&mut self, world: &World) -> Option<String> {
+        let mut nodes = 0..world.nodes.len();
+        let judged = |node| self.lease_ends(world, node).or_else(|| self.alone.look(world, node));
+        nodes.find_map(judged).or_else(|| self.never_two(world))
+    }
+
+    /// Invariant 3: the kernel removes the addresses of a daemon that does not run.
+    fn lease_ends(&self, world: &World, node: usize) -> Option<String> {
+        let state = &world.nodes[node];
+        let end = state.idle_since? + self.lease? + granularity(Family::V4);
+        let is_late = state.holds() && !state.suspended && world.now > end;
+        is_late.then(|| format!("node{node} has an address still, after its lease"))
+    }
+
+    fn never_two(&mut self, world: &World) -> Option<String> {
         let nodes = world.nodes.len();
         let mut broken = None;
         for (segment, name) in SEGMENTS.into_iter().enumerate() {
@@ -151,7 +219,8 @@ impl Owners {
                 for second in first + 1..nodes {
                     let both = owners.contains(&first)
                         && owners.contains(&second)
-                        && world.meet(segment, first, second);
+                        && world.meet(segment, first, second)
+                        && !is_deaf(world, first, second);
                     let since = &mut self.both[(segment * nodes + first) * nodes + second];
                     if !both {
                         *since = None;
@@ -165,10 +234,17 @@ impl Owners {
     }
 }
 
+/// True if one of the two does not hear the other on a segment on which it is heard by it: they do
+/// not agree about the group then.
+fn is_deaf(world: &World, first: usize, second: usize) -> bool {
+    let mut all = world.one_way.iter();
+    all.any(|(_, from, to)| [(first, second), (second, first)].contains(&(*from, *to)))
+}
+
 /// True if a node has the address of a segment, and nothing explains that another one has it, too.
 fn owns(world: &World, node: usize, segment: usize) -> bool {
     let state = &world.nodes[node];
-    let is_awake = !state.suspended && world.loss == 0;
+    let is_awake = state.runs() && world.loss == 0;
     is_awake && is_whole(&state.config) && holds(world, node)[segment] && !world.leaves(node)
 }
 
