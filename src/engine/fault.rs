@@ -1,4 +1,4 @@
-//! What keeps an instance from taking part.
+//! The faults: each keeps an instance from taking part.
 
 use std::fmt;
 use std::net::IpAddr;

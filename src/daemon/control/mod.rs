@@ -53,7 +53,7 @@ pub(crate) struct Control {
     waiting: Waiting,
     /// The group whose members may ask, as the configuration has it now.
     group: watch::Sender<Option<String>>,
-    /// What is on standby by the last answer.
+    /// The standby state as of the last answer.
     out: watch::Sender<Standby>,
     /// Disconnected when the thread has ended.
     done: std_mpsc::Receiver<()>,

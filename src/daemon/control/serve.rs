@@ -39,7 +39,7 @@ const NO_ROOM: Duration = Duration::from_millis(200);
 pub(super) struct Desk {
     pub(super) requests: mpsc::Sender<Asked>,
     pub(super) standby: Arc<Mutex<StandbyFile>>,
-    /// What is on standby by the last answer.
+    /// The standby state as of the last answer.
     pub(super) last: watch::Receiver<Standby>,
 }
 
