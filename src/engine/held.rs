@@ -44,9 +44,11 @@ impl HeldRouter {
     /// Adds what the other one has besides.
     pub(super) fn include(&mut self, other: Self) {
         // There may be thousands of these: a set, not searches.
-        let there: BTreeSet<HeldAddress> = self.addresses.iter().cloned().collect();
-        let new = other.addresses.into_iter().filter(|address| !there.contains(address));
-        self.addresses.extend(new);
+        let there: BTreeSet<&HeldAddress> = self.addresses.iter().collect();
+        let mut new = other.addresses;
+        new.retain(|address| !there.contains(address));
+        self.addresses.reserve_exact(new.len());
+        self.addresses.append(&mut new);
         include(&mut self.routing, other.routing);
         include(&mut self.farewells, other.farewells);
         include(&mut self.devices, other.devices);
@@ -61,7 +63,9 @@ impl HeldRouter {
     }
 }
 
+/// With no more room than needed: an engine with thousands of instances keeps one list of each.
 fn include<T: PartialEq>(all: &mut Vec<T>, others: Vec<T>) {
+    all.reserve_exact(others.len());
     for other in others {
         if !all.contains(&other) {
             all.push(other);

@@ -149,6 +149,11 @@ impl Ready {
         if !self.messages_after.is_empty() {
             return Some(Work::Messages(std::mem::take(&mut self.messages_after)));
         }
-        self.others.pop_front().map(Work::One)
+        let other = self.others.pop_front();
+        if other.is_none() {
+            // A start of thousands of instances needs much room once.
+            self.others = VecDeque::new();
+        }
+        other.map(Work::One)
     }
 }

@@ -16,17 +16,18 @@ use crate::vrrp::router::Outcome;
 /// How long an instance stays in fault after the system has refused it something.
 const REFUSED: Span = Span::from_secs(10);
 
-/// What keeps an instance from taking part, whatever its life is.
+/// What keeps an instance from taking part, whatever its life is. Faults are in boxes: they are long,
+/// and most instances have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(in super::super) struct Obstacles {
     /// The operator has taken it out of the election.
     pub(in super::super) standby: bool,
     /// The system has refused something that it needs.
-    refused: Option<Refused>,
+    refused: Option<Box<Refused>>,
     /// Another member of its sync group cannot take part.
-    pub(super) group: Option<Fault>,
+    pub(super) group: Option<Box<Fault>>,
     /// What is its own business, as it was seen last.
-    own: Option<Fault>,
+    own: Option<Box<Fault>>,
     /// Since when the link is other than what is acted on.
     blip: Option<Mono>,
 }
@@ -40,13 +41,13 @@ struct Refused {
 impl Obstacles {
     /// The fault that follows.
     fn fault(&self) -> Option<Fault> {
-        self.own.clone().or_else(|| self.group.clone())
+        self.own.as_deref().or(self.group.as_deref()).cloned()
     }
 
     /// True if something of its own keeps the instance, and so its sync group, from taking part.
     /// The checks are those of the whole group already.
     pub(in super::super) fn has_own_fault(&self) -> bool {
-        self.own.as_ref().is_some_and(|fault| !matches!(fault, Fault::TrackFailing(..)))
+        self.own.as_deref().is_some_and(|fault| !matches!(fault, Fault::TrackFailing(..)))
     }
 
     /// True if the link is down and that is not believed yet.
@@ -74,11 +75,11 @@ impl Instance {
         self.set_priority(context, out);
         self.prepare_devices(context, out);
         self.look_at_paths(context, out);
-        self.obstacles.own = self.believed_fault(context);
+        self.obstacles.own = self.believed_fault(context).map(Box::new);
         match (&self.life, self.obstacles.fault()) {
             (Life::Stopped { .. }, _) => {}
             (Life::Fault(old), Some(new)) => {
-                if *old != new {
+                if **old != new {
                     let was_untried = old.is_untried();
                     self.fault_changes(context, was_untried, new, out);
                 }
@@ -163,7 +164,7 @@ impl Instance {
     /// Stays out of the election for a while, because the system has refused something.
     pub(super) fn refuse(&mut self, context: &Context<'_>, fault: Fault, out: &mut Vec<Action>) {
         let until = context.now.mono + REFUSED;
-        self.obstacles.refused = Some(Refused { fault, until });
+        self.obstacles.refused = Some(Box::new(Refused { fault, until }));
         self.reconsider(context, out);
     }
 
@@ -173,7 +174,7 @@ impl Instance {
         let now = context.now.mono;
         match (&self.life, fault) {
             (Life::Fault(old), None) if old.is_of_the_link() => {
-                let old = old.clone();
+                let old = Fault::clone(old);
                 (!self.obstacles.outlasts(now, self.config.link_up_delay)).then_some(old)
             }
             (life, Some(fault)) if life.takes_part() && fault.is_of_the_link() => {

@@ -31,7 +31,7 @@ pub(super) enum Life {
     /// The kernel has not told of its interfaces yet.
     Waiting,
     /// Something keeps it from taking part.
-    Fault(Fault),
+    Fault(Box<Fault>),
     /// It takes part.
     Running,
     /// It has won the election, and its addresses wait for a hook.
@@ -108,7 +108,7 @@ impl Life {
     /// This keeps it from taking part.
     pub(super) fn fail(&mut self, fault: Fault) {
         if !self.has_stopped() {
-            *self = Self::Fault(fault);
+            *self = Self::Fault(Box::new(fault));
         }
     }
 

@@ -51,8 +51,8 @@ impl Instance {
         fault: Option<Fault>,
         out: &mut Vec<Action>,
     ) {
-        if self.obstacles.group != fault {
-            self.obstacles.group = fault;
+        if self.obstacles.group.as_deref() != fault.as_ref() {
+            self.obstacles.group = fault.map(Box::new);
             self.reconsider(context, out);
         }
     }

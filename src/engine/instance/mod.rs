@@ -370,7 +370,7 @@ impl Instance {
     fn state_name(&self) -> StateName {
         match (&self.life, self.router.state()) {
             (Life::Waiting | Life::Stopped { .. }, _) => StateName::Stopped,
-            (Life::Fault(Fault::Standby), _) => StateName::Standby,
+            (Life::Fault(fault), _) if **fault == Fault::Standby => StateName::Standby,
             (Life::Fault(_), _) => StateName::Fault,
             // To its clients a leaving router is active: it answers.
             (_, State::Active(_) | State::Leaving(_)) => StateName::Active,
