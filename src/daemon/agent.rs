@@ -226,7 +226,7 @@ impl Agent {
             loaded.keys.adopt(&self.keys, instance);
         }
         self.keep_secrets(&mut loaded);
-        if loaded.config == self.engine.config() {
+        if self.engine.works_by(&loaded.config) {
             let news = self.reload.awaits(now.mono, &loaded.config, &loaded.awaited);
             self.tell_awaited(news);
         } else {
@@ -251,23 +251,21 @@ impl Agent {
     /// An instance goes on with the secrets that it has where they cannot be read again at the
     /// moment, from where they were.
     fn keep_secrets(&self, loaded: &mut Loaded) {
-        let before = self.engine.config();
-        let is_inline = |(_, source): (_, &SecretSource)| *source == SecretSource::Inline;
-        let can_go_on = |new: &&InstanceConfig| {
-            let mut old = before.instances.iter().filter(|old| old.name == new.name);
-            loaded.lacking.contains(&new.name)
-                && !before.awaited.contains_key(&new.name)
-                && old.any(|old| old.authentication == new.authentication)
-                && !new.authentication.secrets().any(is_inline)
-        };
-        let going_on: Vec<_> = loaded.config.instances.iter().filter(can_go_on).collect();
-        let mut awaited = loaded.config.awaited.clone();
-        for instance in going_on {
-            if loaded.keys.adopt(&self.keys, instance) {
-                awaited.remove(&instance.name);
+        let Loaded { config, keys, lacking, .. } = loaded;
+        for instance in config.instances.iter().filter(|one| lacking.contains(&one.name)) {
+            if self.has_secrets_of(instance) && keys.adopt(&self.keys, instance) {
+                config.awaited.remove(&instance.name);
             }
         }
-        loaded.config.awaited = awaited;
+    }
+
+    /// Tells whether the instance of this name has the secrets that this one names, from elsewhere
+    /// than the configuration's own text.
+    fn has_secrets_of(&self, new: &InstanceConfig) -> bool {
+        let mut old = self.engine.configured().filter(|old| old.name == new.name);
+        !self.engine.common_config().awaited.contains_key(&new.name)
+            && old.any(|old| old.authentication == new.authentication)
+            && new.authentication.secrets().all(|(_, source)| *source != SecretSource::Inline)
     }
 
     /// Takes the secrets that belong to another configuration, and says which are not the same any

@@ -276,8 +276,13 @@ impl Engine {
         &self.config
     }
 
+    /// Tells whether this is the configuration that it works by.
+    pub fn works_by(&self, config: &Config) -> bool {
+        self.config.is_alike_besides_instances(config) && self.configured().eq(&config.instances)
+    }
+
     /// The instances of the configuration, in its order.
-    fn configured(&self) -> impl Iterator<Item = &InstanceConfig> {
+    pub fn configured(&self) -> impl Iterator<Item = &InstanceConfig> {
         let there = self.instances.iter().filter(|instance| !instance.is_retired());
         there.map(Instance::config)
     }

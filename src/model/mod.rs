@@ -99,6 +99,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// Tells whether all is the same as in `other`, its instances aside.
+    pub fn is_alike_besides_instances(&self, other: &Self) -> bool {
+        let Self { this_node, nodes, tracks, instances: _, sync_groups, control_group, awaited } =
+            self;
+        *this_node == other.this_node
+            && *nodes == other.nodes
+            && *tracks == other.tracks
+            && *sync_groups == other.sync_groups
+            && *control_group == other.control_group
+            && *awaited == other.awaited
+    }
+
     /// The interfaces that it names, and the devices with virtual MAC addresses.
     pub fn interfaces(&self) -> BTreeSet<InterfaceName> {
         self.instances
