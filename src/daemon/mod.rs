@@ -55,6 +55,7 @@ mod runtime;
 mod secrets;
 mod settings;
 mod socket;
+mod socket_options;
 mod sockets;
 mod standby;
 mod systemd;

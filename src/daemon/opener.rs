@@ -16,7 +16,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::conflicts::ConflictSocket;
 use super::realtime::{self, Thread};
-use super::socket::{Membership, Sender, VrrpSocket};
+use super::socket::{Sender, VrrpSocket};
+use super::socket_options::Membership;
 use crate::model::{Family, InterfaceName, Mac, Vrid};
 use crate::vrrp::packet::multicast_group;
 

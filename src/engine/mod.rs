@@ -32,6 +32,7 @@ mod reload;
 mod repetition;
 mod retry;
 mod routing;
+mod settle;
 mod slots;
 mod standby;
 pub mod status;
@@ -65,7 +66,7 @@ use index::Index;
 use instance::Instance;
 use lease::LostAddress;
 use links::Links;
-use repetition::Arrived;
+use receive::Received;
 use slots::Slots;
 use timer::Timer;
 use track::Tracks;
@@ -76,7 +77,6 @@ use written::Written;
 use crate::hash::hash_by;
 use crate::model::{Config, InstanceConfig, InstanceName, InterfaceName, NodeName, TrackName};
 use crate::time::{Mono, Now};
-use crate::vrrp::auth::Proof;
 use crate::vrrp::frame;
 pub use crate::vrrp::packet::Discard;
 
@@ -202,7 +202,8 @@ impl Engine {
         match input {
             Input::Link { interface, link } => self.link_changed(turn, &interface, link),
             Input::Received { interface, arrived, packet, proof } => {
-                self.received(turn, &interface, arrived, (&packet, proof));
+                let (interface, packet) = (&interface, &packet);
+                self.received(turn, Received { interface, at: arrived, packet, proof });
             }
             Input::AddressGone { interface, address, loss } => {
                 let places = self.index.address(address).to_vec();
@@ -378,46 +379,6 @@ impl Engine {
         }
     }
 
-    fn received(
-        &mut self,
-        turn: &mut Turn,
-        interface: &InterfaceName,
-        at: Mono,
-        (packet, proof): (&Packet, Proof),
-    ) {
-        match receive::address(interface, packet, &self.index) {
-            Ok((place, datagram)) => {
-                let arrived = Arrived { interface, at, datagram, proof };
-                if !self.hears_again(turn.now, place, arrived) {
-                    self.each(turn, [place], |instance, context, out| {
-                        instance.received(context, arrived, out);
-                    });
-                }
-            }
-            Err(discard) => {
-                let reasons = self.stray_discards.entry(interface.clone()).or_default();
-                *reasons.entry(discard).or_default() += 1;
-            }
-        }
-    }
-
-    /// The short way of a packet that says what its sender has said before. The instance is not
-    /// touched: nothing has changed but when it takes over if nobody says it again. The members of
-    /// sync groups go the long way, because each depends on when the others could take over.
-    fn hears_again(&mut self, now: Now, place: usize, arrived: Arrived<'_>) -> bool {
-        if !self.index.groups_of(place).is_empty() {
-            return false;
-        }
-        let (context, instances) = self.parts(now);
-        let Some(instance) = instances.get_mut(place) else { return false };
-        let again = instance.hears_again(&context, arrived);
-        if again {
-            let next = instance.settled_deadline();
-            self.deadlines.set(Owner::Instance(place), next);
-        }
-        again
-    }
-
     fn conflict(&mut self, turn: &mut Turn, interface: &InterfaceName, frame: &[u8]) {
         let Some(binding) = frame::binding(frame) else { return };
         let (_, address) = binding;
@@ -523,86 +484,5 @@ impl Engine {
         self.tracks.stop(&mut turn.out);
         turn.tracks.extend(self.tracks.places());
         self.each(turn, self.all(), Instance::stop);
-    }
-
-    /// Settles all that was decided: what must be written down before it is done, what
-    /// is watched, when who is due next, and whether this is the end.
-    fn settle(&mut self, turn: &mut Turn) {
-        self.keep_what_moved(&mut turn.out);
-        order::removals_first(&mut turn.out);
-        self.write_down(turn);
-        self.rearm(turn);
-        self.forget_past(turn);
-        let is_over = || {
-            self.instances.iter().all(Instance::is_over) && self.groups.iter().all(Group::is_over)
-        };
-        if self.stopping && !self.ended && is_over() {
-            self.ended = true;
-            turn.out.push(Action::Exit);
-        }
-    }
-
-    /// Forgets the instances and groups that the configuration has no more and of which nothing
-    /// is left.
-    fn forget_past(&mut self, turn: &mut Turn) {
-        let is_gone = |place| self.instances.get(place).is_some_and(Instance::is_gone);
-        let mut dissolved = self.groups.iter().skip(self.config.sync_groups.len());
-        if !turn.touched.places().any(is_gone) && !dissolved.any(Group::is_gone) {
-            return;
-        }
-        self.instances.retain(|instance| !instance.is_gone());
-        self.groups.retain(|group| !group.is_gone());
-        self.update_listening(turn, None);
-        self.renumber();
-    }
-
-    /// Rebuilds all that follows from the places of instances, checks and groups.
-    fn renumber(&mut self) {
-        self.index = Index::new(&self.instances, &self.groups);
-        self.deadlines = Deadlines::default();
-        self.slots.clear();
-        for (place, instance) in self.instances.iter().enumerate() {
-            if let Some(at) = instance.next_advertisement() {
-                let interval = instance.config().advertisement_interval.span();
-                self.slots.keep(place, &instance.config().interface, interval, at);
-            }
-            self.deadlines.set(Owner::Instance(place), instance.deadline());
-        }
-        for place in self.tracks.places() {
-            self.deadlines.set(Owner::Track(place), self.tracks.deadline(place));
-        }
-        for (place, group) in self.groups.iter().enumerate() {
-            self.deadlines.set(Owner::Group(place), group.deadline());
-        }
-        self.deadlines.set(Owner::Listening, self.links.listening_deadline());
-    }
-
-    /// Whatever was touched says when it is due next.
-    fn rearm(&mut self, turn: &mut Turn) {
-        let Self { config, links, tracks, gates, instances, slots, deadlines, .. } = self;
-        let context = Context { now: turn.now, config, links, tracks, gates };
-        for place in turn.touched.places() {
-            let Some(instance) = instances.get_mut(place) else { continue };
-            instance.settle(&context);
-            match instance.next_advertisement() {
-                Some(wish) => {
-                    let interval = instance.config().advertisement_interval.span();
-                    let at = slots.seat(place, &instance.config().interface, interval, wish);
-                    instance.advertise_at(at);
-                }
-                None => slots.leave(place),
-            }
-            deadlines.set(Owner::Instance(place), instance.settled_deadline());
-        }
-        for place in turn.tracks.iter().copied() {
-            deadlines.set(Owner::Track(place), tracks.deadline(place));
-        }
-        for place in turn.groups.iter().copied() {
-            let next = self.groups.get(place).and_then(Group::deadline);
-            deadlines.set(Owner::Group(place), next);
-        }
-        if turn.listening {
-            deadlines.set(Owner::Listening, links.listening_deadline());
-        }
     }
 }

@@ -4,6 +4,8 @@
 //! each call has at most one [`Outcome`]. Each state owns its own deadlines, so that a timer of
 //! a state that was left cannot fire.
 
+mod deadline;
+
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
@@ -299,14 +301,6 @@ impl Router {
         }
     }
 
-    /// When an active router advertises next; `None`: it is not active.
-    pub fn next_advertisement(&self) -> Option<Mono> {
-        match &self.state {
-            State::Active(active) => Some(active.next_advertisement),
-            _ => None,
-        }
-    }
-
     /// The next advertisement of an active router goes out at this earlier time, together with
     /// others; all later ones keep their distance from it.
     pub fn advertise_at(&mut self, at: Mono) {
@@ -404,48 +398,6 @@ impl Router {
     fn become_active(&mut self, now: Mono, why: Takeover) -> Outcome {
         self.state = State::Active(Active::new(now + self.settings.interval.span()));
         Outcome::TakeOver(why)
-    }
-
-    /// When [`Router::fire`] is due, and for which timer.
-    pub fn deadline(&self) -> Option<(Mono, Timer)> {
-        match &self.state {
-            State::Initialize => None,
-            State::Active(active) => Some((active.next_advertisement, Timer::Advertisement)),
-            State::Leaving(leaving) => match leaving.again {
-                Some(again) if again < leaving.until => Some((again, Timer::Farewell)),
-                _ => Some((leaving.until, Timer::Departure)),
-            },
-            State::Backup(backup) => {
-                let (at, why) = self.own_claim(backup);
-                let group = self.claim_not_before;
-                let why = if group > at { Timer::SyncGroup } else { why };
-                (group < Mono(u64::MAX)).then_some((at.max(group), why))
-            }
-        }
-    }
-
-    /// When a backup claims the addresses, its sync group aside.
-    pub fn claim_time(&self) -> Option<Mono> {
-        match &self.state {
-            State::Backup(backup) => Some(self.own_claim(backup).0),
-            _ => None,
-        }
-    }
-
-    fn own_claim(&self, backup: &Backup) -> (Mono, Timer) {
-        let (at, why) = self.timer(backup);
-        (at.max(backup.hold_until), why)
-    }
-
-    fn timer(&self, backup: &Backup) -> (Mono, Timer) {
-        let down = (backup.active_down, Timer::ActiveDown);
-        let Preempt::After(delay) = self.settings.preempt else { return down };
-        match backup.lower.and_then(|lower| lower.preempted_at(delay)) {
-            Some(at) if at < backup.active_down && !backup.handed_over => {
-                (at, Timer::PreemptionDelay)
-            }
-            _ => down,
-        }
     }
 
     /// The deadline has come. Nothing happens if it has not.
