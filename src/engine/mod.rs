@@ -5,6 +5,7 @@
 //! with what is held (`lease`), what is told to the segment (`announce`) and what people are
 //! told (`story`, `status`).
 
+mod address;
 mod announce;
 mod answers;
 mod authentication;
@@ -60,13 +61,13 @@ pub use status::Status;
 pub use story::Event;
 pub use words::few;
 
+use address::Received;
 use deadlines::{Deadlines, Owner};
 use group::{Gates, Group};
 use index::Index;
 use instance::Instance;
 use lease::LostAddress;
 use links::Links;
-use receive::Received;
 use slots::Slots;
 use timer::Timer;
 use track::Tracks;
