@@ -108,7 +108,7 @@ impl Hands {
             }
             if let Some(family) = self.devices.get(interface) {
                 // Before something is to be sent through it. If that fails, sending says so.
-                let _ = self.sockets.open_device(interface, (link.index, *family));
+                let _ = self.sockets.open_device(interface, link.index, *family);
             }
         } else {
             self.indices.remove(interface);

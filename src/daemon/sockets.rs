@@ -173,8 +173,8 @@ impl Sockets {
         let mut result = Ok(());
         for family in FAMILIES {
             let place = (interface.clone(), family);
-            let is_of_it = |address: &IpAddr| Family::of(*address) == family;
-            let addresses: Vec<IpAddr> = addresses.iter().copied().filter(is_of_it).collect();
+            let mut addresses = addresses.to_vec();
+            addresses.retain(|address| Family::of(*address) == family);
             let watching = match self.watched.get_mut(&place) {
                 _ if addresses.is_empty() => {
                     self.unwatch(place);
@@ -333,7 +333,8 @@ impl Sockets {
     pub(crate) fn open_device(
         &mut self,
         device: &InterfaceName,
-        (index, family): (u32, Family),
+        index: u32,
+        family: Family,
     ) -> io::Result<()> {
         let place = (device.clone(), family);
         if self.devices.get(&place).is_some_and(|device| device.index == index) {

@@ -351,8 +351,7 @@ impl Engine {
         self.update_listening(turn, Some(name));
         if news == links::News::Moving {
             // Only to an address owner the addresses that move are its own.
-            let owns = |place: &usize| self.instances.get(*place).is_some_and(Instance::is_owner);
-            places.retain(owns);
+            places.retain(|place| self.instances.get(*place).is_some_and(Instance::is_owner));
         }
         self.each(turn, places, |instance, context, out| {
             if vanished {

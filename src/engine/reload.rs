@@ -39,8 +39,8 @@ impl Engine {
         self.reload_groups(turn.now, &mut turn.out);
         self.renumber();
         // Each has another place now.
-        let was_active = |instance: &Instance| active.contains(&instance.config().name);
-        turn.touched = Touched::all(self.instances.iter().map(was_active));
+        let names = self.instances.iter().map(|instance| &instance.config().name);
+        turn.touched = Touched::all(names.map(|name| active.contains(name)));
         turn.tracks = self.tracks.places().collect();
         turn.groups = (0..self.groups.len()).collect();
         self.each(turn, self.all(), Instance::wait_anew);

@@ -73,8 +73,8 @@ impl Routings {
                 .map(|h| Action::Change(Change::RemoveRouting { routing: h.routing })),
         );
         self.held = kept;
-        let is_new = |routing: &Routing| !self.held.iter().any(|h| h.routing == *routing);
-        let new: Vec<Routing> = wanted.into_iter().filter(is_new).collect();
+        let mut new = wanted;
+        new.retain(|routing| !self.held.iter().any(|held| held.routing == *routing));
         self.claim(now, terms, new.into_iter(), out);
         if self.held.is_empty() {
             self.look_at = None;
@@ -92,8 +92,9 @@ impl Routings {
     /// There is no interface of this name any more. Where it has another name now, the routes
     /// through it are still there.
     pub(super) fn interface_vanished(&mut self, interface: &InterfaceName, out: &mut Vec<Action>) {
-        let is_gone = |held: &mut Held| held.routing.dev() == Some(interface);
-        for Held { routing, .. } in self.held.extract_if(.., is_gone) {
+        for Held { routing, .. } in
+            self.held.extract_if(.., |held| held.routing.dev() == Some(interface))
+        {
             self.changes += 1;
             out.push(Action::Change(Change::RemoveRouting { routing }));
         }

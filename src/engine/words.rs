@@ -41,8 +41,8 @@ const LONGEST_TEXT: usize = 200;
 
 /// What a program said, as one line of bounded length: it may print anything.
 pub(super) fn shown(text: &str) -> String {
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
-    text.trim().chars().take(LONGEST_TEXT).map(plain).collect()
+    let short = text.trim().chars().take(LONGEST_TEXT);
+    short.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Another router, with its name where the configuration lists its address.

@@ -35,9 +35,8 @@ impl Engine {
         if changed.is_empty() {
             return;
         }
-        let at = |place: &usize| self.instances.get(*place);
-        let names: BTreeSet<InstanceName> =
-            changed.iter().filter_map(at).map(|one| one.config().name.clone()).collect();
+        let instances = changed.iter().filter_map(|place| self.instances.get(*place));
+        let names: BTreeSet<_> = instances.map(|one| one.config().name.clone()).collect();
         let adds = turn.out.iter().position(is_addition);
         let mut added = added(&turn.out);
         let mut notes = Notes::default();

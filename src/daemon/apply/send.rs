@@ -28,7 +28,7 @@ impl Hands {
         let (device, family) = (device.clone(), Family::of(*source));
         let Some(index) = self.indices.get(&device) else { return Some(action) };
         // If that fails, so does sending.
-        let _ = self.sockets.open_device(&device, (*index, family));
+        let _ = self.sockets.open_device(&device, *index, family);
         self.sockets.keep(&device, family, action)
     }
 

@@ -96,8 +96,7 @@ impl Tracks {
     pub(super) fn reload(&mut self, configs: &[TrackConfig], now: Now, out: &mut Vec<Action>) {
         let mut before = std::mem::take(&mut self.all);
         for config in configs {
-            let same = |old: &Track| *old.name() == config.name;
-            let track = match before.iter().position(same) {
+            let track = match before.iter().position(|old| *old.name() == config.name) {
                 Some(place) => {
                     let mut track = before.remove(place);
                     track.reconfigure(now.mono, config, out);

@@ -120,8 +120,7 @@ impl Track {
 
     /// Does what is due: gives up waiting, believes itself again, looks.
     pub(super) fn fire(&mut self, now: Now, looks: &mut u64, out: &mut Vec<Action>) -> bool {
-        let overdue = |look: &mut Look| look.until <= now.mono;
-        if let Some(Look { number, .. }) = self.look.take_if(overdue) {
+        if let Some(Look { number, .. }) = self.look.take_if(|look| look.until <= now.mono) {
             out.push(Action::CancelProbe { track: self.config.name.clone(), number });
             let reason = format!("no answer within {}", self.config.timeout);
             self.learn(now.mono, &ProbeResult::Failed(reason));
