@@ -57,22 +57,20 @@ fn tail(logs: &str) -> String {
 
 fn measure(lab: &Lab, kind: Kind, workload: Workload, span: Duration) -> Trial {
     let stage = Stage::new(lab, workload);
-    let capture = Capture::start(&stage);
     let start = Instant::now();
     let active = Program::start(kind, Role::Active, &stage, workload);
     let held = all_are_held(&stage, workload, start)?;
     let backup = Program::start(kind, Role::Backup, &stage, workload);
     sleep(REST);
-    settles(&stage, &capture, kind, workload)?;
+    settles(&stage, kind, workload)?;
 
-    let from = Instant::now();
-    let mut accounts = [&active, &backup].map(|program| Account::open(lab.proc(), program.id()));
-    while from.elapsed() < span {
-        sleep(LOOK.min(span.saturating_sub(from.elapsed())));
-        accounts.iter_mut().for_each(Account::look);
-    }
+    let accounts = accounts(lab, [&active, &backup], span);
     let (cpu, memory) =
         (accounts.each_ref().map(Account::percent), accounts.each_ref().map(Account::memory));
+
+    let capture = Capture::start(&stage);
+    let from = Instant::now();
+    sleep(span);
     let until = Instant::now();
     let stall = longest_stall(from);
     Capture::catch_up();
@@ -83,6 +81,17 @@ fn measure(lab: &Lab, kind: Kind, workload: Workload, span: Duration) -> Trial {
         moved.and_then(|moved| moved)
     });
     Ok(Figures { cpu, memory, held, rhythm, dropped: capture.dropped(), stall, moved })
+}
+
+/// Accounts of some time. Nothing is captured meanwhile: the kernel does that in the sender's time.
+fn accounts(lab: &Lab, programs: [&Program; 2], span: Duration) -> [Account; 2] {
+    let from = Instant::now();
+    let mut accounts = programs.map(|program| Account::open(lab.proc(), program.id()));
+    while from.elapsed() < span {
+        sleep(LOOK.min(span.saturating_sub(from.elapsed())));
+        accounts.iter_mut().for_each(Account::look);
+    }
+    accounts
 }
 
 /// Waits until the active node has all addresses; the time since `start`.
@@ -100,7 +109,8 @@ fn all_are_held(stage: &Stage, workload: Workload, start: Instant) -> Result<Dur
 }
 
 /// Waits until the active node alone advertises, and for all routers.
-fn settles(stage: &Stage, capture: &Capture, kind: Kind, workload: Workload) -> Result<(), String> {
+fn settles(stage: &Stage, kind: Kind, workload: Workload) -> Result<(), String> {
+    let capture = Capture::start(stage);
     let start = Instant::now();
     let span = workload.interval * 2 + LOOK;
     loop {
