@@ -3,10 +3,14 @@
 //! An active router says the same in each interval. What follows from its packet follows from the
 //! next one with the same bytes too, while nothing has changed here: such a packet is not judged and
 //! decoded again, and costs its receiver little more than the look for the router that it is for.
+//! Nor does its sender look at everything that could be due in each interval.
 
 use std::net::IpAddr;
 
+use super::Engine;
+use super::deadlines::Owner;
 use super::links::Links;
+use super::turn::Turn;
 use crate::model::InterfaceName;
 use crate::time::Mono;
 use crate::vrrp::auth::Proof;
@@ -76,5 +80,24 @@ impl Accepted {
             && self.links == links.state()
             && self.proof == arrived.proof
             && self.interface == *arrived.interface
+    }
+}
+
+impl Engine {
+    /// The short way of an instance whose next advertisement is due on time, and nothing else of
+    /// it. It is not touched: nothing changes but when it advertises next, and its slot stays. The
+    /// members of sync groups go the long way, because a group puts their actions in order.
+    pub(super) fn advertises_again(&mut self, turn: &mut Turn, place: usize) -> bool {
+        if !self.index.groups_of(place).is_empty() {
+            return false;
+        }
+        let (context, instances) = self.parts(turn.now);
+        let Some(instance) = instances.get_mut(place) else { return false };
+        let again = instance.advertises_again(&context, &mut turn.out);
+        if again {
+            let next = instance.settled_deadline();
+            self.deadlines.set(Owner::Instance(place), next);
+        }
+        again
     }
 }

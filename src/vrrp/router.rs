@@ -432,6 +432,20 @@ impl Router {
         }
     }
 
+    /// An active router whose next advertisement is due on time keeps the beat, as
+    /// [`Router::fire`] does. Returns whether it advertises; otherwise nothing has changed.
+    #[must_use = "an advertisement that is not sent is missed"]
+    pub fn keeps_beat(&mut self, now: Mono) -> bool {
+        let interval = self.settings.interval.span();
+        let State::Active(active) = &mut self.state else { return false };
+        let (due, next) = (active.next_advertisement, active.next_advertisement + interval);
+        let keeps = active.held_up.is_none() && due <= now && now < next;
+        if keeps {
+            active.next_advertisement = next;
+        }
+        keeps
+    }
+
     /// A backup's deadline, which was due `at`: take over, unless the loop itself was so late
     /// that the advertisements may have come while nobody was listening.
     fn claim(&mut self, now: Mono, at: Mono) -> Outcome {

@@ -37,6 +37,9 @@ impl Engine {
     pub(super) fn fire_instances(&mut self, turn: &mut Turn, places: Vec<usize>) {
         let mut of_groups: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
         for place in places {
+            if self.advertises_again(turn, place) {
+                continue;
+            }
             let group = self.live_groups_of(place).next();
             self.each(turn, [place], |instance, context, out| {
                 let out = group.map_or(out, |group| of_groups.entry(group).or_default());

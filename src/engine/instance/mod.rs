@@ -360,6 +360,22 @@ impl Instance {
         self.fire_hooks(context, out);
     }
 
+    /// Advertises, where that is due on time and nothing else is. Returns false otherwise: then
+    /// nothing was done.
+    pub(super) fn advertises_again(
+        &mut self,
+        context: &Context<'_>,
+        out: &mut Vec<Action>,
+    ) -> bool {
+        let now = context.now.mono;
+        let is_alone = self.due_besides.is_none_or(|(at, _)| at > now);
+        let again = is_alone && self.router.keeps_beat(now);
+        if again {
+            self.follow(context, Outcome::Advertise, out);
+        }
+        again
+    }
+
     fn see(&mut self, now: Mono, conflict: Conflict, grace: Span, out: &mut Vec<Action>) {
         self.counters.conflicts += 1;
         if let Some(count) = self.conflicts.see(now, conflict.clone(), grace) {
