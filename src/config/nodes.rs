@@ -134,14 +134,16 @@ impl Nodes {
 
     /// The priority of this node's place in the order: 200, 190 and so on.
     pub(super) fn priority(&self) -> Option<Priority> {
-        priority_of(self.this?)
+        Priority::of_place(self.this?)
     }
 
     /// The nodes by name, each with the priority of its place.
     pub(super) fn priorities(&self) -> Vec<(String, Priority)> {
         let all = self.list.iter().enumerate();
-        all.filter_map(|(place, node)| Some((node.value.name.to_string(), priority_of(place)?)))
-            .collect()
+        all.filter_map(|(place, node)| {
+            Some((node.value.name.to_string(), Priority::of_place(place)?))
+        })
+        .collect()
     }
 
     /// Finds out which of the nodes this one is.
@@ -176,11 +178,6 @@ impl Nodes {
         problems.wait(spot, wrong);
         self.this = self.list.len().checked_sub(attempt + 1);
     }
-}
-
-fn priority_of(place: usize) -> Option<Priority> {
-    let steps = u8::try_from(place).ok()?;
-    Priority::try_from(200_u8.checked_sub(steps.checked_mul(10)?)?).ok()
 }
 
 fn list(entries: &[Entry], spot: &Spot, problems: &mut Problems<'_>) -> Vec<Marked<Node>> {

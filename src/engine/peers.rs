@@ -154,6 +154,12 @@ impl Peers {
         }
     }
 
+    /// Whether only nodes of the list were heard.
+    pub(super) fn are_all_listed(&self, config: &Config) -> bool {
+        let mut accepted = self.heard.iter().filter(|heard| heard.accepted > 0);
+        accepted.all(|heard| config.node_at(heard.source).is_some())
+    }
+
     /// How long ago this one was heard last.
     pub(super) fn age(&self, now: Mono, source: IpAddr) -> Option<Span> {
         self.find(source).map(|heard| now.since(heard.last.mono))

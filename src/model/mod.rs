@@ -133,4 +133,16 @@ impl Config {
         let mut nodes = self.nodes.iter();
         nodes.find(|node| node.addresses().any(|own| own == address)).map(|node| &node.name)
     }
+
+    /// The node that is the first to take over when this one is gone: the first of all others in
+    /// the order of `nodes`. `None` where that is not one of them, or the only one.
+    pub fn first_after(&self, gone: &NodeName) -> Option<&Node> {
+        let is_listed = self.nodes.iter().any(|node| node.name == *gone);
+        self.nodes.iter().find(|node| is_listed && node.name != *gone)
+    }
+
+    /// The place of this node in `nodes`, the first one's being 0; `None` if it has none.
+    pub fn place(&self) -> Option<usize> {
+        self.nodes.iter().position(|node| Some(&node.name) == self.this_node.as_ref())
+    }
 }

@@ -100,6 +100,13 @@ impl Priority {
         self.0
     }
 
+    /// The priority that a place in `nodes` gives: 200 for the first, 0, and ten less for each
+    /// after it; `None` for one that is too far behind.
+    pub fn of_place(place: usize) -> Option<Self> {
+        let steps = u8::try_from(place).ok()?;
+        Self::try_from(200_u8.checked_sub(steps.checked_mul(10)?)?).ok()
+    }
+
     /// What a node with this priority has as a last resort: a tenth, at least 1. That keeps the
     /// order of the nodes: the priorities that follow from it are multiples of ten.
     #[must_use]

@@ -103,6 +103,17 @@ impl Actives {
             }
             None => self.add(ActiveRouter::new(arrived, heard)),
         }
+        self.all_stop()
+    }
+
+    /// Those at these addresses stop.
+    pub(super) fn stop(&mut self, is_its_own: impl Fn(IpAddr) -> bool) {
+        let its_own = self.by_path.iter_mut().filter(|active| is_its_own(active.source));
+        its_own.for_each(|active| active.stopping = true);
+    }
+
+    /// Whether none is left that goes on.
+    pub(super) fn all_stop(&self) -> bool {
         self.iter().all(|active| active.stopping)
     }
 

@@ -111,17 +111,25 @@ impl Router {
 
     /// The planned end of being active: the others are told now, and the addresses stay until one
     /// of them has taken over or none does. [`Outcome::Nothing`] where it isn't active. `takeover`
-    /// is how long a takeover may take at the least, once a backup has decided on it.
-    pub fn leave(&mut self, now: Mono, why: Departure, takeover: Span) -> Outcome {
-        match &mut self.state {
-            State::Active(_) => {}
+    /// is how long a takeover may take at the least, once a backup has decided on it. `first` are
+    /// the addresses of the router that takes over at once ([`Router::follow_at_once`]), where there
+    /// is one.
+    pub fn leave(
+        &mut self,
+        now: Mono,
+        why: Departure,
+        takeover: Span,
+        first: Vec<IpAddr>,
+    ) -> Outcome {
+        let has_rival = match &mut self.state {
+            State::Active(active) => active.has_rival(now, self.settings.interval.span()),
             State::Leaving(leaving) => {
                 // A stop while a handover is under way only changes what comes after.
                 leaving.why = why;
                 return Outcome::Nothing;
             }
             State::Initialize | State::Backup(_) => return Outcome::Nothing,
-        }
+        };
         let interval = self.settings.interval;
         let lowest = Priority::LOWEST;
         let slowest = skew_time(self.settings.version, lowest, interval);
@@ -132,6 +140,8 @@ impl Router {
             since: now,
             again: Some(now + again),
             until: now + again + slowest + margin,
+            // What another active router has sent before it heard this says nothing of a takeover.
+            first: if has_rival { Vec::new() } else { first },
         });
         Outcome::Farewell
     }
@@ -188,8 +198,8 @@ impl Router {
     }
 
     /// Returns true if this proves that another router answers for the addresses. A router that
-    /// outranks this one does: it installs them before it advertises. Any other router has waited
-    /// for its skew time since the farewell. An earlier advertisement was sent by a router that was
+    /// outranks this one does: it installs them before it advertises. The first one after this one
+    /// takes over at once. Any other router has waited for its skew time since the farewell. An earlier advertisement was sent by a router that was
     /// active beside this one, and that may have yielded since. Half of the time is enough, because
     /// others round it.
     fn has_taken_over(&self, leaving: &Leaving, arrived: Mono, heard: Heard, own: IpAddr) -> bool {
@@ -198,8 +208,28 @@ impl Router {
         if compare_actives((heard.priority, heard.source), ours) == Ordering::Greater {
             return true;
         }
+        let is_first = leaving.first.contains(&heard.source);
         let skew = skew_time(self.settings.version, priority, self.settings.interval);
-        arrived >= leaving.since + skew.divided_by(2)
+        let waits = if is_first { Span::ZERO } else { skew.divided_by(2) };
+        arrived >= leaving.since + waits
+    }
+
+    /// The active router at these addresses has said on one path that it stops: it does so on all.
+    /// To be called before that is [heard](Router::hear).
+    pub fn stops_on_all_paths(&mut self, is_its_own: impl Fn(IpAddr) -> bool) {
+        if let State::Backup(backup) = &mut self.state {
+            backup.actives.stop(is_its_own);
+        }
+    }
+
+    /// The active router has said that it stops, and this one is the first to follow: no other one
+    /// takes over at the same time, so that it need not wait for its skew time.
+    pub fn follow_at_once(&mut self, now: Mono) {
+        if let State::Backup(backup) = &mut self.state
+            && backup.actives.all_stop()
+        {
+            backup.active_down = backup.active_down.min(now);
+        }
     }
 
     /// RFC 9568 section 6.4.2, lines (420) to (470).

@@ -271,7 +271,7 @@ fn shutdown_ends_everything() {
 #[test]
 fn leaving_ends_with_the_successor() {
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER, Vec::new()), Outcome::Farewell);
     assert!(router.holds());
     assert_eq!(due(&router), 4_062_500);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
@@ -280,7 +280,10 @@ fn leaving_ends_with_the_successor() {
     assert_eq!(router.state(), &State::Initialize);
 
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(
+        router.leave(at(4_000), Departure::Handover, TAKEOVER, Vec::new()),
+        Outcome::Farewell
+    );
     assert_eq!(hear(&mut router, 4_500, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
     for millis in (5_300..30_000).step_by(1_000) {
         assert_eq!(hear(&mut router, millis, heard(11, 50)), Outcome::Nothing);
@@ -294,13 +297,19 @@ fn leaving_ends_with_the_successor() {
 #[test]
 fn leaving_does_not_end_with_just_any_router() {
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(
+        router.leave(at(4_000), Departure::Handover, TAKEOVER, Vec::new()),
+        Outcome::Farewell
+    );
     assert_eq!(hear(&mut router, 4_400, heard(11, 50)), Outcome::Nothing);
     let early = router.hear(at(4_900), at(3_990), heard(11, 50), address(10));
     assert_eq!(early, Outcome::Nothing, "it had arrived before");
     assert_eq!(hear(&mut router, 4_403, heard(11, 50)), Outcome::Succeeded(heard(11, 50)));
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(
+        router.leave(at(4_000), Departure::Handover, TAKEOVER, Vec::new()),
+        Outcome::Farewell
+    );
     assert_eq!(hear(&mut router, 4_001, heard(11, 200)), Outcome::Succeeded(heard(11, 200)));
 }
 
@@ -308,7 +317,7 @@ fn leaving_does_not_end_with_just_any_router() {
 #[test]
 fn leaving_is_bounded() {
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER), Outcome::Farewell);
+    assert_eq!(router.leave(at(4_000), Departure::Stop, TAKEOVER, Vec::new()), Outcome::Farewell);
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
     // The lowest priority's skew time, half an interval, and the farewell's repetition.
     assert_eq!(due(&router), 4_000_000 + 62_500 + 996_093 + 500_000);
@@ -316,7 +325,10 @@ fn leaving_is_bounded() {
     assert_eq!(router.state(), &State::Initialize);
 
     let mut router = active();
-    assert_eq!(router.leave(at(4_000), Departure::Handover, TAKEOVER), Outcome::Farewell);
+    assert_eq!(
+        router.leave(at(4_000), Departure::Handover, TAKEOVER, Vec::new()),
+        Outcome::Farewell
+    );
     assert_eq!(router.fire(at(4_063)), Outcome::Farewell);
     assert_eq!(router.fire(at(5_559)), Outcome::Unclaimed);
     assert!(matches!(router.state(), State::Active(_)));
@@ -326,7 +338,7 @@ fn leaving_is_bounded() {
 #[test]
 fn a_backup_does_not_leave() {
     let mut router = backup(Preempt::Always);
-    assert_eq!(router.leave(at(100), Departure::Stop, TAKEOVER), Outcome::Nothing);
+    assert_eq!(router.leave(at(100), Departure::Stop, TAKEOVER, Vec::new()), Outcome::Nothing);
     assert_eq!(due(&router), 3_609_375);
 }
 

@@ -1,6 +1,8 @@
 //! The states of one virtual router (RFC 9568 section 6.3). Each owns its own deadlines, so that a
 //! timer of a state that was left cannot fire.
 
+use std::net::IpAddr;
+
 use super::actives::{Actives, Tie};
 use super::outcome::{Departure, Heard};
 use super::settings::Settings;
@@ -86,6 +88,12 @@ impl Active {
         let tie = Tie(None);
         Self { next_advertisement, answered: None, consoled: None, held_up: None, tie }
     }
+
+    /// Whether another router was active beside it just now.
+    pub(super) fn has_rival(&self, now: Mono, interval: Span) -> bool {
+        let heard = self.answered.into_iter().chain(self.consoled);
+        heard.into_iter().any(|at| now.since(at) < interval.times(4))
+    }
 }
 
 /// What belongs to leaving.
@@ -99,6 +107,8 @@ pub struct Leaving {
     pub again: Option<Mono>,
     /// How long another router is waited for.
     pub until: Mono,
+    /// The addresses of the router that takes over without waiting for its skew time.
+    pub first: Vec<IpAddr>,
 }
 
 impl Backup {

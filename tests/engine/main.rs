@@ -31,6 +31,7 @@ mod reload;
 mod repetition;
 mod standby;
 mod steps;
+mod succession;
 mod tracks;
 mod virtual_mac;
 

@@ -108,7 +108,7 @@ impl RouterAlone {
     }
 
     fn leave(&mut self, now: Mono, why: Departure) -> Vec<Deed<Word>> {
-        let outcome = self.router.leave(now, why, Span::from_millis(101));
+        let outcome = self.router.leave(now, why, Span::from_millis(101), Vec::new());
         self.follow(now, outcome)
     }
 

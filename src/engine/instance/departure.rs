@@ -19,7 +19,7 @@ impl Instance {
     pub(super) fn leave_the_election(&mut self, context: &Context<'_>, out: &mut Vec<Action>) {
         let held = self.router.holds();
         self.router.shut_down();
-        if held && context.links.fault(&self.config.interface).is_none() {
+        if held && self.can_be_heard(context) {
             self.let_go_and_say_so(context, out);
         } else if held {
             self.let_go(out);
@@ -72,7 +72,8 @@ impl Instance {
         let Some(purpose) = self.life.purpose() else { return };
         let (departure, why) = (purpose.departure(), purpose.why());
         let takeover = takeover_time(context.links.moving());
-        let outcome = self.router.leave(context.now.mono, departure, takeover);
+        let first = self.first_after_this(context);
+        let outcome = self.router.leave(context.now.mono, departure, takeover, first);
         self.follow(context, outcome, out);
         self.report(What::Leaving(why), out);
     }

@@ -150,7 +150,14 @@ impl Instance {
         let now = context.now.mono;
         self.notice_another_active(context, heard, out);
         let before = self.active_router();
+        let stops = heard.priority == 0;
+        if stops {
+            self.stops_on_all_paths(context, heard.source);
+        }
         let outcome = self.router.hear(now, arrived, heard, own);
+        if stops && self.is_first_after(context, heard.source) {
+            self.router.follow_at_once(now);
+        }
         self.follow(context, outcome, out);
         let is_news =
             self.active_router() != before && outcome == Outcome::Nothing && heard.priority > 0;

@@ -20,6 +20,7 @@ mod reconfigure;
 mod refusal;
 mod service;
 mod status;
+mod succession;
 mod virtual_mac;
 mod wire;
 
