@@ -34,7 +34,7 @@ impl Kind {
 pub(crate) struct Settings {
     /// The advertisement interval.
     pub(crate) interval: Duration,
-    /// Higher is preferred.
+    /// Higher is preferred. vipd has it from the order of the nodes, which gives the same numbers.
     pub(crate) priority: u8,
     /// Whether it takes over from a live active router of lower priority.
     pub(crate) preempt: bool,
@@ -49,10 +49,10 @@ pub(crate) enum Router {
 }
 
 impl Router {
-    /// Starts one with VRRPv3.
-    pub(crate) fn start(kind: Kind, host: &Host, settings: Settings) -> Self {
+    /// Starts one with VRRPv3 on one of these nodes, in the order of their priorities.
+    pub(crate) fn start(kind: Kind, host: &Host, nodes: [&Host; 2], settings: Settings) -> Self {
         match kind {
-            Kind::Vipd => Self::Vipd(Agent::start(host, &of_vipd(settings))),
+            Kind::Vipd => Self::Vipd(Agent::start(host, &of_vipd(nodes, settings))),
             Kind::Keepalived => Self::Keepalived(Keepalived::start(host, of_keepalived(settings))),
         }
     }
@@ -102,10 +102,9 @@ impl Router {
     }
 }
 
-fn of_vipd(settings: Settings) -> Config {
-    let Settings { interval, priority, preempt } = settings;
-    Config::new(&[])
-        .set("priority", priority.to_string())
+fn of_vipd(nodes: [&Host; 2], settings: Settings) -> Config {
+    let Settings { interval, priority: _, preempt } = settings;
+    Config::new(&nodes)
         .set("advertisement_interval", format!("{}ms", interval.as_millis()))
         .set("preempt", if preempt { "always" } else { "never" })
 }

@@ -10,8 +10,8 @@ use crate::router::{Kind, Router, Settings};
 /// What lasts this long is the state that things have come to rest in.
 const AT_REST: Duration = Duration::from_secs(2);
 
-/// The priorities of the preferred node and of the other one.
-const PRIORITIES: [u8; 2] = [200, 100];
+/// The priorities of the preferred node and of the other one: those that the order of `nodes` gives.
+const PRIORITIES: [u8; 2] = [200, 190];
 
 /// How often it is looked at whether things have come to rest.
 const POLL: Duration = Duration::from_millis(20);
@@ -68,6 +68,11 @@ impl Stage {
         }
     }
 
+    /// The nodes, the preferred one first.
+    fn nodes(&self) -> [&Host; 2] {
+        [&self.preferred, &self.other]
+    }
+
     /// How the preferred node's router is set up.
     pub(crate) fn settings(&self) -> Settings {
         Settings { interval: self.interval, priority: PRIORITIES[0], preempt: true }
@@ -75,13 +80,13 @@ impl Stage {
 
     /// Starts the preferred node's router.
     pub(crate) fn start_preferred(&self, settings: Settings) -> Router {
-        Router::start(self.kind, &self.preferred, settings)
+        Router::start(self.kind, &self.preferred, self.nodes(), settings)
     }
 
     /// Starts the other node's router.
     pub(crate) fn start_other(&self) -> Router {
         let settings = Settings { priority: PRIORITIES[1], ..self.settings() };
-        Router::start(self.kind, &self.other, settings)
+        Router::start(self.kind, &self.other, self.nodes(), settings)
     }
 
     /// Starts both and waits until the preferred one serves the client, and a bit longer: what

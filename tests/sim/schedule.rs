@@ -351,8 +351,14 @@ impl Group {
         let nodes = rng.usize(2..=5);
         let tracks = health::draw(rng);
         let if_all_fail = rng.choice([IfAllFail::Keep, IfAllFail::Release]).expect("not empty");
+        // As most files have it: then the first one does not wait after a farewell.
+        let by_place = rng.u8(..3) == 0;
         let mut priorities = Vec::new();
-        for _ in 0..nodes {
+        for place in 0..nodes {
+            if by_place {
+                priorities.push(Priority::of_place(place).expect("few nodes"));
+                continue;
+            }
             // Few different numbers, so that equal priorities are common.
             let number = rng.choice([1, 50, 100, 100, 150, 200, 254]).expect("not empty");
             // The lowest are kept for last resorts.
