@@ -109,6 +109,7 @@ const CASES: &[lab::Case] = &lab::cases![
     paths::unicast,
     paths::unicast_strangers,
     paths::two_paths,
+    paths::carrier_lost,
     paths::two_paths_on_one_segment,
     virtual_mac::moves,
     virtual_mac::moves_ipv6,

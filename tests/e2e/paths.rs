@@ -191,6 +191,29 @@ pub(crate) fn two_paths(lab: &Lab) {
     group.held_only_by(one);
 }
 
+/// Rule: a node whose interface loses its carrier says so on its other path. Where `nodes` says that
+/// both addresses are its own, the next node takes over at once and not after silence.
+pub(crate) fn carrier_lost(lab: &Lab) {
+    let group = Group::new(lab, &[11, 12]);
+    let nodes: Vec<&Host> = group.nodes.iter().collect();
+    let (one, two) = (nodes[0], nodes[1]);
+    let network = [10, 78, 0];
+    let heartbeat = Segment::another(lab, "heartbeat", network);
+    heartbeat.connect(one, "eth1");
+    heartbeat.connect(two, "eth1");
+    let config = group.config().also_in(&nodes, network).set("paths", "[eth0, eth1]");
+    let config = config.set("advertisement_interval", "1s");
+    let _agents = [one, two].map(|node| Agent::start(node, &config));
+    group.taken_over_by(one);
+    let start = Instant::now();
+    one.run("ip link set eth0 down");
+    group.taken_over_by(two);
+    let gap = group.client.longest_gap(start);
+    lab.note(format!("no answer for {gap:?}"));
+    let silence = Duration::from_secs(3);
+    assert!(gap < silence, "the client had no answer for {gap:?}");
+}
+
 /// Rule: two interfaces on one segment don't make a router out of this node's own packets.
 pub(crate) fn two_paths_on_one_segment(lab: &Lab) {
     let group = Group::new(lab, &[11]);

@@ -64,6 +64,18 @@ impl Config {
         Self { nodes, checks, instances, sync_group }.instance("web", VRID, vip)
     }
 
+    /// The nodes are known by their addresses in this network, too.
+    pub(crate) fn also_in(mut self, nodes: &[&Host], network: [u8; 3]) -> Self {
+        let [first, second, third] = network;
+        for node in nodes {
+            let (own, number) = (node.address(), node.number());
+            let further = Ipv4Addr::new(first, second, third, number);
+            let (one, both) = (format!(": {own}\n"), format!(": [{own}, {further}]\n"));
+            self.nodes = self.nodes.replace(&one, &both);
+        }
+        self
+    }
+
     /// Adds another instance; [`Config::set`] is about it from now on.
     pub(crate) fn instance(
         mut self,
