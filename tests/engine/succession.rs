@@ -4,14 +4,17 @@
 use std::net::IpAddr;
 
 use vipd::engine::story::StateName;
-use vipd::engine::{Action, Input, Link, LinkAddress, Packet};
-use vipd::model::{Config, InstanceConfig, InterfaceName, Node as ConfiguredNode, NodeName};
+use vipd::engine::{Action, Input, Link, LinkAddress, Packet, ProbeResult};
+use vipd::model::{
+    Config, InstanceConfig, InterfaceName, Node as ConfiguredNode, NodeName, TrackConfig,
+};
 use vipd::vrrp::auth::Proof;
 use vipd::vrrp::packet::ChecksumForm;
 
 use crate::node::{
     Node, OURS, PEER, advertisement, engine_of, eth0, from_peer, instance, kinds, link, now, packet,
 };
+use crate::tracks::{look, track};
 
 /// A skew time of a router with priority 190 at one second: 66/256 of it.
 const SKEW_OF_SECOND: u64 = 258;
@@ -115,6 +118,24 @@ fn who_is_not_sure_waits() {
     node.hear(from(third(), 200));
     node.hear(from(third(), 0));
     assert_eq!(waits(&mut node), SKEW_OF_SECOND, "a farewell of a stranger");
+}
+
+/// Rule: who is not at its best, because of a check, may not be the best one any more: it waits.
+#[test]
+fn a_lowered_priority_waits() {
+    let disk = TrackConfig { cost: Some(30), rise: 1, fall: 1, ..track("disk") };
+    let instance = InstanceConfig { tracks: vec![disk.name.clone()], ..instance(190) };
+    let config = config(&[peer(), ours(), other()], instance);
+    let mut node = engine_of(Config { tracks: vec![disk], ..config });
+    node.hear(from_peer(200));
+    let (track, number) = std::iter::repeat_with(|| look(&node.next())).flatten().next().unwrap();
+    let result = ProbeResult::Failed("full".to_owned());
+    node.tell(Input::Probed { track, number, result });
+    assert_eq!(node.status().instances[0].priority.get(), 160);
+    node.hear(from_peer(200));
+    node.hear(from_peer(0));
+    let down = node.engine.next_deadline().unwrap();
+    assert!(down.at > now(node.millis).mono, "it does not wait: {down:?}");
 }
 
 /// Rule: a farewell of one that is not active makes nobody claim, whoever is the first.
