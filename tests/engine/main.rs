@@ -381,6 +381,19 @@ fn a_virtual_address_is_never_the_source() {
     assert_eq!(node.next_sent().0, OURS);
 }
 
+/// Rule: of several addresses in the network the primary one is the source, wherever it stands: the
+/// kernel never chooses a secondary one, and the others know a node by its primary address.
+#[test]
+fn the_primary_address_is_the_source() {
+    let mut node = Node::active(100);
+    let secondary = "10.0.0.7".parse().unwrap();
+    let mut with_secondary = link();
+    let first = LinkAddress { address: secondary, prefix: 24, secondary: true };
+    with_secondary.addresses.insert(0, first);
+    node.tell(Input::Link { interface: eth0(), link: Some(with_secondary) });
+    assert_eq!(node.next_sent().0, OURS);
+}
+
 /// Hold-down counts from link-up, and from the start only where the machine has just booted.
 #[test]
 fn hold_down_is_for_boot_and_link_up() {

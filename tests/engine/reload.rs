@@ -269,3 +269,16 @@ fn what_is_taken_away_does_not_wait_for_its_link() {
     });
     assert!(due.is_some(), "still due: {:?}", node.engine.next_deadline());
 }
+
+/// Rule: a virtual router that leaves because the configuration had it no more ends at once when it is
+/// in the configuration again: the new one cannot start while the old one has the addresses.
+#[test]
+fn who_comes_back_ends_its_departure() {
+    let mut node = Node::active(100);
+    let actions = node.tell(reload(Vec::new()));
+    assert!(!kinds(&actions).contains(&"remove"), "it answers until another one does: {actions:?}");
+    let actions = node.tell(reload(vec![instance(100)]));
+    assert!(kinds(&actions).contains(&"remove"), "{actions:?}");
+    node.next();
+    assert_eq!(node.status().instances.len(), 1, "{}", node.status());
+}
