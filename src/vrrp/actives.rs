@@ -27,6 +27,11 @@ pub struct ActiveRouter {
 }
 
 impl ActiveRouter {
+    /// Whether it has been silent for so long that a backup may have taken over.
+    fn may_be_replaced(&self, now: Mono) -> bool {
+        now.since(self.heard) >= self.interval.span().times(3)
+    }
+
     /// Whether it has been silent for so long that every backup must take it for dead.
     pub(super) fn is_gone(&self, now: Mono) -> bool {
         now.since(self.heard) >= self.interval.span().times(4)
@@ -82,7 +87,7 @@ impl Actives {
         let Some(known) = self.on(heard.path) else { return self.add(new) };
         let is_better = known.source == heard.source
             || known.stopping
-            || known.is_gone(now)
+            || known.may_be_replaced(now)
             || compare_actives((heard.priority, heard.source), (known.priority, known.source))
                 == Ordering::Greater;
         if is_better {
@@ -208,6 +213,20 @@ mod tests {
         interrupted.remember(at(3), heard(1, 21, 200));
         assert_eq!(interrupted.first().unwrap().source, heard(0, 11, 200).source);
         assert!(interrupted.stops(at(4), at(4), heard(1, 21, 0)));
+    }
+
+    /// Bug guarded: after a takeover by a router of lower priority the dead one was remembered for up to
+    /// an interval more. The farewell that `vipd release` said for it then made a third one claim beside
+    /// the new active router.
+    #[test]
+    fn who_has_taken_over_is_the_active_one() {
+        let mut actives = Actives::default();
+        actives.remember(at(0), heard(0, 11, 200));
+        actives.remember(at(2), heard(0, 12, 190));
+        assert_eq!(actives.first().unwrap().source, heard(0, 11, 200).source, "they fight");
+        actives.remember(at(3), heard(0, 12, 190));
+        assert_eq!(actives.first().unwrap().source, heard(0, 12, 190).source);
+        assert!(!actives.stops(at(3), at(3), heard(0, 11, 0)));
     }
 
     /// Rule: between equals the first path decides, and another one only when the first has been
