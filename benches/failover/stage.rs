@@ -10,7 +10,7 @@ use crate::router::{Kind, Router, Settings};
 /// What lasts this long is the state that things have come to rest in.
 const AT_REST: Duration = Duration::from_secs(2);
 
-/// The priorities of the preferred node and of the other one: those that the order of `nodes` gives.
+/// The priorities of the preferred node and of the other one, as the order of `nodes` gives them.
 const PRIORITIES: [u8; 2] = [200, 190];
 
 /// How often it is looked at whether things have come to rest.

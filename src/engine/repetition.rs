@@ -1,9 +1,9 @@
-//! Packets that repeat the last one of their sender.
+//! Packets that repeat the last one of their sender, received and sent.
 //!
 //! An active router says the same in each interval. What follows from its packet follows from the
 //! next one with the same bytes too, while nothing has changed here: such a packet is not judged and
 //! decoded again, and costs its receiver little more than the look for the router that it is for.
-//! Nor does its sender look at everything that could be due in each interval.
+//! Where nothing else is due, its sender looks at nothing else.
 
 use std::net::IpAddr;
 

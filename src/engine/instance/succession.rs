@@ -1,9 +1,9 @@
 //! The order in which the nodes take over from one that says that it stops.
 //!
 //! A backup waits for its skew time after a farewell, so that the best one takes over and no two do
-//! (RFC 9568, section 6.4.2). Where all routers are in `nodes` and have the priorities of their places,
-//! each of them knows which one that is. It need not wait. If it is not there, the others take over
-//! after their skew times, as ever.
+//! (RFC 9568, section 6.4.2). Where all routers are in `nodes` and have the priorities of their
+//! places, each of them knows which one that is. It need not wait. If it is not there, the others
+//! take over after their skew times, as ever.
 
 use std::net::IpAddr;
 
@@ -11,9 +11,9 @@ use super::{Context, Instance};
 use crate::model::{Config, Family, Priority};
 
 impl Instance {
-    /// The router at this address stops on one path, and so on all paths: `nodes` says which
-    /// addresses are one router. Only on those of that address' family: of keepalived's two instances
-    /// for the two families one may be in fault alone.
+    /// The router at this address stops on one path, and so on all paths of that address' family:
+    /// `nodes` says which addresses are one router. Of keepalived's two instances for the two
+    /// families one may be in fault alone.
     pub(super) fn stops_on_all_paths(&mut self, context: &Context<'_>, source: IpAddr) {
         let config = context.config;
         if let Some(name) = config.node_at(source) {
@@ -23,7 +23,7 @@ impl Instance {
         }
     }
 
-    /// Whether this node is the first to take over from the one at this address.
+    /// True if this node is the first to take over from the one at this address.
     pub(super) fn is_first_after(&self, context: &Context<'_>, gone: IpAddr) -> bool {
         let config = context.config;
         let first = config.node_at(gone).and_then(|gone| config.first_after(gone));
@@ -40,7 +40,7 @@ impl Instance {
         first.map(|first| first.addresses().collect()).unwrap_or_default()
     }
 
-    /// Whether the order of `nodes` is that of the priorities, as far as this node can know: it has
+    /// True if the order of `nodes` is that of the priorities, as far as this node can know: it has
     /// the priority of its place, and no other router was ever heard.
     fn goes_by_the_list(&self, config: &Config) -> bool {
         let place = config.place().and_then(Priority::of_place);

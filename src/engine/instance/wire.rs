@@ -199,7 +199,7 @@ impl Instance {
         self.ends(context).into_iter().filter(is_open).collect()
     }
 
-    /// Whether it has a path on which others may hear it.
+    /// True if it has a path on which others may hear it.
     pub(super) fn can_be_heard(&self, context: &Context<'_>) -> bool {
         !self.open_ends(context).is_empty()
     }
