@@ -39,9 +39,9 @@ impl Wanted {
     /// turned off, or whose MTU falls below 1,280 bytes, has left its groups for good without a
     /// word to whoever joined them (`addrconf_ifdown` and `ipv6_mc_destroy_dev` in Linux'
     /// `net/ipv6`); its addresses have gone with that. So with the first one that comes the groups
-    /// are joined again.
+    /// are joined again. An interface with another index has closed the old one's socket already.
     fn is_void_for(&self, other: &Self) -> bool {
-        self.index != other.index || other.has_address && !self.has_address
+        other.has_address && !self.has_address
     }
 
     fn asks_for_the_same_as(&self, other: &Self) -> bool {

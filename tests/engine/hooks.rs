@@ -81,6 +81,19 @@ fn programs_run_in_the_order_of_the_changes() {
     assert_eq!(words, "/hooks/script INSTANCE web MASTER 100");
 }
 
+/// Rule: whoever was active is told that its addresses are gone in whatever way that came, a fault too,
+/// and before it is told of the fault.
+#[test]
+fn a_fault_of_an_active_node_releases_first() {
+    let mut node = node(&[Phase::AfterRelease, Phase::OnFault]);
+    node.next();
+    assert_eq!(node.state(), StateName::Active);
+    let (number, words) = one(&carrier(&mut node, false));
+    assert_eq!(words, "/hooks/after_release INSTANCE web FAULT 100");
+    let (_, words) = one(&end(&mut node, number, None));
+    assert_eq!(words, "/hooks/on_fault INSTANCE web FAULT 100");
+}
+
 /// Bug guarded: keepalived runs them at the same time, and the last one to end wins. Here a slow
 /// one is followed by the last state, and what came between is left out.
 #[test]

@@ -132,3 +132,18 @@ fn a_further_interface_without_a_socket_is_no_fault() {
     let opened = Input::Listening { interface: eth1(), family: Family::V4, missing: Vec::new() };
     assert_eq!(told(&tell(&mut node, opened)), "eth1 (IPv4) is heard again");
 }
+
+/// Rule: another interface of the same name needs another socket, also where the kernel's news of the two
+/// are one: the old socket is bound to what is not there any more.
+#[test]
+fn another_interface_of_the_same_name_needs_another_socket() {
+    let (mut node, _) = asked(vec![instance(100)]);
+    tell(&mut node, listening(&[]));
+    let other = Link { index: 3, ..link() };
+    let actions = tell(&mut node, Input::Link { interface: eth0(), link: Some(other) });
+    let is_of_socket = |kind: &&str| kind.ends_with("listen") || kind.starts_with("stop");
+    let kinds: Vec<&str> = kinds(&actions).into_iter().filter(is_of_socket).collect();
+    assert_eq!(kinds, ["stop listening", "listen"], "{actions:?}");
+    let is_of_the_new = |action: &Action| matches!(action, Action::Listen { index: 3, .. });
+    assert!(actions.iter().any(is_of_the_new), "{actions:?}");
+}

@@ -282,3 +282,25 @@ fn who_comes_back_ends_its_departure() {
     node.next();
     assert_eq!(node.status().instances.len(), 1, "{}", node.status());
 }
+
+/// Rule: who has left because the configuration had it no more still hears that its address was not
+/// removed, and tries again: the kernel's answer may come later than all else that was due.
+#[test]
+fn who_has_left_hears_that_a_removal_was_refused() {
+    let mut node = Node::active(100);
+    node.tell(reload(Vec::new()));
+    let is_removal =
+        |action: &Action| matches!(action, Action::Change(Change::RemoveAddress { .. }));
+    let removal = loop {
+        if let Some(removal) = node.next().into_iter().find(is_removal) {
+            break removal;
+        }
+    };
+    node.tell(Input::Deadline);
+    node.millis += 500;
+    node.tell(Input::Deadline);
+    node.fail(&removal, 16);
+    // Its time for late answers ends before it tries again.
+    let again: Vec<Action> = [node.next(), node.next()].concat();
+    assert!(again.contains(&removal), "{again:?}");
+}
