@@ -38,6 +38,7 @@ mod instruments;
 mod interfaces;
 mod intervals;
 mod ipv6;
+mod kernel_lock;
 #[path = "../lab/mod.rs"]
 mod lab;
 mod links;
@@ -218,6 +219,7 @@ const CASES: &[lab::Case] = &lab::cases![
     routes::reloaded,
     routes::of_somebody_else,
     routes::elsewhere,
+    kernel_lock::held_by_others,
     many::thousand,
     many::flushed,
     many::at_rest,
@@ -234,6 +236,7 @@ const CASES: &[lab::Case] = &lab::cases![
     authentication::credential_and_stranger,
     authentication::refused_keys,
     copies::of_another_segment,
+    copies::of_another_ipv6_segment,
     frames::version_2,
     frames::version_3,
     frames::checksum_styles,
