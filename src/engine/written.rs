@@ -6,7 +6,7 @@ use super::Engine;
 use super::event::{Action, Change};
 use super::held::{HeldAddress, HeldRouter};
 use super::turn::Turn;
-use crate::model::{InstanceName, VirtualAddress};
+use crate::model::{InstanceConfig, InstanceName, Routing, VirtualAddress};
 
 /// The last note of each instance that holds something.
 pub(super) type Written = BTreeMap<InstanceName, HeldRouter>;
@@ -38,7 +38,7 @@ impl Engine {
         let instances = changed.iter().filter_map(|place| self.instances.get(*place));
         let names: BTreeSet<_> = instances.map(|one| one.config().name.clone()).collect();
         let adds = turn.out.iter().position(is_addition);
-        let mut added = added(&turn.out);
+        let mut added = Added::by(&turn.out);
         let mut notes = Notes::default();
         for name in names {
             self.note(turn, name, adds.is_some(), &mut added, &mut notes);
@@ -60,23 +60,21 @@ impl Engine {
         turn: &Turn,
         name: InstanceName,
         adds: bool,
-        added: &mut BTreeMap<VirtualAddress, Vec<HeldAddress>>,
+        added: &mut Added,
         notes: &mut Notes,
     ) {
-        let mut held = HeldRouter::nothing(name.clone());
-        let mut passing = Vec::new();
+        let nothing = HeldRouter::nothing(name.clone());
+        let (mut held, mut passing) = (nothing.clone(), nothing.clone());
         for place in self.index.name(&name).to_vec() {
             let (context, instances) = self.parts(turn.now);
             let Some(instance) = instances.get(place) else { continue };
             held.include(instance.held_router(&context));
-            let own = instance.config().moving_addresses();
-            passing.extend(own.filter_map(|own| added.remove(own)).flatten());
+            added.of(instance.config(), &mut passing);
         }
-        let nothing = HeldRouter::nothing(name.clone());
         let old = self.written.get(&name).unwrap_or(&nothing);
         let mut all = held.clone();
         if adds {
-            all.include(HeldRouter { addresses: passing, ..nothing.clone() });
+            all.include(passing);
             all.include(HeldRouter { farewells: Vec::new(), ..old.clone() });
             notes.before.extend((all != *old).then(|| all.clone()));
         } else {
@@ -100,15 +98,38 @@ const fn is_addition(action: &Action) -> bool {
     )
 }
 
-/// The addresses that an answer puts on interfaces. Some of it may be taken off again in the same:
-/// a reload has given an instance an address, say, and its new sync group cannot take part.
-fn added(out: &[Action]) -> BTreeMap<VirtualAddress, Vec<HeldAddress>> {
-    let mut added: BTreeMap<VirtualAddress, Vec<HeldAddress>> = BTreeMap::new();
-    for action in out {
-        if let Action::Change(Change::AddAddress { interface, address, .. }) = action {
-            let held = HeldAddress { interface: interface.clone(), address: address.clone() };
-            added.entry(address.clone()).or_default().push(held);
+/// The addresses, routes and rules that an answer puts on the system. Some of them may be taken off
+/// again in the same answer: a reload brings an address or a route, say, and a check that has not
+/// passed yet.
+#[derive(Default)]
+struct Added {
+    addresses: BTreeMap<VirtualAddress, Vec<HeldAddress>>,
+    routing: BTreeSet<Routing>,
+}
+
+impl Added {
+    fn by(out: &[Action]) -> Self {
+        let mut added = Self::default();
+        for action in out {
+            match action {
+                Action::Change(Change::AddAddress { interface, address, .. }) => {
+                    let held =
+                        HeldAddress { interface: interface.clone(), address: address.clone() };
+                    added.addresses.entry(address.clone()).or_default().push(held);
+                }
+                Action::Change(Change::AddRouting { routing, .. }) => {
+                    added.routing.insert(routing.clone());
+                }
+                _ => {}
+            }
         }
+        added
     }
-    added
+
+    /// Moves what belongs to an instance into the list.
+    fn of(&mut self, config: &InstanceConfig, list: &mut HeldRouter) {
+        let own = config.moving_addresses();
+        list.addresses.extend(own.filter_map(|own| self.addresses.remove(own)).flatten());
+        list.routing.extend(config.routing().filter(|own| self.routing.remove(own)));
+    }
 }

@@ -1,6 +1,6 @@
 //! What a group owes its clients, whatever happened to it: the reference model.
 
-use vipd::model::Preempt;
+use vipd::model::{Preempt, Routing};
 use vipd::time::{Mono, Span};
 
 use crate::health::Standing;
@@ -132,12 +132,23 @@ fn advance(world: &mut World, rules: &mut Rules, until: Mono) -> Result<(), Stri
     }
 }
 
+/// True if a node has routes that it should not have: other ones, or without having an address.
+fn has_foreign_routes(node: &Node) -> bool {
+    let is_own = |routing: &Routing| node.instance().routing().any(|own| own == *routing);
+    let mut all = node.machine.routings.iter();
+    node.runs() && all.any(|routing| !node.holds() || !is_own(routing))
+}
+
 /// Exactly one node holds the address, and it is a rightful one.
 fn settled(group: &Group, world: &World, handed_over: bool) -> Result<(), String> {
     let nodes = || 0..group.priorities.len();
     let holders: Vec<usize> = nodes().filter(|node| world.nodes[*node].holds()).collect();
     // What checks find is not mended: the model knows who may have the address.
     let best = nodes().map(|node| group.standing_in(world, node)).max().unwrap_or(Standing::Out);
+    if let Some(node) = nodes().find(|node| has_foreign_routes(&world.nodes[*node])) {
+        let routings = &world.nodes[node].machine.routings;
+        return Err(format!("in the end node{node} has {routings:?}"));
+    }
     if let (Standing::Out, []) = (best, &holders[..]) {
         return Ok(());
     }

@@ -1,10 +1,11 @@
 //! Changes by a reload: everything that may differ between the nodes of a group.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use fastrand::Rng;
 use vipd::model::{
-    Config, Family, InstanceConfig, Interval, Preempt, Priority, Transport, Version, VirtualAddress,
+    Authentication, Config, Family, HmacMode, InstanceConfig, Interval, Network, Preempt, Priority,
+    Route, RouteKind, RoutingTable, Transport, Version, VirtualAddress,
 };
 use vipd::time::Span;
 
@@ -46,7 +47,23 @@ impl Schedule {
         self.instance_otherwise(instance, rng);
         self.message_otherwise(instance, rng);
         self.paths_otherwise(instance, rng);
+        // After what recorded schedules draw.
+        self.mode_otherwise(instance, rng);
+        routes_otherwise(instance, rng);
         config
+    }
+
+    /// Turns authentication off or on, or does half of it, as when keys are introduced.
+    fn mode_otherwise(&self, instance: &mut InstanceConfig, rng: &mut Rng) {
+        if !self.group.wire.signed || rng.u8(..4) != 0 {
+            return;
+        }
+        let modes = [None, Some(HmacMode::ReceiveOnly), Some(HmacMode::Permissive)];
+        let mode = rng.choice(modes).expect("three");
+        match (&mut instance.authentication, mode) {
+            (Authentication::Hmac(hmac), Some(mode)) => hmac.mode = mode,
+            (authentication, _) => *authentication = Authentication::None,
+        }
     }
 
     /// Changes the form of the advertisements, what is made of them, and when the node may begin.
@@ -134,6 +151,34 @@ impl Schedule {
             instance.virtual_router_id = other_virtual_router_id();
         }
     }
+}
+
+/// Brings a route, takes it away, or gives it another gateway: to the kernel that is the same
+/// route.
+fn routes_otherwise(instance: &mut InstanceConfig, rng: &mut Rng) {
+    if rng.u8(..3) != 0 {
+        return;
+    }
+    let gateway = rng.u8(1..3);
+    let (to, prefix, via) = match instance.leading_family() {
+        Family::V4 => ([10, 9, 0, 0].into(), 16, [10, 0, 0, gateway].into()),
+        Family::V6 => {
+            let network = "2001:db8:9::".parse().expect("an address");
+            let via = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, gateway.into());
+            (network, 48, via.into())
+        }
+    };
+    instance.routes.push(Route {
+        to: Network { address: to, prefix },
+        kind: RouteKind::Unicast,
+        via: Some(via),
+        dev: Some(instance.interface.clone()),
+        source: None,
+        table: RoutingTable::MAIN,
+        metric: 0,
+        scope: None,
+        mtu: None,
+    });
 }
 
 /// The next address. For IPv6 it is in another network.

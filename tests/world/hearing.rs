@@ -1,6 +1,8 @@
 //! Whom a configuration lets a node hear.
 
-use vipd::model::{Authentication, InstanceConfig, InterfaceName, Transport, Version};
+use vipd::model::{
+    Authentication, HmacMode, InstanceConfig, InterfaceName, KeyId, Transport, Version,
+};
 use vipd::vrrp::packet::multicast_group;
 
 use super::packet::{destination, family, message};
@@ -11,16 +13,23 @@ pub(crate) fn speak_alike(one: &InstanceConfig, other: &InstanceConfig) -> bool 
     let id = one.virtual_router_id == other.virtual_router_id;
     id && one.version == other.version
         && one.transport == other.transport
-        && knows_key_of(one, other)
-        && knows_key_of(other, one)
+        && believes(one, other)
+        && believes(other, one)
 }
 
-fn knows_key_of(listener: &InstanceConfig, speaker: &InstanceConfig) -> bool {
-    match (&listener.authentication, &speaker.authentication) {
-        (Authentication::Hmac(ours), Authentication::Hmac(theirs)) => {
-            theirs.signing_key().is_some_and(|key| ours.has_key(key.id))
-        }
-        (ours, theirs) => ours == theirs,
+/// True if the listener has the speaker's key, or asks for none and there is none.
+fn believes(listener: &InstanceConfig, speaker: &InstanceConfig) -> bool {
+    match (&listener.authentication, signing_key(&speaker.authentication)) {
+        (Authentication::Hmac(ours), Some(key)) => ours.has_key(key),
+        (Authentication::Hmac(ours), None) => ours.mode != HmacMode::Enforce,
+        (_, key) => key.is_none(),
+    }
+}
+
+fn signing_key(authentication: &Authentication) -> Option<KeyId> {
+    match authentication {
+        Authentication::Hmac(hmac) => hmac.signing_key().map(|key| key.id),
+        Authentication::None | Authentication::Password(_) => None,
     }
 }
 

@@ -24,6 +24,9 @@ impl World {
     pub(crate) fn set_up(&mut self, node: usize, segment: usize, up: bool) {
         if self.nodes[node].ports[segment].up != up {
             self.nodes[node].ports[segment].up = up;
+            if !up {
+                self.lose_routes(node, segment);
+            }
             self.nodes[node].steady_since = self.now;
             self.report_link(node, segment);
         }
@@ -49,8 +52,15 @@ impl World {
         let is_there = |interface: &InterfaceName| *interface != gone;
         state.machine.held.retain(|(interface, _), _| is_there(interface));
         state.machine.process.listening.retain(|(interface, _)| is_there(interface));
+        self.lose_routes(node, segment);
         self.report_link(node, segment);
         self.schedule(self.now + RECREATION, Happening::Appear { node, segment });
+    }
+
+    /// The routes over an interface go with it, and nobody is told.
+    fn lose_routes(&mut self, node: usize, segment: usize) {
+        let gone = &self.setup.segments[segment];
+        self.nodes[node].machine.routings.retain(|routing| routing.dev() != Some(gone));
     }
 
     pub(super) fn appear(&mut self, node: usize, segment: usize) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Change, Input, SystemError};
-use vipd::model::{Config, Family, InterfaceName};
+use vipd::model::{Config, Family, InterfaceName, Network, Routing, RoutingTable};
 use vipd::time::{Mono, Span};
 
 use super::machine::Place;
@@ -17,8 +17,10 @@ use super::{Happening, World};
 use crate::outbox::{Outbox, Work};
 
 const EPERM: i32 = 1;
+const EEXIST: i32 = 17;
 const ENODEV: i32 = 19;
 const ETIME: i32 = 62;
+const ENETDOWN: i32 = 100;
 
 /// The longest time for which the kernel keeps an address beyond its lifetime: the longest that was
 /// seen (`docs/failover.md`). For IPv6 it is longer: a lifetime of 1 s once ended after 3.5 s.
@@ -206,9 +208,12 @@ impl World {
             });
             routers.len() > 1 && others.any(|router| has(router, interface, *address))
         };
-        if !leaves && !is_replaced && !state.machine.held.keys().all(is_of_another) {
+        let routings = &state.machine.routings;
+        let is_alone = routers.len() <= 1;
+        let has_more = !state.machine.held.keys().all(is_of_another);
+        if !leaves && !is_replaced && (has_more || is_alone && !routings.is_empty()) {
             let held: Vec<IpAddr> = state.held().collect();
-            let what = format!("says on {} that it stops, and has {held:?}", said.0);
+            let what = format!("says on {} that it stops, and has {held:?}, {routings:?}", said.0);
             self.broken(node, &what);
         }
     }
@@ -328,9 +333,35 @@ impl World {
                     self.broken(node, &what);
                 }
             }
-            Change::AddRouting { .. } | Change::RemoveRouting { .. } => {}
+            Change::AddRouting { routing, .. } => return self.add_routing(node, routing, action),
+            Change::RemoveRouting { .. } => {
+                if let Err(what) = state.machine.carry_out(self.now, action) {
+                    self.broken(node, &what);
+                }
+            }
             // No instance of the simulation has a virtual MAC address.
             _ => panic!("{action:?}"),
+        }
+        None
+    }
+
+    /// Adds a route as the kernel does. `Some`: the kernel refuses it.
+    fn add_routing(&mut self, node: usize, routing: &Routing, action: &Action) -> Option<i32> {
+        let on = routing.dev().map(|dev| self.segment(dev));
+        let state = &mut self.nodes[node];
+        if on.is_some_and(|segment| !state.ports[segment].is_there()) {
+            return Some(ENODEV);
+        }
+        let is_up = on.is_none_or(|segment| state.ports[segment].up);
+        // To the kernel two routes are one whatever their gateways are.
+        let mut others = state.machine.routings.iter().filter(|other| *other != routing);
+        let is_there = others.any(|other| key(other) == key(routing));
+        if !is_up || is_there {
+            state.refused = Some(self.now);
+            return Some(if is_up { EEXIST } else { ENETDOWN });
+        }
+        if let Err(what) = state.machine.carry_out(self.now, action) {
+            self.broken(node, &what);
         }
         None
     }
@@ -356,6 +387,14 @@ impl World {
             let ends = *ends;
             self.schedule(ends, Happening::Expire { node, place });
         }
+    }
+}
+
+/// The things by which the kernel tells routes apart; `None`: it is a rule.
+fn key(routing: &Routing) -> Option<(Network, RoutingTable, u32)> {
+    match routing {
+        Routing::Route(route) => Some((route.to, route.table, route.metric)),
+        Routing::Rule(_) => None,
     }
 }
 

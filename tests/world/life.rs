@@ -105,6 +105,9 @@ impl World {
                 let place = (held.interface.clone(), held.address.address);
                 self.nodes[node].machine.held.remove(&place);
             }
+            for routing in &router.routing {
+                self.nodes[node].machine.routings.remove(routing);
+            }
             for farewell in &router.farewells {
                 self.say_farewell(node, farewell);
             }
@@ -122,7 +125,7 @@ impl World {
         let mut stamper = Stamper::default();
         for _ in 0..2 {
             let ends = (*source, *destination);
-            if self.setup.signed {
+            if farewell.secret.is_some() {
                 let sequence = stamper.next(self.local(node).wall, AntiReplay::Monotonic);
                 restamp(ends, sequence, &mut message).expect("a message");
                 let complete = self.setup.keys.complete_message(interface, ends, &mut message);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use vipd::engine::{Action, Change, HookOwner};
-use vipd::model::{Family, InterfaceName, TrackName};
+use vipd::model::{Family, InterfaceName, Routing, TrackName};
 use vipd::time::Mono;
 
 use super::written::Written;
@@ -36,6 +36,8 @@ pub(crate) struct Begun {
 pub(crate) struct Machine {
     /// The addresses that the kernel has.
     pub(crate) held: BTreeMap<Place, Lease>,
+    /// The routes and rules that it has because of the daemon.
+    pub(crate) routings: BTreeSet<Routing>,
     /// The list that `vipd release` would find.
     pub(crate) written: Written,
     /// The daemon's own things, which end with it.
@@ -94,11 +96,16 @@ impl Machine {
             Change::RemoveAddress { interface, address } => {
                 self.held.remove(&(interface.clone(), address.address));
             }
-            Change::AddRouting { .. }
-            | Change::RemoveRouting { .. }
-            | Change::AddDevice { .. }
-            | Change::RemoveDevice { .. }
-            | Change::SetDevice { .. } => {}
+            Change::AddRouting { routing, .. } => {
+                if !self.written.has_routing(routing) {
+                    return Err(format!("{routing} is added before it is written down"));
+                }
+                self.routings.insert(routing.clone());
+            }
+            Change::RemoveRouting { routing } => {
+                self.routings.remove(routing);
+            }
+            Change::AddDevice { .. } | Change::RemoveDevice { .. } | Change::SetDevice { .. } => {}
         }
         Ok(())
     }

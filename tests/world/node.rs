@@ -233,14 +233,14 @@ impl World {
         names.into_iter().any(|name| !seen.insert(name))
     }
 
-    /// True if a node has each address of its first instance.
+    /// True if a node has each address, route and rule of its first instance.
     pub(crate) fn has_all(&self, node: usize) -> bool {
         let state = &self.nodes[node];
         let instance = state.instance();
         instance.moving_addresses().all(|address| {
             let place = (instance.interface_of(address).clone(), address.address);
             state.machine.held.contains_key(&place)
-        })
+        }) && instance.routing().all(|routing| state.machine.routings.contains(&routing))
     }
 }
 

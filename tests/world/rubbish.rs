@@ -1,7 +1,7 @@
 //! Packets that every engine must refuse: damaged, misdirected, forged and recorded ones. A refused
 //! packet changes nothing, so whoever judges a world need not know of them.
 
-use vipd::model::Version;
+use vipd::model::{Authentication, HmacMode, Version};
 use vipd::time::{Mono, Span};
 use vipd::vrrp::auth::TRAILER_LENGTH;
 use vipd::vrrp::packet::{ChecksumForm, put_checksum};
@@ -64,11 +64,7 @@ impl World {
         let to = self.rng.usize(..self.nodes.len());
         if self.setup.signed && self.rng.u8(..4) == 0 {
             self.replay(to);
-            let recording = Recording { at: self.now, segment, packet: packet.to_vec() };
-            if self.recordings.len() == RECORDED {
-                self.recordings.remove(0);
-            }
-            return self.recordings.push(recording);
+            return self.record(segment, packet);
         }
         // What comes back to its sender.
         if self.rng.u8(..16) == 0 {
@@ -77,9 +73,21 @@ impl World {
         let forged = match self.rng.u8(..3) {
             0 => self.damaged(packet),
             1 => self.misdirected(packet),
-            _ => self.forged(packet),
+            _ => self.forged(packet, to),
         };
         self.deliver_rubbish(to, segment, forged);
+    }
+
+    fn record(&mut self, segment: usize, packet: &[u8]) {
+        // While a reload has turned authentication off, a recording may be believed.
+        if !is_signed(packet) {
+            return;
+        }
+        let recording = Recording { at: self.now, segment, packet: packet.to_vec() };
+        if self.recordings.len() == RECORDED {
+            self.recordings.remove(0);
+        }
+        self.recordings.push(recording);
     }
 
     fn deliver_rubbish(&mut self, node: usize, segment: usize, packet: Vec<u8>) {
@@ -129,7 +137,7 @@ impl World {
     }
 
     /// It says what no router of this group says, with a right checksum.
-    fn forged(&mut self, packet: &[u8]) -> Vec<u8> {
+    fn forged(&mut self, packet: &[u8], to: usize) -> Vec<u8> {
         let mut forgery = Forgery::of(packet);
         let is_v2 = forgery.version() == Version::V2;
         let is_unicast = !destination(packet).is_multicast();
@@ -147,7 +155,7 @@ impl World {
                 forgery.packet.drain(start..end);
                 forgery.message()[3] = 0;
             }
-            7 if self.setup.signed => {
+            7 if is_signed(packet) && self.refuses_the_unsigned(to) => {
                 let length = forgery.packet.len() - TRAILER_LENGTH;
                 forgery.packet.truncate(length);
             }
@@ -157,4 +165,17 @@ impl World {
         }
         forgery.sealed()
     }
+
+    fn refuses_the_unsigned(&self, node: usize) -> bool {
+        let enforces = |one: &Authentication| matches!(one, Authentication::Hmac(hmac) if hmac.mode == HmacMode::Enforce);
+        self.nodes[node].config.instances.iter().all(|one| enforces(&one.authentication))
+    }
+}
+
+/// True if the message ends with a signature.
+fn is_signed(packet: &[u8]) -> bool {
+    let mut forgery = Forgery::of(packet);
+    let length = if forgery.is_v4 { 4 } else { 16 };
+    let message = forgery.message();
+    message.len() > 8 + usize::from(message[3]) * length
 }

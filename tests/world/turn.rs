@@ -2,7 +2,7 @@
 
 use vipd::engine::story::{StateName, What};
 use vipd::engine::{Action, Answer, Engine, Event, Input};
-use vipd::model::Config;
+use vipd::model::{Authentication, Config};
 use vipd::time::{Mono, Span};
 use vipd::vrrp::auth::Proof;
 
@@ -140,6 +140,10 @@ impl World {
         state.shell.reconfigure(config);
         state.reloaded = true;
         let old = state.engine.as_ref().map(Engine::config);
+        if old.as_ref().is_some_and(|old| !is_hmac(old)) && is_hmac(config) {
+            // As after a start: what was signed before may be a recording.
+            (state.clock_set, state.steady_since) = (self.now, self.now);
+        }
         let groups = config.sync_groups.iter().chain(old.iter().flat_map(|old| &old.sync_groups));
         state.told = groups.map(|group| (group.name.to_string(), None)).collect();
         // Members come and go, and with them what is waited for.
@@ -182,4 +186,9 @@ impl World {
             }
         }
     }
+}
+
+/// True if the first instance knows keys.
+fn is_hmac(config: &Config) -> bool {
+    matches!(config.instances[0].authentication, Authentication::Hmac(_))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use vipd::engine::HeldRouter;
-use vipd::model::{InstanceName, InterfaceName};
+use vipd::model::{InstanceName, InterfaceName, Routing};
 
 /// The last word on each instance that holds something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,11 @@ impl Written {
     /// True if an address is on the list, for this interface.
     pub(crate) fn has(&self, interface: &InterfaceName, address: IpAddr) -> bool {
         self.routers().any(|router| has(router, interface, address))
+    }
+
+    /// True if a route or a rule is on the list.
+    pub(crate) fn has_routing(&self, routing: &Routing) -> bool {
+        self.routers().any(|router| router.routing.contains(routing))
     }
 }
 
