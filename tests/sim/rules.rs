@@ -281,8 +281,15 @@ impl Rules {
         if world.now.since(since) <= bound {
             return None;
         }
+        // Whoever was out after a refusal listens anew.
+        let has_had_time = |node: &usize| {
+            let state = &world.nodes[*node];
+            let refused = state.refused.max(state.muted).max(state.deafened);
+            let since = refused.map_or(since, |at| since.max(at + REFUSED));
+            world.now.since(since) > bound
+        };
         let mut all = 0..world.nodes.len();
-        all.find(|node| self.is_fit(world, *node)).map(|node| {
+        all.find(|node| has_had_time(node) && self.is_fit(world, *node)).map(|node| {
             let for_long = world.now.since(since);
             format!("nobody has the address for {for_long}, more than {bound}; node{node} could")
         })
