@@ -120,6 +120,7 @@ pub(crate) fn healthy(lab: &Lab) {
 pub(crate) fn nftables(lab: &Lab) {
     let (group, _agents) = pair(lab);
     let two = &group.nodes[1];
+    lab.owners().overlap(BOUND, "a firewall keeps the advertisements from the backup");
     two.run("nft add table inet filter");
     two.run("nft add chain inet filter input { type filter hook input priority 0; policy drop; }");
     within(BOUND, "both are active", || two.holds(VIP));
@@ -164,6 +165,7 @@ pub(crate) fn output_dropped(lab: &Lab) {
 pub(crate) fn iptables(lab: &Lab) {
     let (group, _agents) = pair(lab);
     let two = &group.nodes[1];
+    lab.owners().overlap(BOUND, "a firewall keeps the advertisements from the backup");
     two.run("iptables -A INPUT -i eth0 -d 224.0.0.0/4 -m comment --comment no-multicast -j DROP");
     within(BOUND, "both are active", || two.holds(VIP));
     let diagnosis = Diagnosis::of(two, "");
@@ -178,6 +180,7 @@ pub(crate) fn iptables(lab: &Lab) {
 /// Rule: another group on the same virtual router ID is named, with an ID that is free.
 pub(crate) fn another_group(lab: &Lab) {
     let (group, _agents) = pair(lab);
+    lab.owners().hole(BOUND, "a better router of the same ID has another address");
     let stranger = group.segment.host(13);
     let theirs = Config::new(&[]).set("addresses", "[10.77.0.200/24]").set("priority", "250");
     let _other = Agent::start(&stranger, &theirs.set("preempt", "always"));
@@ -209,6 +212,7 @@ pub(crate) fn drift(lab: &Lab) {
 /// Rule: nodes that speak different versions refuse each other, and doctor says so.
 pub(crate) fn versions(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
+    lab.owners().overlap(BOUND, "each refuses the version of the other one");
     let [one, two] = &group.nodes[..] else { panic!("two nodes") };
     let older = config(&group).set("version", "2").set("advertisement_interval", "1s");
     let _agents = [Agent::start(one, &config(&group)), Agent::start(two, &older)];
@@ -228,6 +232,7 @@ pub(crate) fn versions(lab: &Lab) {
 /// address, from the active node and from the backup.
 pub(crate) fn third_machine(lab: &Lab) {
     let (group, _agents) = pair(lab);
+    lab.owners().overlap(BOUND, "the third machine has the address from somebody else");
     let third = group.segment.host(13);
     third.run("ip link set dev eth0 address 02:00:00:00:00:99");
     third.run(&format!("ip address add {VIP}/32 dev eth0"));
@@ -474,6 +479,7 @@ fn signed(lab: &Lab, digit: &str) -> String {
 /// Rule: another key than the others have is found on both nodes, and the key is not shown.
 pub(crate) fn authentication(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
+    lab.owners().overlap(BOUND, "each refuses the key of the other one");
     let [one, two] = &group.nodes[..] else { panic!("two nodes") };
     let keyed = |digit| config(&group).set("authentication", signed(lab, digit));
     let _agents = [Agent::start(one, &keyed("a")), Agent::start(two, &keyed("b"))];

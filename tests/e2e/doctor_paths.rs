@@ -262,6 +262,7 @@ pub(crate) fn another_multicast_group(lab: &Lab) {
 /// active node and from the backup.
 pub(crate) fn third_machine_ipv6(lab: &Lab) {
     let (group, _agents) = dual_pair(lab);
+    lab.owners().overlap(BOUND, "the third machine has the address from somebody else");
     let third = group.segment.host(13);
     third.add_ipv6();
     third.run("ip link set dev eth0 address 02:00:00:00:00:99");
@@ -312,6 +313,7 @@ pub(crate) fn unicast_peer_dropped(lab: &Lab) {
     for node in &group.nodes {
         Diagnosis::of(node, "").is_healthy();
     }
+    lab.owners().overlap(BOUND, "a firewall keeps the advertisements from one backup");
     one.run("nft add table ip out");
     one.run("nft add chain ip out out { type filter hook output priority 0; }");
     one.run("nft add rule ip out out ip protocol vrrp ip daddr 10.77.0.13 drop");

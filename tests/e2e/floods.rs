@@ -281,6 +281,7 @@ pub(crate) fn other_virtual_routers(lab: &Lab) {
 /// questions for it is answered at a bounded rate, and moves nothing.
 pub(crate) fn conflicts_and_questions(lab: &Lab) {
     let scene = Scene::new(lab, INTERVAL);
+    lab.owners().answers("the flood says that a stranger has the address");
     let vip = VIP.octets();
     let outcomes = scene.play(&scene.config(), |number| {
         let [.., high, low] = number.to_be_bytes();

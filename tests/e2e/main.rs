@@ -47,6 +47,7 @@ mod observers;
 mod opening;
 mod operator;
 mod owner;
+mod ownership;
 mod paths;
 mod planted;
 mod preemption;
@@ -88,6 +89,11 @@ const CASES: &[lab::Case] = &lab::cases![
     failure::frozen_backup,
     instruments::gap,
     instruments::two_holders,
+    ownership::two_owners,
+    ownership::let_go_too_early,
+    ownership::nobody_takes_over,
+    ownership::answers_of_others,
+    ownership::in_order,
     healing::of_a_partition,
     gaps::frozen_for_10_s,
     gaps::frozen_for_5_s,

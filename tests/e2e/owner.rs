@@ -30,6 +30,7 @@ pub(crate) fn reunion(lab: &Lab) {
         lab.note(format!("the client is served {took:?} after the backup has let go"));
         assert!(took < Duration::from_secs(5), "the client was not told for {took:?}");
     }
+    lab.owners().overlap(BOUND, "the machine of an address owner keeps its own address");
     let start = Instant::now();
     assert!(first.stop().success());
     within(BOUND, "priority 0 is heard", || group.said_goodbye(owner, start));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use nix::sys::signal::Signal;
 
-use crate::lab::{Agent, BOUND, Group, Holders, Host, Lab, Leases, Process, VIP, release, within};
+use crate::lab::{Agent, BOUND, Group, Holders, Lab, Leases, VIP, release, within};
 
 /// How many sequences are played: their seeds are 0 and up.
 const SEQUENCES: u64 = 200;
@@ -229,7 +229,10 @@ impl Play {
                 segment.heal(host);
                 node.cut_off = false;
             }
-            Fault::DeleteAddress => delete_address(host),
+            // Another program's hand on the address, if it is there.
+            Fault::DeleteAddress => {
+                host.try_to_run(&format!("ip address delete {VIP}/24 dev eth0"));
+            }
         }
     }
 
@@ -286,13 +289,4 @@ fn kill(node: &mut Node) {
 
 fn signal(node: &Node, signal: Signal) {
     node.agent.as_ref().expect("an agent runs").signal(signal);
-}
-
-/// Another program's hand on the address, if it is there.
-fn delete_address(host: &Host) {
-    let command = format!("ip address delete {VIP}/24 dev eth0 2>/dev/null");
-    let mut shell = std::process::Command::new("sh");
-    let log = host.directory().join("delete-address");
-    let shell = host.inside(|| Process::start(shell.arg("-c").arg(command), &log));
-    shell.exit();
 }

@@ -18,8 +18,8 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{getgid, getuid};
 
-use super::programs;
 use super::stalls::{self, stalled};
+use super::{Owners, programs};
 
 /// A test.
 #[derive(Clone, Copy)]
@@ -108,8 +108,8 @@ fn enter() -> io::Result<()> {
     HOME.set(home).map_err(|_| io::Error::other("entered twice"))
 }
 
-/// Cases that take all processors, or a lock that the kernel has one of for all interfaces of the machine
-/// (a thousand addresses), run alone: whatever others measure beside them is their noise.
+/// Cases that take all processors, or a lock that the kernel has one of for all interfaces of the
+/// machine (a thousand addresses), run alone: whatever others measure beside them is their noise.
 const ALONE: [&str; 4] = ["floods::", "kernel_lock::", "many::", "starvation::"];
 
 /// A case that takes longer says so: the whole run is as long as these make it.
@@ -122,9 +122,9 @@ fn trial(case: Case) -> Trial {
         let is_alone = ALONE.iter().any(|module| case.name.starts_with(module));
         let _alone = is_alone.then(|| TURN.write().unwrap_or_else(PoisonError::into_inner));
         let _beside = (!is_alone).then(|| TURN.read().unwrap_or_else(PoisonError::into_inner));
-        let lab = Lab::new(case.name);
+        let lab = Lab::watched(case.name);
         let start = Instant::now();
-        let outcome = lab.attempt(|| (case.run)(&lab));
+        let outcome = lab.attempt_and_judge(|| (case.run)(&lab));
         if start.elapsed() > LONG {
             lab.note(format!("took {:.0?}, {:.0?} of it stalls", start.elapsed(), stalled(start)));
         }
@@ -137,16 +137,39 @@ pub(crate) struct Lab {
     name: &'static str,
     number: u32,
     directory: PathBuf,
+    owners: Owners,
 }
 
 impl Lab {
-    /// A new one, for a case or a part of it.
+    /// A new one, for something that is measured.
     pub(crate) fn new(name: &'static str) -> Self {
+        Self::with(name, Owners::off())
+    }
+
+    /// One for a case, in which the owners of the virtual addresses are watched.
+    pub(crate) fn watched(name: &'static str) -> Self {
+        Self::with(name, Owners::watch())
+    }
+
+    fn with(name: &'static str, owners: Owners) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = Path::new(DIRECTORY).join(number.to_string());
         fs::create_dir(&directory).expect("a directory for the case");
-        Self { name, number, directory }
+        Self { name, number, directory, owners }
+    }
+
+    /// The watch over the owners of the virtual addresses, for a case to declare what it does on
+    /// purpose.
+    pub(crate) const fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// Does `work`, and says why where it panics, or where an address had two owners or none for a
+    /// reason that nobody knows.
+    pub(crate) fn attempt_and_judge(&self, work: impl FnOnce()) -> Result<(), String> {
+        self.attempt(work)?;
+        self.owners.judge().map_err(|why| format!("{}: {why}", self.name))
     }
 
     /// Does `work`, and says why where it panics.
@@ -159,8 +182,9 @@ impl Lab {
     /// everything that failed.
     pub(crate) fn in_parallel(&self, times: usize, work: impl Fn(&Lab, usize) + Sync) {
         let part = |place| {
-            let lab = Lab::new(self.name);
-            lab.attempt(|| work(&lab, place)).map_err(|why| format!("{why}\n{}", lab.logs()))
+            let lab = Self::with(self.name, self.owners.another());
+            let outcome = lab.attempt_and_judge(|| work(&lab, place));
+            outcome.map_err(|why| format!("{why}\n{}", lab.logs()))
         };
         let failed: Vec<String> = thread::scope(|scope| {
             let part = &part;

@@ -99,8 +99,8 @@ pub(crate) fn run(cases: &[Case]) -> ExitCode {
     in_namespaces(|| {
         let name = env::args().nth(1).unwrap_or_default();
         let case = cases.iter().find(|case| case.name == name).expect("a case of that name");
-        let lab = Lab::new(case.name);
-        match lab.attempt(|| (case.run)(&lab)) {
+        let lab = Lab::watched(case.name);
+        match lab.attempt_and_judge(|| (case.run)(&lab)) {
             Ok(()) => eprintln!("{PASSED}"),
             Err(why) => eprintln!("{why}\n{}", lab.logs()),
         }

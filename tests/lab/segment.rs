@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::mount::{MntFlags, umount2};
@@ -11,7 +12,8 @@ use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use nix::sched::{CloneFlags, setns};
 
 use super::harness::HOME;
-use super::{Lab, Process};
+use super::owners::Watched;
+use super::{Lab, Owners, Process};
 
 /// A network namespace with a name, gone when dropped.
 struct Namespace {
@@ -60,6 +62,10 @@ pub(crate) struct Segment {
     /// The first three bytes of its addresses.
     network: [u8; 3],
     switch: Namespace,
+    owners: Owners,
+    _tap: Watched,
+    /// The hosts at the second switch.
+    far: Mutex<Vec<usize>>,
 }
 
 impl Segment {
@@ -75,7 +81,10 @@ impl Segment {
 
     fn with(lab: &Lab, prefix: String, network: [u8; 3]) -> Self {
         let switch = Namespace::new(format!("{prefix}-switch"));
-        let segment = Self { prefix, directory: lab.directory().to_owned(), network, switch };
+        let owners = lab.owners().clone();
+        let tap = owners.switch(&switch.name, |listen| switch.inside(listen));
+        let (directory, far) = (lab.directory().to_owned(), Mutex::default());
+        let segment = Self { prefix, directory, network, switch, owners, _tap: tap, far };
         segment.switch.inside(|| {
             execute("ip link add name bridge type bridge");
             execute("ip link set bridge up");
@@ -90,7 +99,7 @@ impl Segment {
 
     /// Runs a command at the switch; fails when the command does.
     pub(crate) fn run(&self, command: &str) {
-        self.switch.inside(|| execute(command));
+        self.owners.deed(None, command, || self.switch.inside(|| execute(command)));
     }
 
     /// Adds a second switch, joined to the first one by a link.
@@ -107,6 +116,8 @@ impl Segment {
     /// Lets the link between the two switches carry nothing, or everything again. Neither switch
     /// notices: they have carrier, and keep what they have learnt.
     pub(crate) fn join(&self, joined: bool) {
+        let far = self.far.lock().expect("the hosts at the second switch");
+        far.iter().for_each(|host| self.owners.cut(&self.switch.name, *host, !joined));
         let state = if joined { "forwarding" } else { "disabled" };
         for port in ["link-near", "link-far"] {
             self.switch.inside(|| execute(&format!("bridge link set dev {port} state {state}")));
@@ -120,14 +131,19 @@ impl Segment {
 
     /// The same, at the second switch.
     pub(crate) fn far_host(&self, number: u8) -> Host {
-        self.host_at(number, "far")
+        let host = self.host_at(number, "far");
+        self.far.lock().expect("the hosts at the second switch").push(host.watched());
+        host
     }
 
     fn host_at(&self, number: u8, bridge: &str) -> Host {
         let namespace = Namespace::new(format!("{}-{number}", self.prefix));
         let address = self.address(number);
         let directory = self.directory.clone();
-        let host = Host { number, address, namespace, directory };
+        let owners = self.owners.clone();
+        let name = format!("{}-{number}", self.prefix);
+        let watched = owners.host(&name, |listen| namespace.inside(listen));
+        let host = Host { number, address, namespace, directory, owners, watched };
         host.run("ip link set lo up");
         self.connect_at(&host, "eth0", bridge);
         host
@@ -148,13 +164,18 @@ impl Segment {
         host.run(&format!(
             "ip link add name {interface} type veth peer name {port} netns {switch}"
         ));
-        self.switch.inside(|| execute(&format!("ip link set {port} master {bridge} up")));
+        self.switch.inside(|| {
+            let number = if_nametoindex(port.as_str()).expect("the port that was just made");
+            self.owners.port(switch, number, host, interface);
+            execute(&format!("ip link set {port} master {bridge} up"));
+        });
         host.run(&format!("ip address add {}/24 dev {interface}", self.address(host.number)));
         host.run(&format!("ip link set {interface} up"));
     }
 
     /// Takes the switch's end of a host's cable down (both ends lose carrier) or up again.
     pub(crate) fn cable(&self, host: &Host, state: &str) {
+        self.owners.cut(&self.switch.name, host.watched(), state == "down");
         self.switch.inside(|| execute(&format!("ip link set {} {state}", port(host))));
     }
 
@@ -166,6 +187,7 @@ impl Segment {
     /// Lets a host get multicast whose receivers the switch does not know, or not, as a switch does
     /// that snoops on IGMP and hears no querier.
     pub(crate) fn flood_multicast(&self, host: &Host, state: &str) {
+        self.owners.deafen(&self.switch.name, host.watched(), state == "off");
         let port = port(host);
         self.switch.inside(|| execute(&format!("bridge link set dev {port} mcast_flood {state}")));
     }
@@ -182,6 +204,7 @@ impl Segment {
     }
 
     fn forwarding(&self, host: &Host, state: &str) {
+        self.owners.cut(&self.switch.name, host.watched(), state == "disabled");
         self.switch
             .inside(|| execute(&format!("bridge link set dev {} state {state}", port(host))));
     }
@@ -198,9 +221,26 @@ pub(crate) struct Host {
     address: Ipv4Addr,
     namespace: Namespace,
     directory: PathBuf,
+    owners: Owners,
+    watched: Watched,
 }
 
 impl Host {
+    /// Its number in the book of the owners.
+    pub(super) const fn watched(&self) -> usize {
+        self.watched.host()
+    }
+
+    /// The watch over the owners of the virtual addresses.
+    pub(super) const fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// Does something here that the story of the owners should tell of.
+    pub(crate) fn deed<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        self.owners.deed(Some(self.watched()), what, work)
+    }
+
     /// Where its network namespace is, for programs that enter it by themselves.
     pub(crate) fn namespace_path(&self) -> PathBuf {
         Namespace::path(&self.namespace.name)
@@ -266,11 +306,21 @@ impl Host {
 
     /// Runs a command there and returns what it wrote; fails when the command does.
     pub(crate) fn run(&self, command: &str) -> String {
-        self.inside(|| execute(command))
+        self.deed(command, || self.inside(|| execute(command)))
+    }
+
+    /// Runs a command there that may fail, as somebody else's who knows nothing of what is there.
+    pub(crate) fn try_to_run(&self, command: &str) {
+        let mut words = command.split_whitespace();
+        let mut program = Command::new(words.next().expect("a command has a name"));
+        program.args(words);
+        let output = self.deed(command, || self.inside(|| program.output()));
+        output.unwrap_or_else(|why| panic!("cannot run '{command}': {why}"));
     }
 
     /// Starts a program there; its output goes to the case's log `name`.
     pub(crate) fn start(&self, command: &mut Command, name: &str) -> Process {
+        self.owners.started(name);
         let log = self.directory.join(format!("{}-{name}.log", self.number));
         self.inside(|| Process::start(command, &log))
     }

@@ -21,8 +21,8 @@ pub(crate) fn hand_over(host: &Host, instance: &str) -> Result<(), String> {
 
 /// Runs a command on a host; what it complained of where it failed.
 fn done(host: &Host, name: &str, command: &mut Command) -> Result<(), String> {
-    let Output { status, stderr, .. } =
-        host.inside(|| command.output()).map_err(|why| format!("{name}: {why}"))?;
+    let output = host.deed(name, || host.inside(|| command.output()));
+    let Output { status, stderr, .. } = output.map_err(|why| format!("{name}: {why}"))?;
     if status.success() {
         return Ok(());
     }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use super::owners::{Agency, Said};
 use super::wait::is_over;
 use super::{BOUND, Host, Process, program, within};
 
@@ -152,6 +153,8 @@ impl Config {
 
 /// `vipd run` on a host.
 pub(crate) struct Agent {
+    /// Told first that the agent ends.
+    agency: Agency,
     process: Process,
     supervisor: Supervisor,
 }
@@ -180,7 +183,8 @@ impl Agent {
         let mut command = Command::new(program("vipctl"));
         command.args(arguments.split_whitespace());
         command.arg("--runtime-directory").arg(host.runtime_directory());
-        command.output().expect("vipctl runs")
+        let what = format!("vipctl {arguments}");
+        host.deed(&what, || command.output()).expect("vipctl runs")
     }
 
     /// Runs any command that starts an agent, supervised as systemd would, and doesn't wait.
@@ -188,7 +192,9 @@ impl Agent {
         let supervisor = Supervisor::new(host.directory());
         command.env("NOTIFY_SOCKET", &supervisor.path);
         command.env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
-        Self { process: host.start(command, "vipd"), supervisor }
+        let said = Arc::clone(&supervisor.said);
+        let agency = host.owners().agent(host, &configuration(host, command), said);
+        Self { agency, process: host.start(command, "vipd"), supervisor }
     }
 
     /// Replaces its configuration file and asks it to read it again, as systemd does.
@@ -239,22 +245,25 @@ impl Agent {
 
     /// Kills it as a crash would.
     pub(crate) fn kill(self) {
+        self.agency.ends();
         self.process.kill();
     }
 
     /// Freezes or thaws it (`SIGSTOP`, `SIGCONT`).
     pub(crate) fn signal(&self, signal: Signal) {
+        self.agency.signalled(signal);
         self.process.signal(signal);
     }
 
     /// Stops it in an orderly way.
     pub(crate) fn stop(self) -> ExitStatus {
+        self.agency.signalled(Signal::SIGTERM);
         self.process.stop()
     }
 
     /// Waits until it ends by itself; with what it said to its supervisor and logged.
     pub(crate) fn exit(self) -> (ExitStatus, Vec<String>, String) {
-        let Self { process, supervisor } = self;
+        let Self { process, supervisor, .. } = self;
         let log = process.log().to_owned();
         let status = process.exit();
         let said = supervisor.said.lock().expect("the messages");
@@ -263,11 +272,18 @@ impl Agent {
     }
 }
 
+/// The configuration file that a command names, or else the one that is usual for the host.
+fn configuration(host: &Host, command: &Command) -> PathBuf {
+    let mut arguments = command.get_args().skip_while(|argument| *argument != "--config").skip(1);
+    let usual = || host.directory().join(format!("{}.yaml", host.number()));
+    arguments.next().map_or_else(usual, PathBuf::from)
+}
+
 /// The receiving end of `sd_notify(3)`. It is read all the time: the queue of such a socket is
 /// ten messages long.
 struct Supervisor {
     path: PathBuf,
-    said: Arc<Mutex<Vec<(Instant, String)>>>,
+    said: Said,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }

@@ -51,6 +51,7 @@ impl Machine {
         let overlay = Some("overlay");
         mount(overlay, &disk, overlay, MsFlags::empty(), Some(options.as_str())).expect("a disk");
         fs::write(disk.join("etc/hostname"), format!("{name}\n")).expect("the machine's name");
+        lab.owners().machines();
         Self { name, host: segment.host(number), disk, running: None }
     }
 
@@ -106,7 +107,8 @@ impl Machine {
         let mut enter = Command::new("nsenter");
         enter.arg(format!("--target={init}"));
         enter.args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]);
-        said(enter.arg("sh").args(["-c", &format!("exec 2>&1; cd /root\n{script}")]))
+        enter.arg("sh").args(["-c", &format!("exec 2>&1; cd /root\n{script}")]);
+        self.host.deed(script, || said(&mut enter))
     }
 
     /// Runs a script in its files, in a container in which no systemd runs.

@@ -26,6 +26,9 @@ pub(crate) struct Pair<'a> {
     client: Option<Client>,
 }
 
+/// The longest time that both may have the address in a move on a busy machine.
+const MOVE: Duration = Duration::from_millis(500);
+
 /// What a client may notice of one move.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound {
@@ -33,16 +36,25 @@ pub(crate) struct Bound {
     pub(crate) failures: usize,
     /// How long both may have the address.
     pub(crate) together: Duration,
+    /// The longest time that none may have it.
+    pub(crate) nobody: Duration,
 }
+
+/// The kernels' messages, read one after the other, may make so much of no time at all.
+const NO_TIME: Duration = Duration::from_millis(100);
 
 impl Bound {
     /// Nothing but a connection of the old machine's, which the new one does not know.
     pub(crate) const PLANNED: Self =
-        Self { gap: Duration::from_secs(1), failures: 1, together: Duration::from_millis(500) };
+        Self { gap: Duration::from_secs(1), failures: 1, together: MOVE, nobody: NO_TIME };
 
     /// A takeover after silence.
-    pub(crate) const FAILOVER: Self =
-        Self { gap: Duration::from_secs(8), failures: 200, together: Duration::from_millis(500) };
+    pub(crate) const FAILOVER: Self = Self {
+        gap: Duration::from_secs(8),
+        failures: 200,
+        together: MOVE,
+        nobody: Duration::from_secs(8),
+    };
 }
 
 impl<'a> Pair<'a> {
@@ -126,12 +138,17 @@ impl<'a> Pair<'a> {
         mend: impl FnOnce(&mut Self, usize),
     ) {
         let (start, active) = (Instant::now(), self.active());
+        let owners = self.lab.owners();
+        if bound.together > MOVE {
+            owners.overlap(bound.together, "a daemon that stands still cannot remove it");
+        }
         act(self, active);
         self.is_served_by(1 - active);
         mend(self, active);
         let moves = if self.is_in_order(active) { 2 } else { 1 };
         let bound = Bound { failures: bound.failures * moves, ..bound };
         self.judge(what, bound, start);
+        owners.as_usual();
     }
 
     /// What happens to the active machine disturbs nobody.
@@ -139,7 +156,8 @@ impl<'a> Pair<'a> {
         let (start, active) = (Instant::now(), self.active());
         act(self, active);
         self.is_served_by(active);
-        let bound = Bound { gap: Duration::ZERO, failures: 0, together: Duration::ZERO };
+        let (none, nobody) = (Duration::ZERO, NO_TIME);
+        let bound = Bound { gap: none, failures: 0, together: none, nobody };
         self.judge(what, bound, start);
     }
 
@@ -163,10 +181,16 @@ impl<'a> Pair<'a> {
     pub(crate) fn judge(&self, what: &str, bound: Bound, start: Instant) {
         let account = self.client.as_ref().expect("the client is at work").account(start);
         let together = self.holders.together(start);
-        self.lab.note(format!("{what}: {account}; both had it for {} ms", together.as_millis()));
+        let nobody = self.lab.owners().longest_hole(VIP, start);
+        let figures = [together, nobody].map(|span| span.as_millis());
+        self.lab.note(format!(
+            "{what}: {account}; both had it for {} ms, nobody for {} ms",
+            figures[0], figures[1]
+        ));
         assert!(account.longest_gap <= bound.gap, "{what}: {account}");
         assert!(account.failures() <= bound.failures, "{what}: {account}");
         assert!(together <= bound.together, "{what}: both had the address for {together:?}");
+        assert!(nobody <= bound.nobody, "{what}: nobody had the address for {nobody:?}");
     }
 
     /// Whether a machine has no virtual address.

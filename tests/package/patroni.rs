@@ -14,7 +14,10 @@ use super::web;
 
 /// The part of Patroni and of its etcd is the test's, which is quick.
 const BOUND: Bound =
-    Bound { gap: Duration::from_secs(10), failures: 1000, together: Duration::ZERO };
+    Bound { gap: ELECTED, failures: 1000, together: Duration::ZERO, nobody: ELECTED };
+
+/// The time without a leader, and its end.
+const ELECTED: Duration = Duration::from_secs(10);
 
 const API: &str = "\
 server {
@@ -40,6 +43,7 @@ pub(crate) fn follows_the_leader(lab: &Lab) {
     for machine in &pair.machines {
         page.follow(machine);
     }
+    lab.owners().hole(ELECTED, "no address without a leader: the case elects one later");
     pair.serve(web::ask);
     pair.machines[0].reports(&["db: active (priority 200) with "]);
     pair.machines[1].reports(&["db: fault (", "patroni", "503"]);

@@ -14,7 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What the client may notice, the operator's part included: the test acts as soon as the status
 /// says what is wrong.
 const BOUND: Bound =
-    Bound { gap: Duration::from_secs(25), failures: 4000, together: Duration::ZERO };
+    Bound { gap: PROMOTED, failures: 4000, together: Duration::ZERO, nobody: PROMOTED };
+
+/// The time that the operator's part may take.
+const PROMOTED: Duration = Duration::from_secs(25);
 
 /// The pair with what was written to it.
 pub(crate) struct Primary<'a> {
@@ -37,6 +40,10 @@ pub(crate) struct Primary<'a> {
 impl Primary<'_> {
     /// All that happens to it, beginning with the database of the first machine as the primary.
     pub(crate) fn moves_about(mut self) {
+        self.pair
+            .lab
+            .owners()
+            .hole(PROMOTED, "no address without a primary: the operator promotes");
         self.becomes_synchronous(0);
         self.pair.machines[0].reports(&["db: active (priority 200) with "]);
         self.pair.machines[1].reports(&["db: fault (", self.replica]);

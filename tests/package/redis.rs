@@ -16,11 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A dead or hanging master must be noticed first; and while a write waits for a replica that is
 /// away, the client is slow.
 const FAILOVER: Bound =
-    Bound { gap: Duration::from_secs(20), failures: 2000, together: Duration::ZERO };
+    Bound { gap: PROMOTED, failures: 2000, together: Duration::ZERO, nobody: PROMOTED };
+
+/// The time that a promotion by a hook may take.
+const PROMOTED: Duration = Duration::from_secs(20);
 
 /// The writes of one drain and promotion wait, and are tried again.
-const PLANNED: Bound =
-    Bound { gap: Duration::from_secs(8), failures: 100, together: Duration::from_millis(500) };
+const PLANNED: Bound = Bound { gap: Duration::from_secs(8), failures: 100, ..Bound::PLANNED };
 
 const CLI: &str = "redis-cli --no-auth-warning -a change-me";
 
@@ -48,6 +50,7 @@ pub(crate) fn hooks_promote(lab: &Lab) {
     follows(&pair, 0);
     pair.machines[0].reports(&["cache: active (priority 200) with "]);
     pair.machines[1].reports(&["cache: backup (priority 190)", "cache1 (10.77.0.11) is active"]);
+    lab.owners().hole(PROMOTED, "a hook promotes before the address is there");
     killed(&mut pair, &ledger);
     handed_over(&mut pair, &ledger);
     hanging(&mut pair, &ledger);

@@ -10,8 +10,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A check needs a second or two to be sure. A refused connection fails at once, so that a client
 /// has many of them in that time.
-pub(crate) const NOTICED: Bound =
-    Bound { gap: Duration::from_secs(15), failures: 4000, together: Duration::from_millis(500) };
+pub(crate) const NOTICED: Bound = Bound {
+    gap: Duration::from_secs(15),
+    failures: 4000,
+    nobody: Duration::from_secs(15),
+    ..Bound::FAILOVER
+};
 
 /// A unit, and the check that watches it.
 #[derive(Clone, Copy)]
