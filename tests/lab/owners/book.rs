@@ -132,7 +132,9 @@ impl Book {
 
     /// A host is no more, and so its scene.
     pub(super) fn host_ends(&mut self, host: usize, at: Instant) {
-        self.scenes[self.hosts[host].scene].get_or_insert(at);
+        if let Some(station) = self.hosts.get(host) {
+            self.scenes[station.scene].get_or_insert(at);
+        }
     }
 
     /// The scenes with their ends, `now` for those that go on.

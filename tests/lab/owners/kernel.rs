@@ -205,7 +205,8 @@ fn take(book: &mut Book, host: usize, at: Instant, mut bytes: &[u8]) {
 }
 
 fn note(book: &mut Book, host: usize, at: Instant, message: &RouteNetlinkMessage) {
-    let station = &mut book.hosts[host];
+    // The case may have been judged already.
+    let Some(station) = book.hosts.get_mut(host) else { return };
     match message {
         RouteNetlinkMessage::NewLink(link) => {
             station.link(at, link.header.index, (&name(link), below(link), runs(link)));

@@ -38,6 +38,7 @@ mod life;
 mod story;
 mod wire;
 
+use std::mem;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -143,7 +144,9 @@ impl Owners {
     pub(super) fn judge(&self) -> Result<(), String> {
         // Messages that the thread has not read yet.
         kernel::catch_up();
-        self.book().map_or(Ok(()), |book| judge::judge(&book, Instant::now()))
+        // The thread that reads for all cases must not wait for the judgement of one.
+        let taken = self.book().map(|mut book| mem::take(&mut *book));
+        taken.map_or(Ok(()), |book| judge::judge(&book, Instant::now()))
     }
 
     fn book(&self) -> Option<MutexGuard<'_, Book>> {
@@ -208,7 +211,11 @@ impl Owners {
         }
         let outcome = work();
         let end = Instant::now();
-        self.write(|book| number.into_iter().for_each(|it| book.deeds[it].until = end));
+        self.write(|book| {
+            if let Some(deed) = number.and_then(|number| book.deeds.get_mut(number)) {
+                deed.until = end;
+            }
+        });
         outcome
     }
 
@@ -268,7 +275,11 @@ impl Agency {
 
     fn write(&self, write: impl FnOnce(&mut Life)) {
         let Some(number) = self.number else { return };
-        self.owners.write(|book| write(&mut book.lives[number]));
+        self.owners.write(|book| {
+            if let Some(life) = book.lives.get_mut(number) {
+                write(life);
+            }
+        });
     }
 }
 
