@@ -168,6 +168,7 @@ impl Router {
             self.become_backup(now, heard);
             return Outcome::Overslept(late, heard);
         }
+        active.hears_rival(now, heard, interval);
         let rate_limited = active.answered.is_some_and(|at| now.since(at) < interval.divided_by(2));
         if heard.priority == 0 {
             // Another active router yields: its backups must hear us before their skew time ends,

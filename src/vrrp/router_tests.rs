@@ -313,6 +313,45 @@ fn leaving_does_not_end_with_just_any_router() {
     assert_eq!(hear(&mut router, 4_001, heard(11, 200)), Outcome::Succeeded(heard(11, 200)));
 }
 
+/// Rule: the first in succession is believed at once, unless it was active beside this router: what it
+/// sent then may be on its way still. After its priority 0 it has yielded, and is believed again.
+#[test]
+fn the_first_is_believed_once_it_has_yielded() {
+    let leave = |router: &mut Router| {
+        let first = vec![address(11)];
+        assert_eq!(router.leave(at(4_200), Departure::Stop, TAKEOVER, first), Outcome::Farewell);
+    };
+    let first = heard(11, 50);
+
+    let mut router = active();
+    leave(&mut router);
+    assert_eq!(hear(&mut router, 4_201, first), Outcome::Succeeded(first));
+
+    let mut router = active();
+    assert_eq!(hear(&mut router, 4_000, first), Outcome::Reassert);
+    leave(&mut router);
+    assert_eq!(hear(&mut router, 4_201, first), Outcome::Nothing, "sent before the farewell");
+
+    let mut router = active();
+    assert_eq!(hear(&mut router, 4_000, first), Outcome::Reassert);
+    assert_eq!(hear(&mut router, 4_100, heard(11, 0)), Outcome::Reassert);
+    leave(&mut router);
+    assert_eq!(hear(&mut router, 4_201, first), Outcome::Succeeded(first));
+
+    let mut router = active();
+    assert_eq!(hear(&mut router, 4_000, heard(12, 50)), Outcome::Reassert);
+    leave(&mut router);
+    assert_eq!(hear(&mut router, 4_201, first), Outcome::Succeeded(first), "another one was");
+
+    let mut router = active();
+    for forged in 20..=90 {
+        let answer = hear(&mut router, 4_000, heard(forged, 50));
+        assert!(matches!(answer, Outcome::Reassert | Outcome::Nothing));
+    }
+    leave(&mut router);
+    assert_eq!(hear(&mut router, 4_201, first), Outcome::Nothing, "there were too many");
+}
+
 /// Rule: where nobody takes over, a stop goes on after a bound, and a handover is undone.
 #[test]
 fn leaving_is_bounded() {

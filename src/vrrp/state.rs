@@ -80,19 +80,58 @@ pub struct Active {
     pub held_up: Option<Span>,
     /// Another active router with the same priority.
     pub tie: Tie,
+    /// The others that are active, and have not said that they stop.
+    pub rivals: Vec<Rival>,
+}
+
+/// Another router that was active beside this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rival {
+    /// Its address.
+    pub source: IpAddr,
+    /// When it was last heard.
+    pub heard: Mono,
 }
 
 impl Active {
+    /// More than any group has. Where somebody forges that many, no advertisement is believed to be a
+    /// takeover before half of a skew time has passed, as without `nodes`.
+    const MOST_RIVALS: usize = 8;
+
     /// Became active, and advertises then.
     pub(super) const fn new(next_advertisement: Mono) -> Self {
         let tie = Tie(None);
-        Self { next_advertisement, answered: None, consoled: None, held_up: None, tie }
+        let rivals = Vec::new();
+        Self { next_advertisement, answered: None, consoled: None, held_up: None, tie, rivals }
     }
 
-    /// Whether another router was active beside it just now.
-    pub(super) fn has_rival(&self, now: Mono, interval: Span) -> bool {
-        let heard = self.answered.into_iter().chain(self.consoled);
-        heard.into_iter().any(|at| now.since(at) < interval.times(4))
+    /// Another router is active, or (priority 0) no longer: what it sends after that is of a new
+    /// takeover.
+    pub(super) fn hears_rival(&mut self, now: Mono, heard: Heard, interval: Span) {
+        self.forget_silent_rivals(now, interval);
+        self.rivals.retain(|rival| rival.source != heard.source);
+        if heard.priority > 0 && self.rivals.len() < Self::MOST_RIVALS {
+            self.rivals.push(Rival { source: heard.source, heard: now });
+        }
+    }
+
+    /// Those of these addresses whose router was not active beside this one just now.
+    pub(super) fn without_rivals(
+        &mut self,
+        now: Mono,
+        mut addresses: Vec<IpAddr>,
+        interval: Span,
+    ) -> Vec<IpAddr> {
+        self.forget_silent_rivals(now, interval);
+        if self.rivals.len() == Self::MOST_RIVALS {
+            return Vec::new();
+        }
+        addresses.retain(|address| self.rivals.iter().all(|rival| rival.source != *address));
+        addresses
+    }
+
+    fn forget_silent_rivals(&mut self, now: Mono, interval: Span) {
+        self.rivals.retain(|rival| now.since(rival.heard) < interval.times(4));
     }
 }
 

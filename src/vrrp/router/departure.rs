@@ -26,8 +26,11 @@ impl Router {
         takeover: Span,
         first: Vec<IpAddr>,
     ) -> Outcome {
-        let has_rival = match &mut self.state {
-            State::Active(active) => active.has_rival(now, self.settings.interval.span()),
+        let first = match &mut self.state {
+            // What another active router has sent before it heard this says nothing of a takeover.
+            State::Active(active) => {
+                active.without_rivals(now, first, self.settings.interval.span())
+            }
             State::Leaving(leaving) => {
                 // A stop while a handover is under way only changes what comes after.
                 leaving.why = why;
@@ -45,8 +48,7 @@ impl Router {
             since: now,
             again: Some(now + again),
             until: now + again + slowest + margin,
-            // What another active router has sent before it heard this says nothing of a takeover.
-            first: if has_rival { Vec::new() } else { first },
+            first,
         });
         Outcome::Farewell
     }
