@@ -46,6 +46,10 @@ pub(crate) fn another_neighbour(lab: &Lab) {
     within(BOUND, "its link is up", || stranger.is_running("eth0"));
     stranger.run("sysctl -qw net.ipv6.conf.eth0.ndisc_notify=1");
     stranger.run(&format!("ip address add {VIP6}/128 dev eth0 nodad"));
+    // The kernel uses it a moment later, even without duplicate address detection.
+    within(BOUND, "the address is in use", || {
+        stranger.run("ip -6 address show dev eth0 tentative").trim().is_empty()
+    });
     let start = Instant::now();
     // With another Ethernet address the kernel announces what it has.
     stranger.run("ip link set dev eth0 address 02:00:00:00:00:99");
