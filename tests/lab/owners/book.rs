@@ -1,6 +1,6 @@
 //! The notes of a case while it runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -216,11 +216,18 @@ impl Book {
         of_it.map(|one| Span::new(one.from, one.until.unwrap_or(end))).collect()
     }
 
-    /// The addresses that were leased somewhere.
+    /// The addresses that were leased somewhere. Without the link-local ones where there are several
+    /// segments: the virtual router's own is the same on each.
     pub(super) fn virtual_addresses(&self) -> Vec<IpAddr> {
+        let segments: BTreeSet<&str> = self.ports.keys().map(|(at, _)| at.as_str()).collect();
+        let is_meant = |address: &IpAddr| match address {
+            IpAddr::V4(_) => true,
+            IpAddr::V6(address) => !address.is_unicast_link_local() || segments.len() <= 1,
+        };
         let held = self.hosts.iter().flat_map(|host| &host.held);
         let leased = held.filter(|held| held.lifetime.is_some());
-        let mut addresses: Vec<IpAddr> = leased.map(|held| held.place.address).collect();
+        let all = leased.map(|held| held.place.address);
+        let mut addresses: Vec<IpAddr> = all.filter(is_meant).collect();
         addresses.sort_unstable();
         addresses.dedup();
         addresses
