@@ -41,7 +41,7 @@ pub(crate) struct Bound {
 }
 
 /// The kernels' messages, read one after the other, may make so much of no time at all.
-const NO_TIME: Duration = Duration::from_millis(100);
+pub(crate) const NO_TIME: Duration = Duration::from_millis(100);
 
 impl Bound {
     /// Nothing but a connection of the old machine's, which the new one does not know.

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use super::lab::{Lab, steadily};
 use super::machine::Machine;
 use super::page::Page;
-use super::pair::{Bound, Pair};
+use super::pair::{Bound, NO_TIME, Pair};
 use super::web;
 
 /// The part of Patroni and of its etcd is the test's, which is quick.
-const BOUND: Bound =
-    Bound { gap: ELECTED, failures: 1000, together: Duration::ZERO, nobody: ELECTED };
+const BOUND: Bound = Bound { gap: ELECTED, failures: 1000, together: NO_TIME, nobody: ELECTED };
 
 /// The time without a leader, and its end.
 const ELECTED: Duration = Duration::from_secs(10);

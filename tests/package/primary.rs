@@ -6,15 +6,14 @@ use std::time::{Duration, Instant};
 use super::lab::within;
 use super::ledger::Ledger;
 use super::page::Page;
-use super::pair::{Bound, Pair};
+use super::pair::{Bound, NO_TIME, Pair};
 
 /// Far longer than a database needs to stop, copy or catch up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the client may notice, the operator's part included: the test acts as soon as the status
 /// says what is wrong.
-const BOUND: Bound =
-    Bound { gap: PROMOTED, failures: 4000, together: Duration::ZERO, nobody: PROMOTED };
+const BOUND: Bound = Bound { gap: PROMOTED, failures: 4000, together: NO_TIME, nobody: PROMOTED };
 
 /// The time that the operator's part may take.
 const PROMOTED: Duration = Duration::from_secs(25);

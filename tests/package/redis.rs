@@ -9,14 +9,14 @@ use super::client::TIMEOUT;
 use super::lab::{Lab, VIP, within};
 use super::ledger::Ledger;
 use super::page::Page;
-use super::pair::{Bound, Pair};
+use super::pair::{Bound, NO_TIME, Pair};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A dead or hanging master must be noticed first; and while a write waits for a replica that is
 /// away, the client is slow.
 const FAILOVER: Bound =
-    Bound { gap: PROMOTED, failures: 2000, together: Duration::ZERO, nobody: PROMOTED };
+    Bound { gap: PROMOTED, failures: 2000, together: NO_TIME, nobody: PROMOTED };
 
 /// The time that a promotion by a hook may take.
 const PROMOTED: Duration = Duration::from_secs(20);
