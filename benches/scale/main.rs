@@ -17,6 +17,7 @@
 )]
 
 mod account;
+mod addresses;
 mod capture;
 mod figures;
 mod floor;
@@ -45,6 +46,7 @@ use workload::{WORKLOADS, Workload};
 
 /// Measures many virtual routers of vipd and of keepalived
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Options {
     /// Only these workloads, separated by commas: 255x100ms, 1000x100ms, 1000x1s, 4000x1s
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -52,8 +54,11 @@ struct Options {
     /// The time that is measured, in seconds (where a minute is asked for: at most a minute)
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..))]
     seconds: u64,
-    /// Replace the tables in docs/performance.md, and the plot
+    /// Only the move of an instance with 1,000 addresses
     #[arg(long, conflicts_with = "only")]
+    addresses: bool,
+    /// Replace the tables in docs/performance.md, and the plot
+    #[arg(long, conflicts_with_all = ["only", "addresses"])]
     write: bool,
     /// Fail where vipd misses a target
     #[arg(long)]
@@ -82,11 +87,16 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options, keepalived: String) -> ExitCode {
-    let all = if options.only.is_empty() { WORKLOADS.as_slice() } else { &options.only };
+    let all = match options {
+        Options { addresses: true, .. } => &[],
+        Options { only, .. } if !only.is_empty() => only.as_slice(),
+        _ => &WORKLOADS,
+    };
     let seconds = Duration::from_secs(options.seconds);
     let rows = all.iter().map(|workload| trial::row(*workload, seconds)).collect();
     let vipd = first_line(&lab::program("vipd")).expect("our own program runs");
-    let run = Run { rows, versions: [vipd, keepalived], seconds: options.seconds };
+    let addresses = options.only.is_empty().then(addresses::measure);
+    let run = Run { rows, addresses, versions: [vipd, keepalived], seconds: options.seconds };
     let text = page::render(&run);
     println!("{text}");
     if options.write
@@ -95,7 +105,9 @@ fn measure(options: &Options, keepalived: String) -> ExitCode {
         eprintln!("cannot write the page: {why}");
         return ExitCode::FAILURE;
     }
-    let missed = run.rows.iter().flat_map(targets::of).filter(Target::is_missed).count();
+    let targets = run.rows.iter().flat_map(targets::of);
+    let targets = targets.chain(run.addresses.as_ref().map(targets::of_addresses));
+    let missed = targets.filter(Target::is_missed).count();
     if options.judge && missed > 0 {
         eprintln!("{missed} targets were missed");
         return ExitCode::FAILURE;

@@ -22,7 +22,7 @@ use crate::workload::{VirtualRouter, Workload, is_virtual};
 /// The kernel's messages about IPv4 addresses (`RTMGRP_IPV4_IFADDR`, `rtnetlink(7)`), and their
 /// kinds.
 const ADDRESSES: u32 = 0x10;
-const RTM_NEWADDR: u16 = 20;
+pub(crate) const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const IFA_LOCAL: u16 = 2;
 
@@ -138,14 +138,15 @@ struct Change {
 }
 
 /// Listens to the kernel's messages about the addresses of a host.
-struct Monitor {
+pub(crate) struct Monitor {
     changes: Arc<Mutex<Vec<Change>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Monitor {
-    fn start(host: &Host) -> Self {
+    /// Listens from now on.
+    pub(crate) fn start(host: &Host) -> Self {
         let socket = host.inside(socket);
         let changes = Arc::new(Mutex::new(Vec::new()));
         let over = Arc::new(AtomicBool::new(false));
@@ -158,7 +159,7 @@ impl Monitor {
 
     /// The first change of this kind of each address, and its time. A renewal of an address that is
     /// there looks like an addition.
-    fn changes(&self, kind: u16) -> BTreeMap<Ipv4Addr, Instant> {
+    pub(crate) fn changes(&self, kind: u16) -> BTreeMap<Ipv4Addr, Instant> {
         let mut first = BTreeMap::new();
         let changes = self.changes.lock().expect("the changes");
         for change in changes.iter().filter(|change| change.kind == kind) {

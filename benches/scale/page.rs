@@ -7,10 +7,11 @@ use std::{fs, io, thread};
 
 use time::OffsetDateTime;
 
+use crate::addresses::Times;
 use crate::figures::{Figures, Row, Trial};
 use crate::moving::Moved;
 use crate::program::Kind;
-use crate::targets;
+use crate::targets::{self, Target};
 
 /// The page with the tables, and the plot beside it.
 const PAGE: &str = "docs/performance.md";
@@ -24,6 +25,8 @@ const END: &str = "<!-- The end of what is written by it. -->";
 pub(crate) struct Run {
     /// The workloads.
     pub(crate) rows: Vec<Row>,
+    /// The move of an instance with many addresses, where that was measured.
+    pub(crate) addresses: Option<Result<Times, String>>,
     /// Of vipd and keepalived.
     pub(crate) versions: [String; 2],
     /// The time that was measured.
@@ -32,7 +35,7 @@ pub(crate) struct Run {
 
 /// The tables as Markdown.
 pub(crate) fn render(run: &Run) -> String {
-    let Run { rows, versions: [vipd, keepalived], seconds } = run;
+    let Run { rows, addresses, versions: [vipd, keepalived], seconds } = run;
     let mut text = format!(
         "{vipd} and {keepalived} on {}, {}. {seconds} s each. Pairs are active / backup.\n\n\
          ![Processor time compared with keepalived's]({PLOT})\n",
@@ -52,13 +55,36 @@ pub(crate) fn render(run: &Run) -> String {
             text += &line(*kind, trial);
         }
         text += &remarks(row);
-        text += "\n| vipd | target | seen | |\n|---|---|---|---|\n";
-        for target in targets::of(row) {
-            let targets::Target { name, bound, figure, .. } = &target;
-            let _ = writeln!(text, "| {name} | {bound} | {figure} | {} |", target.verdict());
-        }
+        text += &table(&targets::of(row));
+    }
+    if let Some(times) = addresses {
+        text += &many_addresses(times);
     }
     text
+}
+
+fn table(targets: &[Target]) -> String {
+    let mut text = "\n| vipd | target | seen | |\n|---|---|---|---|\n".to_owned();
+    for target in targets {
+        let Target { name, bound, figure, .. } = target;
+        let _ = writeln!(text, "| {name} | {bound} | {figure} | {} |", target.verdict());
+    }
+    text
+}
+
+fn many_addresses(times: &Result<Times, String>) -> String {
+    let mut text = "\n### 1,000 addresses of one instance\n".to_owned();
+    if let Ok(times) = times {
+        let _ = write!(
+            text,
+            "\nvipd, stopped by `SIGTERM`, five times: from its farewell, upon which the other node \
+             decides to take over, to the last address that this one answers for: {} (median), {} \
+             (worst).\n",
+            milliseconds(times.median()),
+            milliseconds(times.worst())
+        );
+    }
+    text + &table(&[targets::of_addresses(times)])
 }
 
 /// The processors and the kernel.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::addresses::Times;
 use crate::figures::{Figures, Row, Trial};
 use crate::moving::Moved;
 use crate::program::Kind;
@@ -15,6 +16,9 @@ const DISTANCE: Duration = Duration::from_millis(120);
 /// Bounds for 1,000 routers: the time to all addresses, and the memory in MiB.
 const HELD: Duration = Duration::from_secs(5);
 const RESIDENT: f64 = 24.0;
+
+/// The time from the decision to take over to the last of an instance's 1,000 addresses.
+const TAKEN: Duration = Duration::from_millis(40);
 
 /// A shorter time without an address, or without an answer, is no gap: those who watch are ordinary
 /// threads.
@@ -86,6 +90,14 @@ pub(crate) fn of(row: &Row) -> Vec<Target> {
         targets.extend(largest(vipd));
     }
     targets
+}
+
+/// The target of an instance with many addresses.
+pub(crate) fn of_addresses(times: &Result<Times, String>) -> Target {
+    match times {
+        Ok(times) => Target::time("decision to last address, median", times.median(), TAKEN),
+        Err(why) => Target::failure("1,000 addresses move", why),
+    }
 }
 
 fn failed((kind, trial): &(Kind, Trial)) -> Option<Target> {
