@@ -167,11 +167,13 @@ impl Agent {
         agent
     }
 
-    /// `vipd run` with a configuration file of this text, and with the host's runtime directory.
+    /// `vipd run` with a configuration file of this text, with the host's runtime directory and with
+    /// the unit's environment.
     pub(crate) fn command(host: &Host, yaml: &str) -> Command {
         let file = host.directory().join(format!("{}.yaml", host.number()));
         fs::write(&file, yaml).expect("a configuration file");
         let mut command = Command::new(program("vipd"));
+        command.envs(unit_environment());
         command.arg("run").arg("--config").arg(file);
         command.arg("--runtime-directory").arg(host.runtime_directory());
         command.arg("--state-directory").arg(host.state_directory());
@@ -270,6 +272,13 @@ impl Agent {
         let lines = said.iter().map(|(_, line)| line.clone()).collect();
         (status, lines, fs::read_to_string(log).expect("the log"))
     }
+}
+
+/// What systemd sets for the daemon, from the unit in the package.
+fn unit_environment() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let unit = include_str!("../../systemd/vipd.service");
+    let settings = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    settings.map(|setting| setting.split_once('=').expect("a name and a value"))
 }
 
 /// The configuration file that a command names, or else the one that is usual for the host.
