@@ -254,7 +254,7 @@ impl<D: Daemon> World<D> {
             || next.is_repaired(setup, what)
             || next.is_done_to_it(setup, what);
         happens.then(|| {
-            next.stood_still(self, what);
+            next.stood_still(setup, self, what);
             next.judge(setup);
             next
         })

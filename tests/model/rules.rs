@@ -42,20 +42,23 @@ pub(crate) struct Judge {
     /// The last time that something happened to the world, or was repaired.
     disturbed: Mono,
     /// For each pair: why both may have the address, and since when they have it.
-    both: Vec<Option<(Both, Mono)>>,
+    both: Vec<Option<(Shared, Mono)>>,
     calm: Calm,
     /// An operator has asked for a handover: the best node may not be the one that is active.
     handed_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Both {
+enum Shared {
     /// These of them stand still or are dead: the lease bounds this.
     BesideIdle(bool, bool),
-    /// They run and hear each other, and one of them at least goes on.
+    /// They run and hear each other, and neither leaves.
     Aware,
-    /// The same, and both of them leave: neither takes over from the other.
-    Leaving,
+    /// One of them leaves. From half of the other one's skew time on it takes an advertisement for
+    /// its successor's, and the next one after that comes an interval later.
+    OneLeaves,
+    /// Both of them leave: neither takes over from the other.
+    BothLeave,
 }
 
 /// Whether nothing has happened but planned moves since the world was settled.
@@ -65,6 +68,12 @@ enum Calm {
     /// One farewell may be lost: it is said twice.
     Yes {
         farewell_lost: bool,
+    },
+    /// A further change came while the frames of an earlier one were under way. Two active routers
+    /// may each have heard of the other what is not true any more, and both have yielded. Their
+    /// farewells bound the time without an owner by the skew time.
+    Crossed {
+        nobody_since: Option<Mono>,
     },
 }
 
@@ -92,10 +101,6 @@ impl Judge {
             handed_over: false,
         }
     }
-
-    pub(crate) fn is_calm(&self) -> bool {
-        self.calm != Calm::No
-    }
 }
 
 impl<D: Daemon> World<D> {
@@ -114,7 +119,13 @@ impl<D: Daemon> World<D> {
         self.judge.calm = match (self.judge.calm, what) {
             (Calm::No, _) | (_, Disturbance::Fault) => Calm::No,
             (Calm::Yes { farewell_lost }, Disturbance::LostFarewell) if farewell_lost => Calm::No,
+            (Calm::Crossed { .. }, Disturbance::LostFarewell) => Calm::No,
             (_, Disturbance::LostFarewell) => Calm::Yes { farewell_lost: true },
+            (Calm::Yes { .. }, Disturbance::Handover | Disturbance::Planned)
+                if !is_settled && self.is_under_way() =>
+            {
+                Calm::Crossed { nobody_since: None }
+            }
             (calm, Disturbance::Handover | Disturbance::Planned) => calm,
             (calm, Disturbance::Stop(node)) => {
                 let mut others = setup.nodes().filter(|other| *other != node);
@@ -126,10 +137,8 @@ impl<D: Daemon> World<D> {
 
     /// Looks at the world after each step.
     pub(crate) fn judge(&mut self, setup: &Setup) {
-        self.two_owners();
-        if self.judge.is_calm() && self.holders().next().is_none() {
-            self.wrong(Rule::Planned, "nobody has the address");
-        }
+        self.two_owners(setup);
+        self.gap(setup);
         let waits_for_nothing = setup
             .nodes()
             .find(|node| self.nodes[*node].runs() && self.nodes[*node].deadline().is_none());
@@ -147,13 +156,15 @@ impl<D: Daemon> World<D> {
     /// not take over from a live router; an active one that was late by more than the others wait,
     /// and finds another one's advertisement, yields, whatever the priorities are; and one whose
     /// machine knows that it has slept lets go.
-    pub(crate) fn stood_still(&mut self, before: &Self, what: Move) {
+    pub(crate) fn stood_still(&mut self, setup: &Setup, before: &Self, what: Move) {
         let (Move::Resume { node, .. } | Move::Awake { node, .. }) = what else { return };
         let Life::Stands(standing) = &before.nodes[node].life else { return };
         if !self.nodes[node].holds() || standing.daemon.is_leaving(before.now) {
             return;
         }
-        let late = standing.daemon.deadline().map(|at| self.now.since(at)).unwrap_or_default();
+        // The only deadline of a backup without checks is that of its takeover.
+        let deadline = standing.daemon.deadline().filter(|_| !setup.plan.check);
+        let late = deadline.map(|at| self.now.since(at)).unwrap_or_default();
         let is_alive = |other: usize| {
             let state = &self.nodes[other];
             other != node && state.runs() && state.holds() && self.connected(node, other)
@@ -169,6 +180,33 @@ impl<D: Daemon> World<D> {
         }
     }
 
+    /// A planned move leaves nobody without the address.
+    fn gap(&mut self, setup: &Setup) {
+        let is_held = self.holders().next().is_some();
+        let (now, bound) = (self.now, setup.skew_time() + DELAY);
+        let length = match &mut self.judge.calm {
+            Calm::Crossed { nobody_since } if !is_held => {
+                now.since(*nobody_since.get_or_insert(now))
+            }
+            Calm::Crossed { nobody_since } => {
+                *nobody_since = None;
+                return;
+            }
+            Calm::Yes { .. } if !is_held => {
+                return self.wrong(Rule::Planned, "nobody has the address");
+            }
+            Calm::Yes { .. } | Calm::No => return,
+        };
+        if length > bound {
+            let what = format!("nobody has the address for {length}, more than {bound}");
+            self.wrong(Rule::Planned, what);
+        }
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.wires.iter().any(|wire| !wire.frames.is_empty())
+    }
+
     fn holders(&self) -> impl Iterator<Item = usize> {
         (0..self.nodes.len()).filter(|node| self.nodes[*node].lease().is_some())
     }
@@ -179,15 +217,15 @@ impl<D: Daemon> World<D> {
         node.runs() && !node.stopping && node.well
     }
 
-    fn two_owners(&mut self) {
+    fn two_owners(&mut self, setup: &Setup) {
         for first in 0..self.nodes.len() {
             for second in first + 1..self.nodes.len() {
-                self.pair(first, second);
+                self.pair(setup, first, second);
             }
         }
     }
 
-    fn pair(&mut self, first: usize, second: usize) {
+    fn pair(&mut self, setup: &Setup, first: usize, second: usize) {
         let place = first * self.nodes.len() + second;
         let Some(why) = self.why_both(first, second) else {
             self.judge.both[place] = None;
@@ -198,10 +236,14 @@ impl<D: Daemon> World<D> {
             _ => self.now,
         };
         self.judge.both[place] = Some((why, since));
+        let disturbed = self.judge.disturbed;
         let (since, bound) = match why {
-            Both::BesideIdle(..) => (since, LEASE + LATENESS),
-            Both::Aware => (since.max(self.judge.disturbed), INTERVAL + DELAY),
-            Both::Leaving => (since.max(self.judge.disturbed), DEPARTURE + DELAY),
+            Shared::BesideIdle(..) => (since, LEASE + LATENESS),
+            Shared::Aware => (since.max(disturbed), INTERVAL + DELAY),
+            Shared::OneLeaves => {
+                (since.max(disturbed), setup.skew_time().divided_by(2) + INTERVAL + DELAY)
+            }
+            Shared::BothLeave => (since.max(disturbed), DEPARTURE + DELAY),
         };
         let length = self.now.since(since);
         if length > bound {
@@ -211,18 +253,20 @@ impl<D: Daemon> World<D> {
     }
 
     /// Why two nodes have the address; `None`: they do not, or cannot know of each other.
-    fn why_both(&self, first: usize, second: usize) -> Option<Both> {
+    fn why_both(&self, first: usize, second: usize) -> Option<Shared> {
         let (one, other) = (&self.nodes[first], &self.nodes[second]);
         if one.lease().is_none() || other.lease().is_none() {
             None
         } else if !one.runs() || !other.runs() {
-            Some(Both::BesideIdle(!one.runs(), !other.runs()))
+            Some(Shared::BesideIdle(!one.runs(), !other.runs()))
         } else if !self.connected(first, second) {
             None
-        } else if self.is_leaving(first) && self.is_leaving(second) {
-            Some(Both::Leaving)
         } else {
-            Some(Both::Aware)
+            Some(match (self.is_leaving(first), self.is_leaving(second)) {
+                (true, true) => Shared::BothLeave,
+                (false, false) => Shared::Aware,
+                _ => Shared::OneLeaves,
+            })
         }
     }
 
@@ -242,7 +286,7 @@ impl<D: Daemon> World<D> {
         match &active[..] {
             [] if fit.is_empty() => {}
             [one] if fit.contains(one) && (is_best(one) || !judges_best) => {
-                if !self.judge.is_calm() {
+                if !matches!(self.judge.calm, Calm::Yes { .. }) {
                     self.judge.calm = Calm::Yes { farewell_lost: false };
                 }
             }

@@ -148,7 +148,12 @@ impl Setup {
     /// From the last advertisement of a node that dies to the takeover by the least preferred
     /// backup (RFC 9568 section 6.1: three intervals and the skew time).
     fn dead_time(&self) -> Span {
-        INTERVAL.times(3) + INTERVAL.times(256 - u64::from(self.lowest())).divided_by(256)
+        INTERVAL.times(3) + self.skew_time()
+    }
+
+    /// From a farewell to the takeover by the least preferred backup.
+    pub(crate) fn skew_time(&self) -> Span {
+        INTERVAL.times(256 - u64::from(self.lowest())).divided_by(256)
     }
 
     /// For how long after the last fault there need not be just one active node yet: until one has
