@@ -13,7 +13,7 @@ use std::net::IpAddr;
 pub use super::actives::{ActiveRouter, Actives};
 pub use super::outcome::{Departure, Heard, Outcome, Takeover};
 pub use super::settings::Settings;
-pub use super::state::{Active, Backup, Leaving, Lower, State};
+pub use super::state::{Active, Backup, Leaving, Lower, Predecessor, State};
 pub use super::timer::Timer;
 use super::timing::{active_down_interval, compare_actives, skew_time};
 use crate::model::{Interval, Preempt, Priority};
@@ -118,6 +118,7 @@ impl Router {
                 self.hear_as_backup(now, arrived, heard);
                 Outcome::Nothing
             }
+            State::Active(active) if active.is_outdated(arrived, heard) => Outcome::Nothing,
             State::Active(_) => self.hear_as_active(now, heard, own),
             State::Leaving(_) => self.hear_as_leaving(now, arrived, heard, own),
         }
@@ -395,7 +396,12 @@ impl Router {
             (_, None, Some(stopped)) => Takeover::Stopped(stopped.source),
             (Some(last), None, None) => Takeover::Silence(Some(last.source), now.since(last.heard)),
         };
-        self.become_active(now, why)
+        let predecessor = self.followed_at_once(now, why);
+        let outcome = self.become_active(now, why);
+        if let State::Active(active) = &mut self.state {
+            active.predecessor = predecessor;
+        }
+        outcome
     }
 
     /// The state with its deadlines.

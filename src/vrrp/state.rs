@@ -82,6 +82,18 @@ pub struct Active {
     pub tie: Tie,
     /// The others that are active, and have not said that they stop.
     pub rivals: Vec<Rival>,
+    /// The router that this one has followed without waiting for its skew time.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// A router that has said that it stops, and that was followed at once. Its last advertisement may
+/// still be under way on another path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Predecessor {
+    /// Its addresses on the paths on which it was heard.
+    pub sources: Vec<IpAddr>,
+    /// What it has sent before its farewell has arrived by then.
+    pub until: Mono,
 }
 
 /// Another router that was active beside this one.
@@ -101,8 +113,22 @@ impl Active {
     /// Became active, and advertises then.
     pub(super) const fn new(next_advertisement: Mono) -> Self {
         let tie = Tie(None);
-        let rivals = Vec::new();
-        Self { next_advertisement, answered: None, consoled: None, held_up: None, tie, rivals }
+        Self {
+            next_advertisement,
+            answered: None,
+            consoled: None,
+            held_up: None,
+            tie,
+            rivals: Vec::new(),
+            predecessor: None,
+        }
+    }
+
+    /// True if this was sent before a farewell that has come on another path, or has overtaken it.
+    pub(super) fn is_outdated(&self, arrived: Mono, heard: Heard) -> bool {
+        let is_its_own = |one: &Predecessor| one.sources.contains(&heard.source);
+        let predecessor = self.predecessor.as_ref().filter(|one| arrived < one.until);
+        heard.priority > 0 && predecessor.is_some_and(is_its_own)
     }
 
     /// Another router is active, or (priority 0) no longer: what it sends after that is of a new

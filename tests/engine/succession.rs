@@ -209,6 +209,36 @@ fn a_farewell_is_for_all_paths() {
     assert!(waits(&mut node) > 3_000);
 }
 
+/// Rule: who has followed a farewell at once is not taken aback by what the leaving router had sent
+/// before it, and what comes later: on another path, or overtaken. Otherwise nobody has the address
+/// between the two. Half an interval later that router counts again.
+#[test]
+fn what_was_sent_before_a_farewell_comes_too_late() {
+    let takes_over = || {
+        let mut node = two_paths(&[peer(), ours()], 190);
+        node.hear(from_peer(200));
+        hear_on_second(&mut node, ip("10.1.0.11"), 200);
+        node.millis += 1_000;
+        hear_on_second(&mut node, ip("10.1.0.11"), 200);
+        hear_on_second(&mut node, ip("10.1.0.11"), 0);
+        assert_eq!(waits(&mut node), 0);
+        node
+    };
+    let mut node = takes_over();
+    node.millis += 30;
+    assert!(kinds(&node.hear(from_peer(200))).is_empty());
+    hear_on_second(&mut node, ip("10.1.0.11"), 200);
+    assert_eq!(node.state(), StateName::Active);
+    // Any other router's counts, and so does the farewell.
+    node.hear(from(third(), 201));
+    assert_eq!(node.state(), StateName::Backup);
+
+    let mut node = takes_over();
+    node.millis += 500;
+    node.hear(from_peer(200));
+    assert_eq!(node.state(), StateName::Backup, "it has come back");
+}
+
 /// Rule: a router that goes on after all on one path is heard there.
 #[test]
 fn a_farewell_is_taken_back_by_an_advertisement() {

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use super::{
-    Active, Departure, Heard, Leaving, Outcome, Priority, Router, State, compare_actives, skew_time,
+    Active, Departure, Heard, Leaving, Outcome, Predecessor, Priority, Router, State, Takeover,
+    compare_actives, skew_time,
 };
 use crate::time::{Mono, Span};
 
@@ -126,5 +127,19 @@ impl Router {
         {
             backup.active_down = backup.active_down.min(now);
         }
+    }
+
+    /// The router that stops, if this one takes over from it before the skew time has passed since
+    /// its farewell. It advertises again an interval later at the earliest, or at once because its
+    /// operator has called the handover off: then it does so an interval later, too.
+    pub(super) fn followed_at_once(&self, now: Mono, why: Takeover) -> Option<Predecessor> {
+        let State::Backup(backup) = &self.state else { return None };
+        let Takeover::Stopped(_) = why else { return None };
+        let interval = backup.interval(&self.settings);
+        let skew = skew_time(self.settings.version, self.settings.priority, interval);
+        let farewell = backup.actives.latest()?.heard;
+        let sources = || backup.actives.iter().map(|active| active.source).collect();
+        let until = farewell + interval.span().divided_by(2);
+        (now < farewell + skew).then(|| Predecessor { sources: sources(), until })
     }
 }
