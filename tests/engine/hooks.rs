@@ -133,6 +133,27 @@ fn a_failed_hook_is_tried_again() {
     assert_eq!(node.status().instances[0].counters.hooks_failed, 3);
 }
 
+/// Bug guarded: a hook that failed after a change of state was tried again, and told the state from
+/// before, where a reload had taken the hooks away meanwhile: nothing newer waited.
+#[test]
+fn an_older_state_is_not_told_again() {
+    let mut node = node(&[Phase::Script]);
+    let without = Config { instances: vec![instance(100)], ..node.engine.config() };
+    let with = node.engine.config();
+    node.tell(Input::Reload { config: Box::new(without) });
+    node.next();
+    assert_eq!(node.state(), StateName::Active);
+    node.tell(Input::Reload { config: Box::new(with) });
+    // Number 1 tells the start.
+    let mut actions = end(&mut node, 1, Some("exit code 1"));
+    let later = node.millis + 60_000;
+    while node.millis < later {
+        actions.extend(node.next());
+    }
+    assert_eq!(started(&actions), []);
+    assert_eq!(told(&actions), "hook script failed: exit code 1");
+}
+
 /// Rule: after silence the election is won at once, so that no other backup starts the same; the
 /// addresses come when the program has ended, however it ended.
 #[test]

@@ -58,11 +58,14 @@ impl Lane {
         self.waiting.push_back(job);
     }
 
-    /// A newer state has come: what has not started yet tells of an older one and is left out.
-    /// Returns how many that were.
+    /// A newer state has come: what has not started yet tells of an older one and is left out, and
+    /// what is under way is not tried again. Returns how many were left out.
     pub(super) fn supersede(&mut self) -> u64 {
         let left_out = self.waiting.len();
         self.waiting.clear();
+        if let Some(running) = &mut self.running {
+            running.job.retries = running.job.attempts;
+        }
         u64::try_from(left_out).unwrap_or_default()
     }
 
