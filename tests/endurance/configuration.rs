@@ -143,8 +143,8 @@ pub(crate) fn yaml(directory: &Path, place: usize, variant: Variant) -> String {
     let own = directory.join(NODES[place].to_string()).display().to_string();
     let mut text = format!(
         "tracks:
-  service: {{ file: {{ path: {own}.service }}, interval: 200ms, rise: 1, fall: 1 }}
-  uplink: {{ file: {{ path: {own}.uplink }}, interval: 200ms, rise: 1, fall: 1, cost: 60 }}
+  service: {{ file: {{ path: {own}.service }}, interval: 500ms, rise: 1, fall: 2 }}
+  uplink: {{ file: {{ path: {own}.uplink }}, interval: 500ms, rise: 1, fall: 2, cost: 60 }}
   program: {{ script: {{ command: [{own}.probe], user: root }}, timeout: 500ms, rise: 1, fall: 2 }}
 instances:
 "
