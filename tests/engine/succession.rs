@@ -99,6 +99,25 @@ fn the_first_one_does_not_wait() {
     assert_eq!(waits(&mut node), 0);
 }
 
+/// Bug guarded: a daemon that had stood still, and found a farewell in its socket, followed it at once
+/// however old it was, beside a router that had taken over meanwhile. Invariant 2: it distrusts its
+/// own pause. Nobody else takes over before this node's skew time is over.
+#[test]
+fn an_old_farewell_is_not_followed_at_once() {
+    let hears = |late: u64| {
+        let mut node = node_in(&[peer(), ours(), other()], 190);
+        node.hear(from_peer(200));
+        let arrived = now(node.millis + 100).mono;
+        node.millis += 100 + late;
+        let packet = Packet::V4 { bytes: from_peer(0) };
+        node.tell(Input::Received { interface: eth0(), arrived, packet, proof: Proof::None });
+        waits(&mut node)
+    };
+    assert_eq!(hears(SKEW_OF_SECOND - 1), 0);
+    assert_eq!(hears(SKEW_OF_SECOND), SKEW_OF_SECOND);
+    assert_eq!(hears(2_500), SKEW_OF_SECOND);
+}
+
 /// Rule: who does not know that it is the best one waits for its skew time: another router was heard,
 /// its priority is not that of its place, or the one that goes is not in the list.
 #[test]

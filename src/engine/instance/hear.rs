@@ -156,7 +156,7 @@ impl Instance {
         }
         let outcome = self.router.hear(now, arrived, heard, own);
         if stops && self.is_first_after(context, heard.source) {
-            self.router.follow_at_once(now);
+            self.router.follow_at_once(now, arrived);
         }
         self.follow(context, outcome, out);
         let is_news =

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use super::{
-    Active, Departure, Heard, Leaving, Outcome, Predecessor, Priority, Router, State, Takeover,
-    compare_actives, skew_time,
+    Active, Departure, Heard, Leaving, Outcome, Predecessor, Priority, Router, Settings, State,
+    Takeover, compare_actives, skew_time,
 };
 use crate::time::{Mono, Span};
 
@@ -119,11 +119,15 @@ impl Router {
         }
     }
 
-    /// The active router has said that it stops, and this one is the first to follow: no other one
-    /// takes over at the same time, so that it need not wait for its skew time.
-    pub fn follow_at_once(&mut self, now: Mono) {
+    /// The active router has said that it stops, in a packet that arrived then, and this one is the
+    /// first to follow: no other one takes over at the same time, so that it need not wait for its
+    /// skew time. If the packet has waited for as long as that, because this daemon stood still,
+    /// another router may have taken over: it listens for the skew time, as others do.
+    pub fn follow_at_once(&mut self, now: Mono, arrived: Mono) {
+        let Settings { version, priority, .. } = self.settings;
         if let State::Backup(backup) = &mut self.state
             && backup.actives.all_stop()
+            && now.since(arrived) < skew_time(version, priority, backup.interval(&self.settings))
         {
             backup.active_down = backup.active_down.min(now);
         }
