@@ -70,6 +70,7 @@ const ENGINE: &[Act] = &[
 const PAIR: Plan = Plan {
     name: "two",
     priorities: &[192, 128],
+    listed: false,
     other_priority: 64,
     preempt: Preempt::Always,
     hold_down: Span::ZERO,
@@ -81,6 +82,10 @@ const PAIR: Plan = Plan {
 /// Two nodes of the same priority: addresses decide.
 const EQUALS: Plan =
     Plan { name: "two equals", priorities: &[128, 128], preempt: Preempt::Never, ..PAIR };
+
+/// Two nodes with a list of both: the second one does not wait after a farewell of the first.
+const LISTED: Plan =
+    Plan { name: "two in a list", priorities: &[200, 190], listed: true, acts: ENGINE, ..PAIR };
 
 /// Three nodes.
 const TRIO: Plan = Plan { name: "three", priorities: &[192, 128, 64], other_priority: 32, ..PAIR };
@@ -123,6 +128,17 @@ fn two_equal_engines() {
 #[test]
 fn three_engines() {
     explore::<WholeEngine>(Plan { acts: ENGINE, faults: 1, ..TRIO });
+}
+
+#[test]
+fn two_listed_engines() {
+    explore::<WholeEngine>(LISTED);
+}
+
+#[test]
+fn three_listed_engines() {
+    let priorities = &[200, 190, 180];
+    explore::<WholeEngine>(Plan { name: "three in a list", priorities, faults: 1, ..LISTED });
 }
 
 #[test]

@@ -117,9 +117,12 @@ impl<D: Daemon> World<D> {
         let is_settled = self.now.since(self.judge.disturbed) >= setup.countdown();
         self.judge.disturbed = self.now;
         self.judge.calm = match (self.judge.calm, what) {
-            (Calm::No, _) | (_, Disturbance::Fault) => Calm::No,
-            (Calm::Yes { farewell_lost }, Disturbance::LostFarewell) if farewell_lost => Calm::No,
-            (Calm::Crossed { .. }, Disturbance::LostFarewell) => Calm::No,
+            (Calm::No, _)
+            | (_, Disturbance::Fault)
+            | (
+                Calm::Yes { farewell_lost: true } | Calm::Crossed { .. },
+                Disturbance::LostFarewell,
+            ) => Calm::No,
             (_, Disturbance::LostFarewell) => Calm::Yes { farewell_lost: true },
             (Calm::Yes { .. }, Disturbance::Handover | Disturbance::Planned)
                 if !is_settled && self.is_under_way() =>
@@ -172,8 +175,13 @@ impl<D: Daemon> World<D> {
         let was_active = standing.daemon.is_active(before.now);
         let length = self.now.since(standing.since);
         let knows = matches!(what, Move::Awake { told: true, .. }) && length > INTERVAL.times(2);
-        let finds = was_active && length > INTERVAL.times(4) && standing.finds_another();
-        if !was_active && late > INTERVAL && (0..self.nodes.len()).any(is_alive) {
+        // The next one in a list follows a farewell at once.
+        let within = setup.skew_time();
+        let follows = setup.plan.listed && standing.finds_a_farewell(self.now, within);
+        let is_replaced = standing.finds_another() && !follows;
+        let finds = was_active && length > INTERVAL.times(4) && is_replaced;
+        let is_late = late > INTERVAL && !follows;
+        if !was_active && is_late && (0..self.nodes.len()).any(is_alive) {
             self.broken(Rule::Pause, node, "stood still, and takes over without having listened");
         } else if knows || finds {
             self.broken(Rule::Pause, node, "stood still, and goes on as if it had not");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use vipd::config::{self, Here};
+use vipd::config::{self, Here, OwnAddress};
 use vipd::model::{Config, Preempt};
 use vipd::time::{Mono, Span};
 use vipd::vrrp::router::Settings;
@@ -61,6 +61,8 @@ pub(crate) struct Plan {
     /// By node. Multiples of 16, so that all skew times are multiples of a sixteenth of the
     /// interval and there are few moments.
     pub(crate) priorities: &'static [u8],
+    /// The file has all nodes in their order, which gives them these priorities.
+    pub(crate) listed: bool,
     /// The priority that [`Act::Reload`] gives.
     pub(crate) other_priority: u8,
     pub(crate) preempt: Preempt,
@@ -91,11 +93,15 @@ impl Plan {
             Preempt::Always => "always".to_owned(),
             Preempt::After(delay) => format!("after {}ms", delay.millis()),
         };
+        let priority = if self.listed && !reloaded {
+            String::new()
+        } else {
+            format!("    priority: {}\n", self.priority(node, reloaded))
+        };
         let mut text = format!(
-            "instances:\n  web:\n    interface: eth0\n    virtual_router_id: 51\n    \
-             priority: {}\n    preempt: {preempt}\n    hold_down: {}ms\n    lease: {}s\n    \
+            "instances:\n  web:\n    interface: eth0\n    virtual_router_id: 51\n{priority}    \
+             preempt: {preempt}\n    hold_down: {}ms\n    lease: {}s\n    \
              addresses: [10.0.0.100/24]\n    announce_refresh: 0s\n",
-            self.priority(node, reloaded),
             self.hold_down.millis(),
             LEASE.millis() / 1_000,
         );
@@ -103,12 +109,24 @@ impl Plan {
             text += "    track: [check]\ntracks:\n  check: { file: { path: /run/ready }, interval: 1s, \
                      timeout: 500ms, rise: 1, fall: 1 }\n";
         }
-        text
+        self.list() + &text
+    }
+
+    fn list(&self) -> String {
+        if !self.listed {
+            return String::new();
+        }
+        let nodes = 0..self.priorities.len();
+        let lines = nodes.map(|node| format!("  node{node}: {}\n", own_address(node)));
+        "nodes:\n".to_owned() + &lines.collect::<String>()
     }
 
     fn config(&self, node: usize, reloaded: bool) -> Config {
         let text = self.text(node, reloaded);
-        config::load("vipd.yaml", &text, &Here::machine(Vec::new()))
+        let address = own_address(node);
+        let own = OwnAddress { interface: "eth0".try_into().expect("valid"), address, prefix: 24 };
+        let own = self.listed.then_some(own).into_iter().collect();
+        config::load("vipd.yaml", &text, &Here::machine(own))
             .unwrap_or_else(|problems| panic!("{problems:?}\n{text}"))
     }
 }
