@@ -44,7 +44,9 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
         advance(world, rules, Mono(0) + *at)?;
         schedule.inflict(world, *fault);
     }
-    // No daemon takes two files within microseconds, by which it numbers its hooks.
+    // No daemon takes two files within microseconds, by which it numbers its hooks: neither this
+    // one, nor one that has waited for it to go on.
+    world.resume_all();
     advance(world, rules, world.now + Span::from_millis(1))?;
     schedule.mend(world);
     let happened = |what: fn(&Fault) -> bool| schedule.faults.iter().any(|(_, fault)| what(fault));
@@ -54,8 +56,10 @@ fn play(schedule: &Schedule, world: &mut World, rules: &mut Rules) -> Result<(),
     // What is left of a standby that was called off is a handover.
     let handed_over =
         happened(|fault| matches!(fault, Fault::HandOver { .. } | Fault::StandBy { .. }));
-    let recreated =
-        happened(|fault| matches!(fault, Fault::Recreate { .. } | Fault::RefuseSockets { .. }));
+    let recreated = happened(|fault| {
+        let is_recreated = matches!(fault, Fault::Recreate { .. } | Fault::RecreateSecond { .. });
+        is_recreated || matches!(fault, Fault::RefuseSockets { .. })
+    });
     // How long an instance stays out after an address, or a socket, was refused.
     let fault = match (refused, recreated) {
         (true, _) => REFUSED,

@@ -60,6 +60,7 @@ kinds!(FAULTS, fault: Fault {
     Fault::Rubbish { .. } => "rubbish",
     Fault::Turn { .. } => "turn a check",
     Fault::Recreate { .. } => "recreate the interface",
+    Fault::RecreateSecond { .. } => "recreate the second interface",
 });
 
 kinds!(SYNC_FAULTS, sync_fault: sync::Fault {
@@ -313,13 +314,15 @@ const NEVER: &[(&str, &str, &str)] = &[
     (WHY, "address_owner", OWNER),
     (REASON, "not_ethernet", "all interfaces are Ethernet: tests/engine/main.rs"),
     (REASON, "cannot_join", "sockets open as a whole or not: tests/engine/listening.rs"),
-    (REASON, "cannot_route", ROUTES),
     (REASON, "cannot_make_device", DEVICES),
     (REASON, "awaiting", "all that a file names is there: tests/engine/awaiting.rs"),
     (EVENT, "remove failed", "their kernels remove what they are asked to: tests/engine/main.rs"),
-    (EVENT, "routing put back", ROUTES),
-    (EVENT, "routing failed", ROUTES),
-    (EVENT, "routing not removed", ROUTES),
+    (EVENT, "routing put back", "nobody but the daemon removes a route: tests/engine/extra.rs"),
+    (
+        EVENT,
+        "routing not removed",
+        "their kernels remove what they are asked to: tests/engine/extra.rs",
+    ),
     (EVENT, "device restored", DEVICES),
     (EVENT, "device not raised", DEVICES),
     (EVENT, "device left", DEVICES),
@@ -334,7 +337,6 @@ const NEVER: &[(&str, &str, &str)] = &[
 ];
 
 const OWNER: &str = "no node owns the addresses: tests/engine/owner.rs";
-const ROUTES: &str = "no instance has routes or rules: tests/engine/extra.rs";
 const DEVICES: &str = "no instance has a virtual MAC address: tests/engine/virtual_mac.rs";
 const FRAMES: &str = "ARP and neighbour frames go nowhere: tests/engine/main.rs";
 

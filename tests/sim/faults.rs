@@ -51,10 +51,7 @@ impl Schedule {
                 world.nodes[node].mute = count;
                 world.nodes[node].muted = Some(world.now);
             }
-            Fault::RefuseSockets { node, count } => {
-                world.nodes[node].deaf = count;
-                world.nodes[node].deafened = Some(world.now);
-            }
+            Fault::RefuseSockets { node, count } => refuse_sockets(world, node, count),
             Fault::Rubbish { percent } => world.rubbish = percent,
             Fault::Partition { side } => world.partitions[0] = Some(side),
             Fault::Heal => {
@@ -81,6 +78,10 @@ impl Schedule {
                 world.nodes[node].refused = Some(world.now);
             }
             Fault::Recreate { node } => world.recreate(node, 0),
+            Fault::RecreateSecond { node, refused } => {
+                refuse_sockets(world, node, refused);
+                world.recreate(node, 1);
+            }
             Fault::Turn { node, track, truth } => world.turn(node, track, truth),
         }
     }
@@ -107,9 +108,6 @@ impl Schedule {
     fn mend_node(&self, world: &mut World, node: usize) {
         let state = &mut world.nodes[node];
         (state.refusals, state.mute, state.deaf) = (0, 0, 0);
-        if world.nodes[node].paused_until.is_some() {
-            world.resume(node);
-        }
         world.nodes[node].dies_after = None;
         if self.group.wire.signed {
             world.nodes[node].wall = WALL;
@@ -133,6 +131,11 @@ impl Schedule {
             world.release(node);
         }
     }
+}
+
+fn refuse_sockets(world: &mut World, node: usize, count: u8) {
+    world.nodes[node].deaf = count;
+    world.nodes[node].deafened = Some(world.now);
 }
 
 fn restore_link(world: &mut World, node: usize) {

@@ -69,6 +69,9 @@ impl Times {
             if waits { TIMEOUT + GRACE } else { Span::ZERO }
         };
         let (claiming, leaving) = (gate(Phase::BeforeClaim), gate(Phase::BeforeRelease));
+        // A hook of a claim or departure that came to nothing ends before the next one begins.
+        let has_gate = claiming > Span::ZERO;
+        let claiming = if has_gate { claiming.times(2) + leaving } else { Span::ZERO };
         let farewells = skew + interval.divided_by(16);
         let takeover = interval.divided_by(2).max(Span::from_millis(110));
         let departure = leaving + farewells + takeover;

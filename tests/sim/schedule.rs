@@ -212,7 +212,7 @@ pub(crate) enum Fault {
     Delete {
         node: usize,
     },
-    /// The kernel refuses the next so many additions of an address.
+    /// The kernel refuses the next so many additions of an address or a route.
     RefuseAddresses {
         node: usize,
         count: u8,
@@ -248,6 +248,12 @@ pub(crate) enum Fault {
     /// The interface goes and comes back with another index.
     Recreate {
         node: usize,
+    },
+    /// The same for the second path's, and its next so many sockets cannot be opened: the node takes
+    /// part on the first path alone.
+    RecreateSecond {
+        node: usize,
+        refused: u8,
     },
 }
 
@@ -424,8 +430,11 @@ impl Fault {
             return Self::Turn { node, track, truth: Truth::draw(rng) };
         }
         if group.wire.second_path && rng.u8(..6) == 0 {
-            let side = rng.u8(..);
-            return rng.choice([Self::PartitionSecond { side }, Self::HealSecond]).expect("two");
+            return match rng.u8(..5) {
+                0..2 => Self::PartitionSecond { side: rng.u8(..) },
+                2..4 => Self::HealSecond,
+                _ => Self::RecreateSecond { node, refused: rng.u8(..4) },
+            };
         }
         match rng.u8(..52) {
             0..4 => Self::PowerOff { node },

@@ -256,9 +256,6 @@ impl Schedule {
         world.one_way.clear();
         world.loss = 0;
         for node in 0..world.nodes.len() {
-            if world.nodes[node].paused_until.is_some() {
-                world.resume(node);
-            }
             if self.group.lease.is_none() {
                 // As systemd does when the daemon has died.
                 world.release(node);

@@ -1,9 +1,11 @@
 //! The rules for sync groups: each is on one node as a whole, at every moment and in the end.
 
+use std::collections::BTreeSet;
+
 use vipd::engine::status::InstanceStatus;
 use vipd::engine::story::{StateName, What};
-use vipd::engine::{Action, Engine, Event};
-use vipd::model::{Config, Family, Phase, Preempt};
+use vipd::engine::{Action, Event, Status};
+use vipd::model::{Config, Family, InstanceConfig, Phase, Preempt};
 use vipd::time::{Mono, Span};
 
 use crate::check::Verdict;
@@ -42,7 +44,9 @@ fn play(schedule: &Schedule, world: &mut World) -> Result<(), String> {
         }
         schedule.inflict(world, *fault);
     }
-    // No daemon takes two files within microseconds, by which it numbers its hooks.
+    // No daemon takes two files within microseconds, by which it numbers its hooks: neither this
+    // one, nor one that has waited for it to go on.
+    world.resume_all();
     advance(world, &mut owners, world.now + Span::from_millis(1))?;
     schedule.mend(world);
     let preemption = match schedule.group.preempt {
@@ -79,12 +83,17 @@ fn advance(world: &mut World, owners: &mut Owners, until: Mono) -> Result<(), St
 
 /// True if a node takes part in everything that the others do, as one group.
 fn is_whole(config: &Config) -> bool {
-    let mut numbers = config.instances.iter().map(|one| one.virtual_router_id);
-    let first = numbers.next();
-    let interfaces = config.instances.iter().map(|one| one.interface.clone());
-    !config.sync_groups.is_empty()
-        && numbers.all(|other| Some(other) == first)
-        && interfaces.eq((0..SEGMENTS.len()).map(segment_name))
+    !config.sync_groups.is_empty() && are_alike(config.instances.iter())
+}
+
+/// True if the instances have one virtual router ID, and an interface of the group each.
+fn are_alike<'c>(instances: impl Iterator<Item = &'c InstanceConfig>) -> bool {
+    let mut numbers = BTreeSet::new();
+    let interfaces = instances.map(|one| {
+        numbers.insert(one.virtual_router_id);
+        one.interface.as_str()
+    });
+    interfaces.eq(SEGMENTS) && numbers.len() == 1
 }
 
 /// Judges what an engine has just decided.
@@ -92,7 +101,11 @@ fn look(world: &World, node: usize, actions: &[Action]) -> Option<String> {
     if let [.., StateName::Active, StateName::Backup] = changes(actions)[..] {
         return Some("takes over in vain".to_owned());
     }
-    split(world, node).or_else(|| lack(world, node))
+    if world.has_just_gone_on(node) {
+        return None;
+    }
+    let status = world.status(node)?;
+    split(world, node, &status).or_else(|| lack(world, node, &status))
 }
 
 /// The states that instances take on, in their order.
@@ -112,18 +125,23 @@ fn holds(world: &World, node: usize) -> [bool; 2] {
 
 /// A node has all of the group or nothing of it, and takes part with all of it or with nothing;
 /// except while it leaves.
-fn split(world: &World, node: usize) -> Option<String> {
+fn split(world: &World, node: usize, status: &Status) -> Option<String> {
     let state = &world.nodes[node];
-    let config = state.engine.as_ref().map(Engine::config)?;
-    let status = world.status(node)?;
+    let engine = state.engine.as_ref()?;
+    let is_whole = !engine.common_config().sync_groups.is_empty() && are_alike(engine.configured());
     // One that a reload has replaced leaves yet, or its successor has not come so far.
-    if !is_whole(&config) || status.instances.len() != SEGMENTS.len() {
+    if !is_whole || status.instances.len() != SEGMENTS.len() {
         return None;
     }
     let leaves = status.instances.iter().any(|instance| instance.leaving);
-    // One that a reload has put beside an active one may have to wait for a hook.
-    let joins = status.instances.iter().any(|instance| instance.waits_for.is_some());
-    if state.reloaded && joins {
+    // One that a reload has put beside an active one may have to wait for a hook; and so may one
+    // that comes back to another one, which nobody has taken over from when both were handed over.
+    let waits = |one: &&InstanceStatus| one.waits_for.is_some();
+    let since = |one: &InstanceStatus| state.active.get(&one.name);
+    let joins = status.instances.iter().find(waits);
+    let is_older = |other, one| since(other).is_some_and(|at| Some(at) < since(one));
+    let comes_back = |one| status.instances.iter().any(|other| is_older(other, one));
+    if joins.is_some_and(|one| state.reloaded || comes_back(one)) {
         return None;
     }
     let both = [0, 1].map(|place| status.instances[place].state);
@@ -136,8 +154,7 @@ fn split(world: &World, node: usize) -> Option<String> {
 }
 
 /// Whoever is active to the election has its addresses, or waits for a hook that runs.
-fn lack(world: &World, node: usize) -> Option<String> {
-    let status = world.status(node)?;
+fn lack(world: &World, node: usize, status: &Status) -> Option<String> {
     let lacks = |one: &&InstanceStatus| one.state == StateName::Active && one.held.is_empty();
     let one = status.instances.iter().find(lacks)?;
     let waits = world.nodes[node].machine.process.is_at_gate();
@@ -220,7 +237,8 @@ impl Owners {
                     let both = owners.contains(&first)
                         && owners.contains(&second)
                         && world.meet(segment, first, second)
-                        && !is_deaf(world, first, second);
+                        && !is_deaf(world, first, second)
+                        && ![first, second].iter().any(|node| world.leaves(*node));
                     let since = &mut self.both[(segment * nodes + first) * nodes + second];
                     if !both {
                         *since = None;
@@ -245,7 +263,7 @@ fn is_deaf(world: &World, first: usize, second: usize) -> bool {
 fn owns(world: &World, node: usize, segment: usize) -> bool {
     let state = &world.nodes[node];
     let is_awake = state.runs() && world.loss == 0;
-    is_awake && is_whole(&state.config) && holds(world, node)[segment] && !world.leaves(node)
+    is_awake && is_whole(&state.config) && holds(world, node)[segment]
 }
 
 fn settled(schedule: &Schedule, world: &World, handed_over: bool) -> Result<(), String> {

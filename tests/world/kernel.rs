@@ -352,6 +352,11 @@ impl World {
         if on.is_some_and(|segment| !state.ports[segment].is_there()) {
             return Some(ENODEV);
         }
+        if state.refusals > 0 {
+            state.refusals -= 1;
+            state.refused = Some(self.now);
+            return Some(EPERM);
+        }
         let is_up = on.is_none_or(|segment| state.ports[segment].up);
         // To the kernel two routes are one whatever their gateways are.
         let mut others = state.machine.routings.iter().filter(|other| *other != routing);
@@ -368,8 +373,9 @@ impl World {
 
     /// The kernel has the address now, for as long as its lease lasts.
     fn install(&mut self, node: usize, place: Place, action: &Action) {
-        // One that takes its time may have been asked before a hook began.
-        let is_prompt = self.setup.kernel.is_none();
+        // One that takes its time may have been asked before a hook began, and one that a lease has
+        // ended meanwhile is put back.
+        let is_prompt = self.setup.kernel.is_none() && !self.has_just_gone_on(node);
         // What is renewed beside a member that still waits was taken before.
         let is_new = !self.nodes[node].machine.held.contains_key(&place);
         let owner = owner_of(&self.nodes[node].config, &place).map(|owner| owner.name.clone());

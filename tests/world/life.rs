@@ -174,6 +174,15 @@ impl World {
         goes_on && is_long && (state.suspended || is_replaced)
     }
 
+    /// Every daemon that stands still goes on.
+    pub(crate) fn resume_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].paused_until.is_some() {
+                self.resume(node);
+            }
+        }
+    }
+
     pub(crate) fn resume(&mut self, node: usize) {
         let must_yield = self.must_yield(node);
         if self.nodes[node].suspended {

@@ -219,6 +219,13 @@ impl World {
         self.nodes[node].engine.as_ref().map(|engine| engine.status(now))
     }
 
+    /// True for a daemon that has stood still, and is being told of what happened meanwhile: the
+    /// kernel may have removed an address whose lease had ended, and hooks may have ended. It takes
+    /// all of this in one turn, of which the engine sees one input after the other.
+    pub(crate) fn has_just_gone_on(&self, node: usize) -> bool {
+        self.nodes[node].runs_since == self.now
+    }
+
     /// True if a node has told the others that it stops being active.
     pub(crate) fn leaves(&self, node: usize) -> bool {
         let status = self.status(node);

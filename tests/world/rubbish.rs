@@ -155,9 +155,15 @@ impl World {
                 forgery.packet.drain(start..end);
                 forgery.message()[3] = 0;
             }
-            7 if is_signed(packet) && self.refuses_the_unsigned(to) => {
-                let length = forgery.packet.len() - TRAILER_LENGTH;
-                forgery.packet.truncate(length);
+            7 if is_signed(packet) => {
+                let trailer = forgery.packet.len() - TRAILER_LENGTH;
+                if self.refuses_the_unsigned(to) && self.rng.bool() {
+                    forgery.packet.truncate(trailer);
+                } else {
+                    // A code of another type, or something in the reserved bytes.
+                    let place = self.rng.choice([0, 2, 3]).expect("three");
+                    forgery.packet[trailer + place] ^= self.rng.u8(1..);
+                }
             }
             7 => forgery.packet.extend([0; TRAILER_LENGTH]),
             _ if is_v2 => forgery.message()[5] = 0,
@@ -177,5 +183,5 @@ fn is_signed(packet: &[u8]) -> bool {
     let mut forgery = Forgery::of(packet);
     let length = if forgery.is_v4 { 4 } else { 16 };
     let message = forgery.message();
-    message.len() > 8 + usize::from(message[3]) * length
+    message.len() >= 8 + usize::from(message[3]) * length + TRAILER_LENGTH
 }
