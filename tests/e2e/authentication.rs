@@ -177,7 +177,7 @@ pub(crate) fn released_when_dead(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     // The skew time is half a second. The lease leaves a busy machine the time for the release.
     let config = with_keys(group.config(), lab, &[1], "").set("advertisement_interval", "2s");
-    let config = config.set("lease", "5s");
+    let config = config.set("lease", "20s");
     let inline = format!("{{ keys: {{ 1: {{ secret: \"{}\" }} }} }}", key(1));
     let inline = config.clone().set("authentication", inline);
     let private = |command: Command, host: &Host| {
@@ -201,7 +201,8 @@ pub(crate) fn released_when_dead(lab: &Lab) {
         release.arg("release").arg("--runtime-directory").arg(node.runtime_directory());
         let output = node.inside(|| release.output()).expect("vipd runs");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && said.contains("priority 0 sent"), "{said}");
+        let is_told = output.status.success() && said.contains("priority 0 sent");
+        assert!(is_told, "after {:?}: {said}", start.elapsed());
         let took = group.succession(node, &group.nodes[1], start);
         lab.note(format!("farewell to takeover: {took:?}"));
         assert!(took < ACTIVE_DOWN, "taken over only after {took:?}");

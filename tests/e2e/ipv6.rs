@@ -85,7 +85,7 @@ pub(crate) fn killed(lab: &Lab) {
 /// that the other node takes over at once.
 pub(crate) fn released(lab: &Lab) {
     let group = Group::ipv6(lab, &[11, 12]);
-    let config = group.config().set("advertisement_interval", "2s").set("lease", "5s");
+    let config = group.config().set("advertisement_interval", "2s").set("lease", "20s");
     let [first, _second] = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     let node = &group.nodes[0];
     group.taken_over_by(node);

@@ -80,7 +80,7 @@ pub(crate) fn dual_killed(lab: &Lab) {
 /// Rule: `vipd release` says farewell in both families: each is a router of its own to others.
 pub(crate) fn dual_released(lab: &Lab) {
     let group = Group::dual(lab, &[11, 12]);
-    let config = dual(&group).set("advertisement_interval", "2s").set("lease", "5s");
+    let config = dual(&group).set("advertisement_interval", "2s").set("lease", "20s");
     let [first, _second] = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     let node = &group.nodes[0];
     group.taken_over_by(node);

@@ -213,7 +213,7 @@ pub(crate) fn killed(lab: &Lab) {
     let group = Group::new(lab, &[11, 12]);
     // The active-down interval is more than 6 s, the skew time half a second. The lease leaves a
     // busy machine the time for the release.
-    let config = group.config().set("advertisement_interval", "2s").set("lease", "5s");
+    let config = group.config().set("advertisement_interval", "2s").set("lease", "20s");
     let [first, second] = [0, 1].map(|place| Agent::start(&group.nodes[place], &config));
     group.taken_over_by(&group.nodes[0]);
     second.reports(&["web: backup"]);
