@@ -126,9 +126,8 @@ impl Active {
 
     /// True if this was sent before a farewell that has come on another path, or has overtaken it.
     pub(super) fn is_outdated(&self, arrived: Mono, heard: Heard) -> bool {
-        let is_its_own = |one: &Predecessor| one.sources.contains(&heard.source);
         let predecessor = self.predecessor.as_ref().filter(|one| arrived < one.until);
-        heard.priority > 0 && predecessor.is_some_and(is_its_own)
+        heard.priority > 0 && predecessor.is_some_and(|one| one.sources.contains(&heard.source))
     }
 
     /// Another router is active, or (priority 0) no longer: what it sends after that is of a new

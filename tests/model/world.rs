@@ -421,8 +421,8 @@ impl<D: Daemon> Standing<D> {
 
     /// True if a farewell is the last word that waits for it, and came less than that long ago.
     pub(crate) fn finds_a_farewell(&self, now: Mono, within: Span) -> bool {
-        let is_new = |arrived: Mono| now.since(arrived) < within;
-        self.inbox.last().is_some_and(|(frame, arrived)| frame.is_farewell() && is_new(*arrived))
+        let last = self.inbox.last();
+        last.is_some_and(|(frame, arrived)| frame.is_farewell() && now.since(*arrived) < within)
     }
 
     /// A frame waits in the socket. One that says the same as the last one takes its place, and a

@@ -136,12 +136,8 @@ fn split(world: &World, node: usize, status: &Status) -> Option<String> {
     let leaves = status.instances.iter().any(|instance| instance.leaving);
     // One that a reload has put beside an active one may have to wait for a hook; and so may one
     // that comes back to another one, which nobody has taken over from when both were handed over.
-    let waits = |one: &&InstanceStatus| one.waits_for.is_some();
-    let since = |one: &InstanceStatus| state.active.get(&one.name);
-    let joins = status.instances.iter().find(waits);
-    let is_older = |other, one| since(other).is_some_and(|at| Some(at) < since(one));
-    let comes_back = |one| status.instances.iter().any(|other| is_older(other, one));
-    if joins.is_some_and(|one| state.reloaded || comes_back(one)) {
+    let joins = status.instances.iter().find(|one| one.waits_for.is_some());
+    if joins.is_some_and(|one| state.reloaded || comes_back(world, node, status, one)) {
         return None;
     }
     let both = [0, 1].map(|place| status.instances[place].state);
@@ -151,6 +147,12 @@ fn split(world: &World, node: usize, status: &Status) -> Option<String> {
     let is_apart = differ(StateName::Active) || differ(StateName::Fault) || wan != lan;
     let is_broken = !leaves && is_apart && !both.contains(&StateName::Stopped);
     is_broken.then(|| format!("has a part of the group: {both:?}"))
+}
+
+/// True if another instance has been active for longer than this one.
+fn comes_back(world: &World, node: usize, status: &Status, one: &InstanceStatus) -> bool {
+    let since = |one: &InstanceStatus| world.nodes[node].active.get(&one.name);
+    status.instances.iter().any(|other| since(other).is_some_and(|at| Some(at) < since(one)))
 }
 
 /// Whoever is active to the election has its addresses, or waits for a hook that runs.

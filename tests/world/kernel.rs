@@ -162,6 +162,8 @@ impl World {
                 self.seen.events.push(event.clone());
             }
             Action::Exit => {
+                // Requests that it has taken since are not answered.
+                self.shell_ends(node, false);
                 self.is_gone(node);
                 if self.nodes[node].holds() {
                     self.broken(node, "ended and left its address behind");

@@ -142,8 +142,9 @@ impl Router {
         let interval = backup.interval(&self.settings);
         let skew = skew_time(self.settings.version, self.settings.priority, interval);
         let farewell = backup.actives.latest()?.heard;
-        let sources = || backup.actives.iter().map(|active| active.source).collect();
-        let until = farewell + interval.span().divided_by(2);
-        (now < farewell + skew).then(|| Predecessor { sources: sources(), until })
+        (now < farewell + skew).then(|| Predecessor {
+            sources: backup.actives.iter().map(|active| active.source).collect(),
+            until: farewell + interval.span().divided_by(2),
+        })
     }
 }
