@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ground::{Changed, Direction, Ground, Origin, Place};
 use super::owners::Owner;
+use crate::engine::HookOwner;
 use crate::model::{InstanceName, InterfaceName};
 
 /// The concerns of actions that wait or are under way: others must not overtake them.
@@ -31,6 +32,8 @@ pub(super) struct Barrier {
     watched: BTreeSet<InterfaceName>,
     /// The instances of which a note waits.
     noted: BTreeSet<InstanceName>,
+    /// Those of whom a hook waits to begin or to be ended.
+    hooks: BTreeSet<HookOwner>,
     /// True if an answer to the operator waits.
     answer: bool,
 }
@@ -106,6 +109,7 @@ impl Barrier {
             }
             Ground::Watch(interface) => self.watched.contains(interface),
             Ground::Note(instances) => instances.iter().any(|one| self.noted.contains(one)),
+            Ground::Hook(owner) => self.hooks.contains(owner),
             Ground::Answer => self.answer,
             Ground::Exit => !self.answers.is_empty(),
             Ground::Changed(..) | Ground::Device(..) | Ground::Message(..) | Ground::Free => false,
@@ -144,6 +148,9 @@ impl Barrier {
             Ground::Note(instances) => {
                 self.unwritten.insert(answer);
                 self.noted.extend(instances);
+            }
+            Ground::Hook(owner) => {
+                self.hooks.insert(owner);
             }
             Ground::Answer => self.answer = true,
             Ground::Free | Ground::Exit => {}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::owners::Owner;
-use crate::engine::{Action, Change};
+use crate::engine::{Action, Change, HookOwner};
 use crate::model::{Family, InstanceName, InterfaceName, Routing};
 
 /// An interface and family: where there is a socket.
@@ -54,6 +54,9 @@ pub(super) enum Ground {
     /// The notes of these instances: a note replaces the one before of an instance, so
     /// those stay in order.
     Note(Vec<InstanceName>),
+    /// A hook of this owner that begins or is ended: a hook is not ended before it has begun, and
+    /// the last one tells the last state.
+    Hook(HookOwner),
     /// An answer to the operator, and the state that is kept with it: the last answer counts.
     Answer,
     /// Nothing that others concern too.
@@ -79,9 +82,10 @@ impl Ground {
             Action::Announce { .. }
             | Action::Probe { .. }
             | Action::CancelProbe { .. }
-            | Action::Hook { .. }
-            | Action::CancelHook { .. }
             | Action::Report(_) => Self::Free,
+            Action::Hook { owner, .. } | Action::CancelHook { owner, .. } => {
+                Self::Hook(owner.clone())
+            }
             Action::WriteDown { routers } => {
                 Self::Note(routers.iter().map(|router| router.instance.clone()).collect())
             }

@@ -1,7 +1,7 @@
 //! Rules for actions whose instances are not known.
 
 use super::*;
-use crate::engine::{Answer, HandoverAnswer, HandoverRefusal};
+use crate::engine::{Answer, HandoverAnswer, HandoverRefusal, HookOwner};
 
 /// Rule (invariant 5, make before break): a preempting router's first advertisement goes out
 /// after its addresses are there and announced.
@@ -77,6 +77,25 @@ fn an_address_is_not_announced_after_its_removal() {
     assert_eq!(done(&mut outbox), [changes(vec![add(1)])]);
     outbox.changes_done();
     assert_eq!(done(&mut outbox), [frames(&[1]), changes(vec![remove(1)])]);
+}
+
+/// Bug guarded: while the kernel was busy with the addresses of a takeover, the hook that tells of it
+/// waited; the engine took it for overdue, ended it, and began the next one. The end came to nothing,
+/// the next one came first, and the older state was told last. Other owners' hooks do not wait.
+#[test]
+fn hooks_of_one_owner_stay_in_order() {
+    let hook = |owner: &str, number| {
+        let owner = HookOwner::Instance(owner.try_into().unwrap());
+        Action::CancelHook { owner, number }
+    };
+    let mut outbox = Outbox::default();
+    outbox.push(vec![add(1), hook("web", 1)]);
+    assert_eq!(done(&mut outbox), [changes(vec![add(1)])]);
+    outbox.push(vec![hook("web", 2)]);
+    outbox.push(vec![hook("db", 7)]);
+    assert_eq!(done(&mut outbox), [Work::One(hook("db", 7))]);
+    outbox.changes_done();
+    assert_eq!(done(&mut outbox), [1, 2].map(|number| Work::One(hook("web", number))));
 }
 
 /// Bug guarded: a list of addresses to watch that had to wait must not replace a later one.
