@@ -90,6 +90,7 @@ impl World {
             return false;
         }
         self.tell(Some(node), "dies in the middle of its work");
+        self.disturbed = self.now;
         self.kill(node);
         true
     }
